@@ -1,0 +1,109 @@
+"""What adapters hand to the core: an image's size, its ground truth, and a network's outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core.params import AnchorParams, CoderParams, ResizeParams
+from rpnviz.errors import ShapeError
+
+
+def frozen(array: NDArray) -> NDArray:
+    """The same array, read-only; results and inputs are shared between threads and must not change."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True)
+class LevelOutput:
+    """A network's outputs on one feature map.
+
+    Attributes:
+        objectness: logits, (A, H, W) float32 with A anchors per position.
+        deltas: (A, 4, H, W) float32, dx dy dw dh.
+    """
+
+    objectness: NDArray[np.float32]
+    deltas: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.objectness.ndim != 3 or self.deltas.shape != (
+            self.objectness.shape[0],
+            4,
+            *self.objectness.shape[1:],
+        ):
+            raise ShapeError(
+                f"objectness has shape {self.objectness.shape} and deltas {self.deltas.shape}, "
+                "expected (A, H, W) and (A, 4, H, W)."
+            )
+        frozen(self.objectness)
+        frozen(self.deltas)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a network was built with and a user cannot turn while looking at its outputs."""
+
+    resize: ResizeParams
+    anchors: AnchorParams
+    coder: CoderParams
+
+
+@dataclass(frozen=True)
+class RPNOutput:
+    """All levels of one image, and the frame in which they were computed.
+
+    Attributes:
+        levels: finest first.
+        resized_size: (H, W) of the image after resizing, before padding.
+        input_size: (H, W) after padding.
+        settings: the anchors, resize and coder that the network was built with.
+        source: name of the model, shown to the user.
+    """
+
+    levels: tuple[LevelOutput, ...]
+    resized_size: tuple[int, int]
+    input_size: tuple[int, int]
+    settings: ModelSettings
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """One image as the pipeline needs it.
+
+    Attributes:
+        image_size: (H, W) in original pixels.
+        gt_boxes: (M, 4) float64 xyxy, original pixels; broken boxes stay in, the pipeline says what happens to them.
+        gt_labels: (M,) int64 category index, or None.
+        gt_ignore: (M,) bool, crowd or ignore region; None means none is.
+        padded_size: (H, W) of the batch's padded tensor; None: the image alone.
+        outputs: the network's outputs, or None.
+    """
+
+    image_size: tuple[int, int]
+    gt_boxes: NDArray[np.float64]
+    gt_labels: NDArray[np.int64] | None = None
+    gt_ignore: NDArray[np.bool_] | None = None
+    padded_size: tuple[int, int] | None = None
+    outputs: RPNOutput | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        boxes = np.array(self.gt_boxes, dtype=np.float64)
+        if boxes.size == 0:
+            boxes = boxes.reshape(0, 4)
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise ShapeError(f"gt_boxes has shape {boxes.shape}, expected (M, 4): x1, y1, x2, y2 per box.")
+        if min(self.image_size) < 1:
+            raise ShapeError(f"image_size is {self.image_size}, expected a height and width of at least 1.")
+        object.__setattr__(self, "gt_boxes", frozen(boxes))
+        for name, dtype in (("gt_labels", np.int64), ("gt_ignore", np.bool_)):
+            value = getattr(self, name)
+            if value is not None:
+                array = np.array(value, dtype=dtype)
+                if array.shape != (len(boxes),):
+                    raise ShapeError(f"{name} has shape {array.shape}, expected ({len(boxes)},): one per box.")
+                object.__setattr__(self, name, frozen(array))

@@ -1,0 +1,182 @@
+"""Labels of the anchors: positive, negative or neutral, why, and what that means for every ground-truth box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core.conventions import Conventions, TieRule
+from rpnviz.core.ground_truth import GroundTruth
+from rpnviz.core.inputs import frozen
+from rpnviz.core.overlaps import Overlaps
+from rpnviz.core.params import MatchParams
+
+
+class AnchorState(IntEnum):
+    """Label of an anchor and its reason; the states of an image partition its anchors."""
+
+    POSITIVE = 0
+    """Best IoU reaches ``fg_iou_thresh``."""
+    FORCED = 1
+    """Below it, but the best anchor of some ground-truth box."""
+    NEGATIVE = 2
+    """Below ``bg_iou_thresh``."""
+    NEUTRAL = 3
+    """Between the thresholds: not trained on."""
+    LEFT_OUT_BORDER = 4
+    """Left out by the border, padding or centre rule."""
+    LEFT_OUT_IGNORE = 5
+    """Left out by a crowd or ignore region."""
+
+
+_LABEL_OF_STATE = np.array([1, 1, 0, -1, -1, -1], np.int8)
+
+
+class Rank(StrEnum):
+    """How a ground-truth box fares (DESIGN section 7)."""
+
+    NONE = "none"
+    """No positive anchor has it as its target."""
+    FORCED = "forced"
+    """It has positives, but none whose IoU with it reaches ``fg_iou_thresh``."""
+    MATCHED = "matched"
+    """At least one positive for it reaches the threshold with it."""
+    NOT_TRAINED = "not_trained"
+    """The trainer leaves the box out."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatchResult:
+    """Labels of all anchors; indices of ground truth refer to ``Inputs``.
+
+    Attributes:
+        labels: (A,) int8, 1 positive, 0 negative, -1 neutral or left out.
+        state: (A,) uint8 of :class:`AnchorState`.
+        matched_gt: (A,) int64, the regression target of a positive, else the box with the best IoU; -1 without any.
+        best_iou: (A,) best IoU with any trained box.
+        gt_best_iou: (M,) best IoU over the anchors; NaN if the box is not trained on.
+        gt_positives: (M,) positives whose target is the box, forced ones included.
+        gt_forced: (M,) those of them whose IoU with the box is below ``fg_iou_thresh``.
+        gt_trained: (M,) bool.
+        everything_positive: (E,) boxes that touch no anchor, under a rule that then makes every anchor positive.
+    """
+
+    labels: NDArray[np.int8]
+    state: NDArray[np.uint8]
+    matched_gt: NDArray[np.int64]
+    best_iou: NDArray
+    gt_best_iou: NDArray
+    gt_positives: NDArray[np.int64]
+    gt_forced: NDArray[np.int64]
+    gt_trained: NDArray[np.bool_]
+    everything_positive: NDArray[np.int64]
+
+    @cached_property
+    def counts(self) -> dict[AnchorState, int]:
+        """Anchors per state; sums to A."""
+        numbers = np.bincount(self.state, minlength=len(AnchorState))
+        return {state: int(numbers[state]) for state in AnchorState}
+
+    @cached_property
+    def ranks(self) -> tuple[Rank, ...]:
+        """How each of the M ground-truth boxes fares."""
+        return tuple(
+            Rank.NOT_TRAINED
+            if not trained
+            else Rank.NONE
+            if positives == 0
+            else Rank.FORCED
+            if positives == forced
+            else Rank.MATCHED
+            for trained, positives, forced in zip(
+                self.gt_trained.tolist(), self.gt_positives.tolist(), self.gt_forced.tolist(), strict=True
+            )
+        )
+
+    @cached_property
+    def positives(self) -> NDArray[np.int64]:
+        """Ascending indices of the positive anchors, forced ones included."""
+        return frozen(np.flatnonzero(self.labels == 1))
+
+    def positives_of(self, gt: int) -> NDArray[np.int64]:
+        """Ascending indices of the positive anchors whose target is ground-truth box ``gt``."""
+        return self.positives[self.matched_gt[self.positives] == gt]
+
+
+def match_anchors(
+    overlaps: Overlaps, ground_truth: GroundTruth, params: MatchParams, conventions: Conventions
+) -> MatchResult:
+    """Label every anchor by its best IoU with the trained ground truth.
+
+    Args:
+        overlaps: of the K trained boxes, K = ``len(ground_truth.trained)``.
+        ground_truth: which boxes of ``Inputs`` those are.
+        params: ``fg_iou_thresh`` is inclusive, ``bg_iou_thresh`` exclusive.
+        conventions: ``threshold_dtype``, ``tie_rule``.
+
+    Convention:
+        No trained box: all negative, or all neutral where the trainer skips such an image. IoU 0.70 at
+        ``fg_iou_thresh=0.7`` is positive. A box that no anchor touches ties with every anchor at IoU 0: at
+        ``min_pos_iou=0`` all turn positive, each towards its own best box; ``everything_positive`` names the box.
+
+    Source: Faster R-CNN, section 3.1.2, (i) and (ii); torchvision ``models/detection/_utils.py: Matcher``,
+    ``rpn.py: assign_targets_to_anchors``.
+    """
+    total, wanted = len(overlaps.best_iou), len(ground_truth.not_trained)
+    trained = ground_truth.trained
+    kind = np.dtype(conventions.threshold_dtype.value).type
+    high, low = kind(params.fg_iou_thresh), kind(params.bg_iou_thresh)
+    everything = np.zeros(0, np.int64)
+    if ground_truth.image_skipped:
+        state = np.full(total, AnchorState.NEUTRAL, np.uint8)
+    else:
+        state = np.full(total, AnchorState.NEUTRAL, np.uint8)
+        state[overlaps.best_iou < low] = AnchorState.NEGATIVE
+        if len(trained):
+            if params.allow_low_quality_matches:
+                everything = _force(state, overlaps, kind(params.min_pos_iou), conventions)
+            state[overlaps.best_iou >= high] = AnchorState.POSITIVE
+    labels = _LABEL_OF_STATE[state]
+    matched_gt = trained[overlaps.best_gt] if len(trained) else np.full(total, -1, np.int64)
+    positive = np.flatnonzero(state <= AnchorState.FORCED)
+    # A positive's target is its argmax box, so its IoU with the target is its best IoU and the state tells both apart.
+    targets = matched_gt[positive]
+    forced_targets = targets[state[positive] == AnchorState.FORCED]
+    gt_best = np.full(wanted, np.nan, overlaps.gt_best_iou.dtype)
+    gt_best[trained] = overlaps.gt_best_iou
+    gt_trained = np.zeros(wanted, bool)
+    gt_trained[trained] = True
+    return MatchResult(
+        labels=frozen(labels),
+        state=frozen(state),
+        matched_gt=frozen(matched_gt),
+        best_iou=overlaps.best_iou,
+        gt_best_iou=frozen(gt_best),
+        gt_positives=frozen(np.bincount(targets, minlength=wanted)),
+        gt_forced=frozen(np.bincount(forced_targets, minlength=wanted)),
+        gt_trained=frozen(gt_trained),
+        everything_positive=frozen(trained[everything]),
+    )
+
+
+def _force(
+    state: NDArray[np.uint8], overlaps: Overlaps, min_pos_iou: np.floating, conventions: Conventions
+) -> NDArray[np.int64]:
+    """Mark the best anchors of every box as forced, in place; returns the boxes that force every anchor."""
+    everything = []
+    for k, best in enumerate(overlaps.gt_best_anchors):
+        if overlaps.gt_best_iou[k] < min_pos_iou:
+            continue
+        if best is None:
+            everything.append(k)
+            if conventions.tie_rule is TieRule.ALL:
+                state[:] = AnchorState.FORCED
+            else:
+                state[:1] = AnchorState.FORCED
+        else:
+            state[best if conventions.tie_rule is TieRule.ALL else best[:1]] = AnchorState.FORCED
+    return np.array(everything, np.int64)

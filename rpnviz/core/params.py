@@ -1,0 +1,224 @@
+"""The numbers a user turns, one frozen group per stage, and their JSON document.
+
+Defaults belong to a preset (:mod:`rpnviz.core.presets`), never to a group: the same field means different numbers in
+different trainers. "Off" is -1, never null, because a merge patch (RFC 7396) deletes a key with null.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from rpnviz.core.rules import Choice, Flag, Group, ListOf, Number, Ruled, check_names, plain, ruled
+from rpnviz.errors import ParamsError
+
+
+class ResizeMode(StrEnum):
+    """How the image is brought to the size of the network input."""
+
+    SHORTEST_EDGE = "shortest_edge"
+    """The short side becomes ``min_size`` unless the long side would exceed ``max_size``."""
+    NONE = "none"
+    """The image keeps its size; only the padding applies."""
+
+
+class ProposalMode(StrEnum):
+    """Which of the two top-n settings applies."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class ResizeParams(Ruled):
+    """Original image to network input."""
+
+    document_key: ClassVar[str] = "resize"
+
+    mode: ResizeMode = ruled(Choice(ResizeMode), "How the image is resized")
+    min_size: int = ruled(Number(1, 100_000, whole=True), "Short side after resizing, in px")
+    max_size: int = ruled(Number(1, 100_000, whole=True), "Long side after resizing, at most, in px")
+    pad_multiple: int = ruled(Number(1, 4096, whole=True), "The padded sides are multiples of this, in px")
+
+
+@dataclass(frozen=True)
+class AnchorParams(Ruled):
+    """The anchors of every level of the feature pyramid."""
+
+    document_key: ClassVar[str] = "anchors"
+
+    strides: tuple[int, ...] = ruled(
+        ListOf(Number(1, 4096, whole=True)), "Distance of neighbouring cells per level, in input px"
+    )
+    sizes: tuple[tuple[float, ...], ...] = ruled(
+        ListOf(ListOf(Number(0.01, 100_000))), "Anchor sizes (square root of the area) per level, in input px"
+    )
+    aspect_ratios: tuple[tuple[float, ...], ...] = ruled(
+        ListOf(ListOf(Number(0.001, 1000))),
+        "Aspect ratios per level; the preset says whether height / width or the inverse",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("sizes", "aspect_ratios"):
+            if len(getattr(self, name)) != len(self.strides):
+                raise ParamsError(
+                    f"has {len(getattr(self, name))} levels, expected {len(self.strides)}: one list per stride.",
+                    where=f"anchors.{name}",
+                )
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Anchors at one position, per level."""
+        return tuple(len(s) * len(r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True))
+
+
+@dataclass(frozen=True)
+class MatchParams(Ruled):
+    """Which anchors are positive, negative or neutral."""
+
+    document_key: ClassVar[str] = "match"
+
+    fg_iou_thresh: float = ruled(Number(0, 1), "An anchor is positive if its best IoU is at least this")
+    bg_iou_thresh: float = ruled(Number(0, 1), "An anchor is negative if its best IoU is below this")
+    allow_low_quality_matches: bool = ruled(
+        Flag(), "The best anchors of a ground-truth box are positive whatever their IoU"
+    )
+    min_pos_iou: float = ruled(Number(0, 1), "...but only if that best IoU is at least this")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bg_iou_thresh > self.fg_iou_thresh:
+            raise ParamsError(
+                f"{self.bg_iou_thresh:g} is above match.fg_iou_thresh ({self.fg_iou_thresh:g}); "
+                "expected at most that, so that no anchor is both negative and positive.",
+                where="match.bg_iou_thresh",
+            )
+
+
+@dataclass(frozen=True)
+class SampleParams(Ruled):
+    """The mini-batch of anchors that enter the loss."""
+
+    document_key: ClassVar[str] = "sample"
+
+    batch_size_per_image: int = ruled(Number(1, 1_000_000, whole=True), "Anchors drawn per image and step")
+    positive_fraction: float = ruled(Number(0, 1), "Share of positives in the mini-batch, at most")
+    seed: int = ruled(Number(0, 2**63 - 1, whole=True), "Seed of the draw")
+
+
+@dataclass(frozen=True)
+class CoderParams(Ruled):
+    """Boxes as deltas of an anchor."""
+
+    document_key: ClassVar[str] = "coder"
+
+    weights: tuple[float, float, float, float] = ruled(
+        ListOf(Number(1e-6, 1e6), length=4), "Factors of dx, dy, dw, dh in the targets"
+    )
+    dwh_clip: float = ruled(Number(-1, 1000), "dw and dh are cut to at most this when decoding; -1 is off")
+
+
+@dataclass(frozen=True)
+class TopN(Ruled):
+    """One number for training and one for inference."""
+
+    train: int = ruled(Number(1, 10_000_000, whole=True), "While training")
+    test: int = ruled(Number(1, 10_000_000, whole=True), "At inference")
+
+
+@dataclass(frozen=True)
+class ProposalParams(Ruled):
+    """From the network's outputs to proposals."""
+
+    document_key: ClassVar[str] = "proposals"
+
+    mode: ProposalMode = ruled(Choice(ProposalMode), "Which of the two top-n settings applies")
+    pre_nms_top_n: TopN = ruled(Group(TopN), "Best-scored boxes kept before NMS, per level")
+    post_nms_top_n: TopN = ruled(Group(TopN), "Best-scored boxes kept after NMS, per image")
+    score_thresh: float = ruled(Number(0, 1), "A box needs at least this objectness probability")
+    min_size: float = ruled(Number(0, 100_000), "Both sides of a box are at least this, in input px")
+    nms_thresh: float = ruled(Number(0, 1), "A box is suppressed if its IoU with a better one is above this")
+
+    @property
+    def pre_nms(self) -> int:
+        """``pre_nms_top_n`` of the current mode."""
+        return getattr(self.pre_nms_top_n, self.mode.value)
+
+    @property
+    def post_nms(self) -> int:
+        """``post_nms_top_n`` of the current mode."""
+        return getattr(self.post_nms_top_n, self.mode.value)
+
+
+@dataclass(frozen=True)
+class Params(Ruled):
+    """All groups together; a stage reads the groups that concern it."""
+
+    resize: ResizeParams = ruled(Group(ResizeParams), "Original image to network input")
+    anchors: AnchorParams = ruled(Group(AnchorParams), "Anchors of every level")
+    match: MatchParams = ruled(Group(MatchParams), "Labels of the anchors")
+    sample: SampleParams = ruled(Group(SampleParams), "The mini-batch")
+    coder: CoderParams = ruled(Group(CoderParams), "Box deltas")
+    proposals: ProposalParams = ruled(Group(ProposalParams), "Outputs to proposals")
+
+    def with_values(self, group: str, **values: Any) -> Params:
+        """A copy with some fields of one group replaced.
+
+        Raises:
+            ParamsError: a value is not allowed.
+        """
+        return dataclasses.replace(self, **{group: dataclasses.replace(getattr(self, group), **values)})
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396): objects merge, null deletes a key, everything else replaces."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def differences(a: Params, b: Params) -> list[tuple[str, Any, Any]]:
+    """Fields in which two parameter sets differ, as (``group.field``, value in a, value in b) in document order."""
+    found = []
+    for group in dataclasses.fields(Params):
+        left, right = getattr(a, group.name), getattr(b, group.name)
+        for field in dataclasses.fields(left):
+            x, y = getattr(left, field.name), getattr(right, field.name)
+            if x != y:
+                found.append((f"{group.name}.{field.name}", x, y))
+    return found
+
+
+def read_params(document: Mapping[str, object], defaults: Params) -> Params:
+    """Params from the groups of a document; missing groups and fields come from ``defaults``.
+
+    Raises:
+        ParamsError: a group or field is unknown or a value is not allowed.
+    """
+    merged = plain(defaults)
+    known = [field.name for field in dataclasses.fields(Params)]
+    check_names(document, known, "")
+    return Group(Params).read(merge_patch(merged, _keep_missing(document)), "")
+
+
+def _keep_missing(document: Mapping[str, object]) -> dict[str, object]:
+    """A null in a document, as opposed to a patch, is a wrong value: say so rather than fall back to the default."""
+    for group, fields in document.items():
+        if not isinstance(fields, Mapping):
+            raise ParamsError(f"{fields!r} is not allowed, expected an object with fields.", where=group)
+        for name, value in fields.items():
+            if value is None:
+                raise ParamsError(
+                    'null is not allowed; leave the field out, or use -1 for "off".', where=f"{group}.{name}"
+                )
+    return dict(document)

@@ -1,0 +1,149 @@
+"""Inputs and parameters to a result; stages whose inputs did not change are reused.
+
+image + GT -> frame -> ground truth -> anchors -> overlaps -> match -> sample -> targets
+                         network outputs -> decode -> top-k, clip -> small, score -> NMS, top-n
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core import anchors as anchors_stage
+from rpnviz.core import deltas, ground_truth, matching, overlaps, sampling
+from rpnviz.core import frame as frame_stage
+from rpnviz.core import proposals as proposals_stage
+from rpnviz.core.conventions import Conventions
+from rpnviz.core.inputs import Inputs, frozen
+from rpnviz.core.params import CoderParams, Params
+
+__all__ = ["Inputs", "Result", "TargetResult", "run"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class TargetResult:
+    """Regression targets.
+
+    Attributes:
+        anchor_index: (N,) the positive anchors, ascending.
+        deltas: (N, 4) float32 dx dy dw dh from each to its target box, times the coder's weights.
+    """
+
+    anchor_index: NDArray[np.int64]
+    deltas: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything that the trainer and the network do with one image; arrays are read-only.
+
+    Attributes:
+        inputs, params, conventions: what it was computed from.
+        frame: sizes and scale.
+        gt: which ground truth is trained on.
+        anchors: all A anchors.
+        match: their labels.
+        sample: the mini-batch.
+        targets: deltas of the positives.
+        proposals: None without network outputs.
+        decoded: every decoded box and logit; None without network outputs.
+    """
+
+    inputs: Inputs
+    params: Params
+    conventions: Conventions
+    frame: frame_stage.Frame
+    gt: ground_truth.GroundTruth
+    anchors: anchors_stage.Anchors
+    match: matching.MatchResult
+    sample: sampling.SampleResult
+    targets: TargetResult
+    proposals: proposals_stage.ProposalResult | None
+    decoded: proposals_stage.Decoded | None
+    _stages: dict[str, tuple[tuple[Any, ...], Any]] = field(repr=False)
+
+
+class _Stages:
+    """Calls a stage unless the previous result holds its value for the same inputs."""
+
+    def __init__(self, previous: Result | None) -> None:
+        self._old = {} if previous is None else previous._stages
+        self.done: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def __call__(self, name: str, function: Callable[..., T], *inputs: Any) -> T:
+        old = self._old.get(name)
+        if old is not None and all(_same(a, b) for a, b in zip(old[0], inputs, strict=True)):
+            value = old[1]
+        else:
+            value = function(*inputs)
+        self.done[name] = (inputs, value)
+        return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Arrays and stage results are compared by identity, parameter groups and sizes by value."""
+    if a is b:
+        return True
+    return not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray) and bool(a == b)
+
+
+def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Result | None = None) -> Result:
+    """Compute all stages, starting at the first whose inputs differ from those of ``previous``.
+
+    Args:
+        inputs: the image's size, ground truth and, where there is a model, its outputs.
+        params: the numbers.
+        conventions: the framework's choices.
+        previous: any earlier result; only saves time.
+
+    Raises:
+        ShapeError: outputs and anchors do not fit, or the padded size is too small.
+    """
+    stage = _Stages(previous)
+    sizes = stage("frame", frame_stage.make_frame, inputs.image_size, params.resize, conventions, inputs.padded_size)
+    gt = stage("gt", ground_truth.select_ground_truth, inputs.gt_boxes, inputs.gt_ignore, sizes, conventions)
+    anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
+    found = stage("overlaps", _overlaps, anchors, gt)
+    match = stage("match", matching.match_anchors, found, gt, params.match, conventions)
+    sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
+    targets = stage("targets", _targets, anchors, gt, match, params.coder)
+    decoded = proposed = None
+    if inputs.outputs is not None:
+        wanted = params.proposals
+        decoded = stage("decode", proposals_stage.decode_outputs, anchors, inputs.outputs, params.coder)
+        candidates = stage(
+            "candidates", proposals_stage.pick_candidates, decoded, anchors, sizes.resized_size, wanted.pre_nms
+        )
+        eligible = stage(
+            "eligible", proposals_stage.select_eligible, candidates, wanted.min_size, wanted.score_thresh, conventions
+        )
+        proposed = stage(
+            "proposals",
+            proposals_stage.finish_proposals,
+            anchors,
+            candidates,
+            eligible,
+            wanted.nms_thresh,
+            wanted.post_nms,
+        )
+    return Result(
+        inputs, params, conventions, sizes, gt, anchors, match, sample, targets, proposed, decoded, stage.done
+    )
+
+
+def _overlaps(anchors: anchors_stage.Anchors, gt: ground_truth.GroundTruth) -> overlaps.Overlaps:
+    return overlaps.compute_overlaps(anchors, gt.boxes[gt.trained])
+
+
+def _targets(
+    anchors: anchors_stage.Anchors, gt: ground_truth.GroundTruth, match: matching.MatchResult, params: CoderParams
+) -> TargetResult:
+    positives = match.positives
+    boxes = gt.boxes[match.matched_gt[positives]]
+    return TargetResult(positives, frozen(deltas.encode(anchors.boxes[positives], boxes, params)))

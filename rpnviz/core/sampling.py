@@ -1,0 +1,67 @@
+"""The balanced mini-batch of anchors, drawn as the framework's own generator would draw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core.conventions import Conventions, DrawRule
+from rpnviz.core.inputs import frozen
+from rpnviz.core.params import SampleParams
+
+
+@dataclass(frozen=True, eq=False)
+class SampleResult:
+    """The anchors that enter the loss.
+
+    Attributes:
+        positive, negative: ascending anchor indices.
+    """
+
+    positive: NDArray[np.int64]
+    negative: NDArray[np.int64]
+
+
+class TorchGenerator:
+    """The CPU generator of ``torch.manual_seed(seed)``, as far as ``torch.randperm`` uses it.
+
+    Source: ATen ``native/TensorFactories.cpp: randperm_cpu`` (Fisher-Yates over 32-bit MT19937 draws).
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.RandomState(seed & 0xFFFFFFFF)
+
+    def permutation_head(self, n: int, k: int) -> NDArray[np.int64]:
+        """The first k numbers of ``torch.randperm(n)``; consumes the draws of the whole permutation."""
+        if n < 1:
+            return np.zeros(0, np.int64)
+        draws = self._bits.randint(0, 2**32, size=n - 1, dtype=np.uint32)
+        moved: dict[int, int] = {}
+        head = []
+        for i in range(min(k, n)):
+            j = i + int(draws[i]) % (n - i) if i < n - 1 else i
+            head.append(moved.get(j, j))
+            moved[j] = moved.get(i, i)
+        return np.array(head, np.int64)
+
+
+def sample_anchors(labels: NDArray[np.int8], params: SampleParams, conventions: Conventions) -> SampleResult:
+    """Draw the mini-batch from the labels (A,).
+
+    Convention:
+        At most ``int(batch_size_per_image * positive_fraction)`` positives; negatives fill the rest; too few
+        negatives make a smaller batch.
+
+    Source: torchvision ``models/detection/_utils.py: BalancedPositiveNegativeSampler``.
+    """
+    positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+    num_positive = min(len(positive), int(params.batch_size_per_image * params.positive_fraction))
+    num_negative = min(len(negative), params.batch_size_per_image - num_positive)
+    match conventions.draw:
+        case DrawRule.TORCH_ALWAYS_BOTH:
+            generator = TorchGenerator(params.seed)
+            positive = positive[generator.permutation_head(len(positive), num_positive)]
+            negative = negative[generator.permutation_head(len(negative), num_negative)]
+    return SampleResult(frozen(np.sort(positive)), frozen(np.sort(negative)))
