@@ -49,3 +49,7 @@ class ModelFileError(RpnvizError):
 
 class ExportError(RpnvizError):
     """A picture or table could not be written."""
+
+
+class Cancelled(BaseException):
+    """Ends work whose answer nobody wants; no ``Exception``, so that no broad ``except`` swallows it."""

@@ -131,15 +131,14 @@ def match_anchors(
     kind = np.dtype(conventions.threshold_dtype.value).type
     high, low = kind(params.fg_iou_thresh), kind(params.bg_iou_thresh)
     everything = np.zeros(0, np.int64)
-    if ground_truth.image_skipped:
-        state = np.full(total, AnchorState.NEUTRAL, np.uint8)
-    else:
-        state = np.full(total, AnchorState.NEUTRAL, np.uint8)
+    state = np.full(total, AnchorState.NEUTRAL, np.uint8)
+    if len(trained):
         state[overlaps.best_iou < low] = AnchorState.NEGATIVE
-        if len(trained):
-            if params.allow_low_quality_matches:
-                everything = _force(state, overlaps, kind(params.min_pos_iou), conventions)
-            state[overlaps.best_iou >= high] = AnchorState.POSITIVE
+        if params.allow_low_quality_matches:
+            everything = _force(state, overlaps, kind(params.min_pos_iou), conventions)
+        state[overlaps.best_iou >= high] = AnchorState.POSITIVE
+    elif not ground_truth.image_skipped:
+        state[:] = AnchorState.NEGATIVE  # whatever the thresholds: there is nothing to compare with
     labels = _LABEL_OF_STATE[state]
     matched_gt = trained[overlaps.best_gt] if len(trained) else np.full(total, -1, np.int64)
     positive = np.flatnonzero(state <= AnchorState.FORCED)

@@ -1,0 +1,72 @@
+"""All commands as data; menus, toolbar, shortcuts and the command search are built from this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """One command.
+
+    Attributes:
+        id: name of the method that carries it out.
+        menu: menu it stands in.
+        text: words on the screen, with the mnemonic's ``&``.
+        shortcut: keys in Qt's portable text, several separated by a space and a bar; empty if none.
+        tip: what it does, one line.
+        separated: whether a line stands above it.
+    """
+
+    id: str
+    menu: str
+    text: str
+    shortcut: str
+    tip: str
+    separated: bool = False
+
+    @property
+    def shortcuts(self) -> list[str]:
+        """The shortcuts one by one."""
+        return [keys for keys in self.shortcut.split(" | ") if keys]
+
+    @property
+    def plain_text(self) -> str:
+        """The text without the mnemonic."""
+        return self.text.replace("&", "")
+
+
+ACTIONS: tuple[ActionSpec, ...] = (
+    ActionSpec("open_images", "&File", "&Open images or annotations…", "Ctrl+O", "Images, or a COCO JSON file"),
+    ActionSpec("open_folder", "&File", "Open &folder…", "Ctrl+Shift+O", "A folder of images, with its COCO JSON"),
+    ActionSpec("open_samples", "&File", "Open the &samples", "", "The bundled photos and scenes"),
+    ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A model's weights", separated=True),
+    ActionSpec("open_bundled_model", "&File", "Load the sample mo&del", "", "Trained on synthetic shapes"),
+    ActionSpec(
+        "export_picture", "&File", "&Export picture…", "Ctrl+E", "The picture with legend and numbers", separated=True
+    ),
+    ActionSpec("reload", "&File", "&Reload", "F5", "Read the data set's files again", separated=True),
+    ActionSpec("quit", "&File", "&Quit", "Ctrl+Q", "Close the program"),
+    ActionSpec("undo", "&Edit", "&Undo", "Ctrl+Z", "Take the last parameter change back"),
+    ActionSpec("redo", "&Edit", "&Redo", "Ctrl+Shift+Z | Ctrl+Y", "Bring the undone change back"),
+    ActionSpec("reset_params", "&Edit", "Reset all &parameters", "", "Back to the trainer's defaults", separated=True),
+    ActionSpec("copy_params", "&Edit", "&Copy parameters", "Ctrl+Shift+C", "The Params document as JSON, for --params"),
+    ActionSpec("next_image", "&Go", "&Next image", "PgDown | ]", "The next image of the list"),
+    ActionSpec("previous_image", "&Go", "&Previous image", "PgUp | [", "The previous image of the list"),
+    ActionSpec("next_problem", "&Go", "Next pro&blem", "N", "The next ground-truth box with a problem, worst first"),
+    ActionSpec(
+        "previous_problem", "&Go", "Previous problem", "Shift+N", "The previous ground-truth box with a problem"
+    ),
+    ActionSpec("clear_selection", "&Go", "&Clear selection", "Esc", "Nothing selected", separated=True),
+    ActionSpec("training_world", "&View", "&Training targets", "T", "What the trainer sees"),
+    ActionSpec("model_world", "&View", "&Model proposals", "M", "What the model proposes"),
+    ActionSpec("zoom_in", "&View", "Zoom &in", "Ctrl++ | Ctrl+=", "Larger", separated=True),
+    ActionSpec("zoom_out", "&View", "Zoom &out", "Ctrl+-", "Smaller"),
+    ActionSpec("zoom_fit", "&View", "&Fit the window", "Ctrl+0", "The whole image"),
+    ActionSpec("zoom_full", "&View", "&100 %", "Ctrl+1", "One image pixel on one screen pixel"),
+    ActionSpec("toggle_everything", "&View", "&All anchors as density", "A", "Every anchor at once", separated=True),
+    ActionSpec("focus_canvas", "&View", "Canvas &alone", "F", "Hide every pane, or bring them back"),
+    ActionSpec("toggle_theme", "&View", "&Dark or light", "Ctrl+Shift+D", "Switch the window's colours"),
+    ActionSpec("find_command", "&Help", "&Find a command…", "Ctrl+K", "Search all commands by name"),
+    ActionSpec("about", "&Help", "&About rpnviz", "", "Version and licence"),
+)

@@ -1,0 +1,184 @@
+"""Work off the GUI thread: one thread per kind of work, cancel, and answers as signals.
+
+Two patterns are needed and both end cleanly when the window closes: :class:`NewestWins` for computations of which only
+the newest matters, :class:`JobQueue` for long jobs with progress (loading an image or a model, inference).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+
+from rpnviz.errors import Cancelled
+
+
+class Job:
+    """Handle of a running job, given to its function to report progress and to notice a cancel."""
+
+    def __init__(self, title: str, report: Callable[[Job, float], None]) -> None:
+        self.title = title
+        self._report = report
+        self._stop = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to end; its answer is dropped either way."""
+        self._stop.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked the job to end."""
+        return self._stop.is_set()
+
+    def progress(self, fraction: float) -> None:
+        """Report progress from 0 to 1; also the place where a cancelled job ends.
+
+        Raises:
+            Cancelled: the job was cancelled.
+        """
+        if self.cancelled:
+            raise Cancelled
+        self._report(self, fraction)
+
+
+class JobQueue(QObject):
+    """Runs long jobs one after another in one thread; callbacks run in the thread that owns the queue."""
+
+    started = Signal(object)
+    progressed = Signal(object, float)
+    ended = Signal(object)
+    _answered = Signal(object, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rpnviz-job")
+        self._running: list[Job] = []
+        self._closed = False
+        self._answered.connect(self._on_answered)
+
+    def submit(
+        self,
+        title: str,
+        function: Callable[[Job], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> Job:
+        """Queue ``function(job)``; ``done(value)`` or ``failed(error)`` follows unless the job is cancelled."""
+        job = Job(title, self.progressed.emit)
+        self._running.append(job)
+        self._executor.submit(self._run, job, function, done, failed)
+        self.started.emit(job)
+        return job
+
+    @property
+    def running(self) -> tuple[Job, ...]:
+        """Jobs that are queued or run, oldest first."""
+        return tuple(self._running)
+
+    def close(self) -> None:
+        """Cancel everything and wait for the thread to end."""
+        self._closed = True
+        for job in self._running:
+            job.cancel()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _run(
+        self,
+        job: Job,
+        function: Callable[[Job], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        try:
+            job.progress(0.0)
+            value = function(job)
+            answer: Callable[[], None] = lambda: done(value)  # noqa: E731
+        except Cancelled:
+            answer = lambda: None  # noqa: E731
+        except BaseException as error:  # the end of a job is reported on failure too, whatever failed
+            problem = error
+            answer = lambda: failed(problem)  # noqa: E731
+        if not self._closed:
+            self._answered.emit(job, answer)
+
+    def _on_answered(self, job: Job, answer: Callable[[], None]) -> None:
+        self._running.remove(job)
+        self.ended.emit(job)
+        if not job.cancelled and not self._closed:
+            answer()
+
+
+class NewestWins(QObject):
+    """Runs a function on the newest request only.
+
+    Idle: a request starts at once. Busy: it waits, replacing the one that waits already. An answer that is no longer
+    the newest is dropped, so what is shown always belongs to the last request.
+    """
+
+    answered = Signal(object)
+    failed = Signal(object)
+    _finished = Signal(int, object, object)
+
+    def __init__(self, function: Callable[[Any], Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._function = function
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rpnviz-compute")
+        self._newest = 0
+        self._running = False
+        self._waiting: Any = None
+        self._closed = False
+        self._finished.connect(self._on_finished)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the newest request has no answer yet."""
+        return self._running
+
+    def request(self, argument: Any) -> None:
+        """Ask for ``function(argument)``."""
+        self._newest += 1
+        if self._running:
+            self._waiting = argument
+        else:
+            self._start(argument)
+
+    def drop(self) -> None:
+        """Forget what runs and what waits; no answer follows."""
+        self._newest += 1
+        self._waiting = None
+
+    def close(self) -> None:
+        """Forget everything and wait for the thread to end."""
+        self._closed = True
+        self._waiting = None
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, argument: Any) -> None:
+        self._running = True
+        self._executor.submit(self._run, self._newest, argument)
+
+    def _run(self, number: int, argument: Any) -> None:
+        value: Any = None
+        problem: BaseException | None = None
+        try:
+            value = self._function(argument)
+        except BaseException as error:
+            problem = error
+        if not self._closed:
+            self._finished.emit(number, value, problem)
+
+    def _on_finished(self, number: int, value: Any, problem: BaseException | None) -> None:
+        if self._closed:
+            return
+        self._running = False
+        if self._waiting is not None:
+            argument, self._waiting = self._waiting, None
+            self._start(argument)
+        elif number == self._newest:
+            if problem is None:
+                self.answered.emit(value)
+            else:
+                self.failed.emit(problem)

@@ -1,0 +1,37 @@
+"""The one door for telling the user something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rpnviz.errors import RpnvizError
+
+
+class Severity(StrEnum):
+    """How much a message matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the user should know; plain text, escaped by whoever shows it as rich text.
+
+    Attributes:
+        severity: how much it matters.
+        title: what happened, one short sentence.
+        detail: where, what was expected and the way out; empty if the title says it all.
+    """
+
+    severity: Severity
+    title: str
+    detail: str = ""
+
+
+def from_error(title: str, error: BaseException) -> Message:
+    """A message for a failed action; errors that are not ours keep their type, so that a report helps."""
+    detail = str(error) if isinstance(error, RpnvizError) else f"{type(error).__name__}: {error}"
+    return Message(Severity.ERROR, title, detail)

@@ -1,0 +1,549 @@
+"""The one owner of data set, image, parameters, result, selection and visible layers.
+
+Widgets show this state and call its methods; nobody reads a widget to learn a value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from rpnviz.app.jobs import Job, JobQueue, NewestWins
+from rpnviz.app.messages import Message, Severity, from_error
+from rpnviz.app.undo import History
+from rpnviz.core import pipeline, presets
+from rpnviz.core.inputs import RPNOutput
+from rpnviz.core.matching import MatchResult, Rank
+from rpnviz.core.params import Params, differences
+from rpnviz.core.presets import Preset
+from rpnviz.datasets import registry as datasets
+from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image
+from rpnviz.drawing.scene import LAYERS, LayerKey, LayerOptions, World
+from rpnviz.errors import RpnvizError
+from rpnviz.models import registry as models
+from rpnviz.models.base import ProposalModel
+
+WEAK_IOU = 0.5
+"""A forced box whose best IoU is below this counts as a problem."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user picked; all None: nothing.
+
+    Attributes:
+        gt: index of a ground-truth box in the image's list.
+        anchor: index of an anchor of the current world's result.
+    """
+
+    gt: int | None = None
+    anchor: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An image on the screen and what was computed for it.
+
+    Attributes:
+        training: the result under the user's parameters.
+        model: the result under the model's anchors and resize, with its outputs; None without a model.
+    """
+
+    training: pipeline.Result
+    model: pipeline.Result | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    inputs: pipeline.Inputs
+    preset: Preset
+    params: Params
+    outputs: RPNOutput | None
+    previous: Shown | None
+
+
+def _compute(request: _Request) -> Shown:
+    conventions = request.preset.conventions
+    old = request.previous
+    training = pipeline.run(request.inputs, request.params, conventions, old.training if old else None)
+    model = None
+    if request.outputs is not None:
+        settings = request.outputs.settings
+        params = dataclasses.replace(
+            request.params, resize=settings.resize, anchors=settings.anchors, coder=settings.coder
+        )
+        inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
+        model = pipeline.run(inputs, params, conventions, old.model if old else None)
+    return Shown(training, model)
+
+
+def problems(match: MatchResult) -> list[int]:
+    """Ground-truth boxes with a problem, worst first: no positive, then forced below :data:`WEAK_IOU`."""
+    found = []
+    for gt, rank in enumerate(match.ranks):
+        best = float(match.gt_best_iou[gt])
+        if rank is Rank.NONE or (rank is Rank.FORCED and best < WEAK_IOU):
+            found.append((rank is not Rank.NONE, best, gt))
+    return [gt for _, _, gt in sorted(found)]
+
+
+class AppState(QObject):
+    """Signals say what changed, in the past tense; each carries the new value where that is small."""
+
+    dataset_changed = Signal()
+    image_changed = Signal()
+    params_changed = Signal(object)
+    computing_changed = Signal(bool)
+    result_changed = Signal()
+    world_changed = Signal(object)
+    layers_changed = Signal()
+    selection_changed = Signal(object)
+    model_changed = Signal()
+    history_changed = Signal()
+    told = Signal(object)
+
+    def __init__(self, preset: Preset | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.preset = presets.load("torchvision")
+        self.params = self.preset.params
+        if preset is not None:
+            self.preset, self.params = presets.load(preset.name), preset.params
+            if preset.conventions != self.preset.conventions:
+                self.preset = dataclasses.replace(self.preset, conventions=preset.conventions)
+        self.dataset: Dataset | None = None
+        self.index = -1
+        self.loaded: LoadedImage | None = None
+        self.shown: Shown | None = None
+        self.world = World.TRAINING
+        self.selection = Selection()
+        self.model: ProposalModel | None = None
+        self.model_loading = False
+        self._layers = {
+            world: LayerOptions(frozenset(layer.key for layer in LAYERS[world] if layer.visible)) for world in World
+        }
+        self._history: History[Params] = History()
+        self._inputs: pipeline.Inputs | None = None
+        self._outputs: RPNOutput | None = None
+        self._output_cache: dict[tuple[int, str], RPNOutput] = {}
+        self._before: Shown | None = None
+        self.jobs = JobQueue(self)
+        self._loading: Job | None = None
+        self._wanted_index = -1
+        self._reopen: Callable[[], Dataset] | None = None
+        self._inference: Job | None = None
+        self._compute = NewestWins(_compute, self)
+        self._compute.answered.connect(self._on_computed)
+        self._compute.failed.connect(self._on_compute_failed)
+
+    # ------------------------------------------------------------------ data set and image
+
+    @property
+    def record(self) -> ImageRecord | None:
+        """The image on the screen."""
+        return self.dataset.images[self.index] if self.dataset is not None and self.index >= 0 else None
+
+    @property
+    def gt_names(self) -> tuple[str, ...]:
+        """Category names of the image's ground truth, in its order."""
+        if self.record is None or self.dataset is None:
+            return ()
+        return tuple(self.dataset.categories[label] for label in self.record.gt.labels.tolist())
+
+    def open_samples(self) -> None:
+        """Open the bundled photos and scenes."""
+        self._open("Opening the samples", datasets.sample_dataset)
+
+    def open_paths(self, paths: Sequence[Path], annotations: Path | None = None) -> None:
+        """Open images, a folder or an annotation file; a failure leaves what is shown."""
+        names = ", ".join(path.name for path in paths[:3])
+        self._open(f"Opening {names}", lambda: datasets.open_dataset(list(paths), annotations))
+
+    def _open(self, title: str, function: Callable[[], Dataset]) -> None:
+        def done(dataset: Dataset) -> None:
+            self._reopen = function
+            if not dataset.images:
+                self.tell(Message(Severity.ERROR, "Nothing to show", f"{dataset.source} holds no image."))
+                return
+            self._load(dataset, 0)
+
+        self.jobs.submit(
+            title, lambda job: function(), done, lambda error: self.tell(from_error("Could not open", error))
+        )
+
+    def reload(self) -> None:
+        """Read the data set's files again; image and selection stay where they still exist."""
+        dataset, record, selected = self.dataset, self.record, self.selection.gt
+        if dataset is None or record is None or self._reopen is None:
+            return
+
+        def done(fresh: Dataset) -> None:
+            names = [image.file_name for image in fresh.images]
+            index = names.index(record.file_name) if record.file_name in names else 0
+            if fresh.images:
+                keep = selected if selected is not None and selected < len(fresh.images[index].gt.boxes) else None
+                self._load(fresh, index, select=keep)
+
+        reopen = self._reopen
+        self.jobs.submit(
+            "Reloading", lambda job: reopen(), done, lambda error: self.tell(from_error("Could not reload", error))
+        )
+
+    def show_image(self, index: int) -> None:
+        """Show another image of the data set; an unreadable one leaves the present one standing."""
+        if self.dataset is not None and 0 <= index < len(self.dataset.images) and index != self.index:
+            self._load(self.dataset, index)
+
+    def step_image(self, step: int) -> None:
+        """Show the next (1) or previous (-1) image that can be read."""
+        if self.dataset is not None:
+            self.show_image(max(0, min(len(self.dataset.images) - 1, self._target_index() + step)))
+
+    def _target_index(self) -> int:
+        return self._wanted_index if self._loading is not None and not self._loading.cancelled else self.index
+
+    def _load(self, dataset: Dataset, index: int, select: int | None = None) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+        record = dataset.images[index]
+        self._wanted_index = index
+
+        def done(loaded: LoadedImage) -> None:
+            self._loading = None
+            self._take_image(dataset, index, loaded)
+            if select is not None:
+                self.select(Selection(gt=select))
+
+        def failed(error: BaseException) -> None:
+            self._loading = None
+            if dataset is self.dataset:
+                self.image_changed.emit()  # whoever marked the wanted image returns to the shown one
+                self.tell(from_error(f"Could not show {record.file_name}", error))
+            else:
+                self._first_readable(dataset, index, error)
+
+        self._loading = self.jobs.submit(f"Reading {record.file_name}", lambda job: load_image(record), done, failed)
+
+    def _first_readable(self, dataset: Dataset, index: int, error: BaseException) -> None:
+        """A new data set opens at its first readable image, and says what it passed over."""
+        self.tell(from_error(f"Could not show {dataset.images[index].file_name}", error))
+        if index + 1 < len(dataset.images):
+            self._load(dataset, index + 1)
+
+    def _take_image(self, dataset: Dataset, index: int, loaded: LoadedImage) -> None:
+        new_dataset = dataset is not self.dataset
+        self.dataset, self.index, self.loaded = dataset, index, loaded
+        if new_dataset:
+            self._output_cache.clear()
+        gt = dataset.images[index].gt
+        self._inputs = pipeline.Inputs(loaded.size, gt.boxes, gt.labels, gt.ignore)
+        self.shown, self._before = None, None
+        self._outputs = None
+        self.selection = Selection()
+        if new_dataset:
+            self.dataset_changed.emit()
+            self._tell_findings(dataset)
+        self.image_changed.emit()
+        for finding in loaded.findings:
+            self.tell(Message(Severity.WARNING, finding.what, f"{finding.where} {finding.way_out}".strip()))
+        self.selection_changed.emit(self.selection)
+        self._infer()
+        self._request()
+
+    def _tell_findings(self, dataset: Dataset) -> None:
+        serious = [finding for finding in dataset.findings if finding.severity != "note"]
+        if serious:
+            lines = [f"{f.where}: {f.what} {f.way_out}".strip() for f in serious[:200]]
+            if len(serious) > 200:
+                lines.append(f"... and {len(serious) - 200:,} more")
+            noun = "finding" if len(serious) == 1 else "findings"
+            self.tell(Message(Severity.WARNING, f"{len(serious):,} {noun} in {dataset.source.name}", "\n".join(lines)))
+
+    # ------------------------------------------------------------------ parameters
+
+    def update(self, group: str, **values: Any) -> None:
+        """Change some fields of one parameter group; recomputes at once.
+
+        Raises:
+            ParamsError: a value is not allowed; nothing changed then.
+        """
+        label = ", ".join(f"{group}.{name}" for name in values)
+        self._set_params(self.params.with_values(group, **values), label)
+
+    def reset_field(self, name: str) -> None:
+        """Put one field (``group.field``) back to the preset's value."""
+        group, field = name.split(".")
+        self.update(group, **{field: getattr(getattr(self.preset.params, group), field)})
+
+    def reset_params(self) -> None:
+        """Put every field back to the preset's value."""
+        self._set_params(self.preset.params, "reset")
+
+    def changed_fields(self) -> list[tuple[str, Any, Any]]:
+        """Fields that differ from the preset, as (name, preset's value, present value)."""
+        return differences(self.preset.params, self.params)
+
+    def undo(self) -> None:
+        """Take the last parameter change back."""
+        self._replace(self._history.undo(self.params))
+
+    def redo(self) -> None:
+        """Bring the last undone change back."""
+        self._replace(self._history.redo(self.params))
+
+    @property
+    def undo_label(self) -> str:
+        """What undo takes back, empty if nothing."""
+        return self._history.undo_label
+
+    @property
+    def redo_label(self) -> str:
+        """What redo brings back, empty if nothing."""
+        return self._history.redo_label
+
+    def _set_params(self, params: Params, label: str) -> None:
+        if params == self.params:
+            return
+        if self._history.record(label, self.params):
+            self._before = self.shown
+        self._replace(params)
+
+    def _replace(self, params: Params | None) -> None:
+        if params is None or params == self.params:
+            return
+        self.params = params
+        self.params_changed.emit(params)
+        self.history_changed.emit()
+        self._request()
+
+    @property
+    def before(self) -> Shown | None:
+        """What was shown before the last parameter change began; None if the image was opened since."""
+        return self._before
+
+    # ------------------------------------------------------------------ computing
+
+    @property
+    def computing(self) -> bool:
+        """Whether what is shown does not yet belong to the present parameters."""
+        return self._compute.busy
+
+    @property
+    def result(self) -> pipeline.Result | None:
+        """The result of the world on the screen."""
+        if self.shown is None:
+            return None
+        return self.shown.training if self.world is World.TRAINING else self.shown.model
+
+    def _request(self) -> None:
+        if self._inputs is not None:
+            self._compute.request(_Request(self._inputs, self.preset, self.params, self._outputs, self.shown))
+            self.computing_changed.emit(True)
+
+    def _on_computed(self, shown: Shown) -> None:
+        self.shown = shown
+        result = self.result
+        if self.selection.anchor is not None and (result is None or self.selection.anchor >= len(result.anchors)):
+            self.select(Selection(gt=self.selection.gt))
+        self.computing_changed.emit(False)
+        self.result_changed.emit()
+
+    def _on_compute_failed(self, error: BaseException) -> None:
+        self.computing_changed.emit(False)
+        self.tell(from_error("Could not compute the labels", error))
+        previous = self._history.undo(self.params)
+        if previous is not None:
+            self._replace(previous)
+
+    # ------------------------------------------------------------------ model
+
+    def load_model(self, path: Path | None = None) -> None:
+        """Open a model file, or the bundled model; a failure leaves the present one standing."""
+        if self.model_loading:
+            return
+        self.model_loading = True
+        self.model_changed.emit()
+
+        def done(model: ProposalModel) -> None:
+            self.model_loading = False
+            self.model = model
+            self._output_cache.clear()
+            self._outputs = None
+            self.model_changed.emit()
+            self._infer()
+
+        def failed(error: BaseException) -> None:
+            self.model_loading = False
+            self.model_changed.emit()
+            self.tell(from_error("Could not load the model", error))
+
+        name = path.name if path else "the sample model"
+        self.jobs.submit(f"Loading {name}", lambda job: models.open_model(path), done, failed)
+
+    def _infer(self) -> None:
+        """Run the model on the present image, once the Model world was asked for."""
+        if self.model is None or self.loaded is None or self.record is None:
+            return
+        if self._inference is not None:
+            self._inference.cancel()
+            self._inference = None
+        model, record, pixels = self.model, self.record, self.loaded.pixels
+        key = (id(model), str(record.path))
+        if key in self._output_cache:
+            self._outputs = self._output_cache[key]
+            self._request()
+            return
+
+        def done(outputs: RPNOutput) -> None:
+            self._inference = None
+            if len(self._output_cache) >= 16:
+                self._output_cache.pop(next(iter(self._output_cache)))
+            self._output_cache[key] = outputs
+            if self.model is model and self.record is record:
+                self._outputs = outputs
+                self.model_changed.emit()
+                self._request()
+                warning = models.sanity(outputs)
+                if warning:
+                    self.tell(Message(Severity.WARNING, "The model's outputs look odd", warning))
+
+        def failed(error: BaseException) -> None:
+            self._inference = None
+            self.model_changed.emit()
+            self.tell(from_error(f"{model.name} failed on {record.file_name}", error))
+
+        def work(job: Job) -> RPNOutput:
+            return model.propose(pixels, lambda: job.cancelled)
+
+        self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed)
+
+    @property
+    def inferring(self) -> bool:
+        """Whether the model runs on the present image or is being loaded."""
+        return self.model_loading or self._inference is not None
+
+    # ------------------------------------------------------------------ view
+
+    def set_world(self, world: World) -> None:
+        """Switch between training targets and model proposals; the first switch loads the bundled model."""
+        if world is self.world:
+            return
+        self.world = world
+        self._before = None
+        if self.selection.anchor is not None:
+            self.selection = Selection(gt=self.selection.gt)
+            self.selection_changed.emit(self.selection)
+        self.world_changed.emit(world)
+        self.layers_changed.emit()
+        self.result_changed.emit()
+        if world is World.MODEL and self.model is None:
+            self.load_model()
+
+    @property
+    def layers(self) -> LayerOptions:
+        """Visible layers of the present world."""
+        return dataclasses.replace(self._layers[self.world], selected_gt=self.selection.gt)
+
+    def set_layer_visible(self, key: LayerKey, visible: bool) -> None:
+        """Show or hide a layer of the present world."""
+        options = self._layers[self.world]
+        self._change_layers(visible=options.visible | {key} if visible else options.visible - {key})
+
+    def set_show_all(self, key: LayerKey, show_all: bool) -> None:
+        """Draw all of a layer instead of the best of each ground-truth box."""
+        options = self._layers[self.world]
+        self._change_layers(show_all=options.show_all | {key} if show_all else options.show_all - {key})
+
+    def show_only(self, keys: frozenset[LayerKey]) -> None:
+        """Show exactly these layers, each as a whole."""
+        self._change_layers(visible=keys, show_all=keys, everything=False)
+
+    def set_everything(self, everything: bool) -> None:
+        """Show all anchors as density."""
+        self._change_layers(everything=everything)
+
+    def _change_layers(self, **values: Any) -> None:
+        self._layers[self.world] = dataclasses.replace(self._layers[self.world], **values)
+        self.layers_changed.emit()
+
+    def select(self, selection: Selection) -> None:
+        """Pick a ground-truth box, an anchor, or nothing."""
+        if selection != self.selection:
+            regroup = selection.gt != self.selection.gt
+            self.selection = selection
+            self.selection_changed.emit(selection)
+            if regroup:
+                self.layers_changed.emit()
+
+    def next_problem(self, step: int = 1) -> None:
+        """Select the next problem of the image, worst first; after the last, the first of a following image."""
+        if self.shown is None or self.dataset is None:
+            return
+        found = problems(self.shown.training.match)
+        position = found.index(self.selection.gt) if self.selection.gt in found else (-1 if step > 0 else len(found))
+        if 0 <= position + step < len(found):
+            self.select(Selection(gt=found[position + step]))
+            return
+        self._search_problem(step)
+
+    def _search_problem(self, step: int) -> None:
+        """Look through the other images, without their pixels where the annotation file states the size."""
+        assert self.dataset is not None
+        dataset, preset, params, start = self.dataset, self.preset, self.params, self.index
+        count = len(dataset.images)
+
+        def work(job: Job) -> tuple[int, int] | None:
+            for offset in range(1, count + 1):
+                index = (start + step * offset) % count
+                job.progress(offset / count)
+                found = _problems_of(dataset.images[index], preset, params)
+                if found:
+                    return index, found[0] if step > 0 else found[-1]
+            return None
+
+        def done(target: tuple[int, int] | None) -> None:
+            if target is None:
+                self.tell(
+                    Message(Severity.INFO, "No problem left: every ground-truth box has a positive anchor it fits")
+                )
+            elif dataset is self.dataset:
+                index, gt = target
+                if index == self.index:
+                    self.select(Selection(gt=gt))
+                else:
+                    self._load(dataset, index, select=gt)
+
+        self.jobs.submit(
+            "Looking for the next problem", work, done, lambda error: self.tell(from_error("The search stopped", error))
+        )
+
+    def tell(self, message: Message) -> None:
+        """Tell the user something."""
+        self.told.emit(message)
+
+    def close(self) -> None:
+        """End all work; the state is not usable afterwards."""
+        self._compute.close()
+        self.jobs.close()
+
+
+def _problems_of(record: ImageRecord, preset: Preset, params: Params) -> list[int]:
+    if not len(record.gt.boxes):
+        return []
+    try:
+        size = record.size or load_image(record).size
+        inputs = pipeline.Inputs(size, record.gt.boxes, record.gt.labels, record.gt.ignore)
+        return problems(pipeline.run(inputs, params, preset.conventions).match)
+    except RpnvizError:
+        return []  # an image that cannot be read is reported when it is opened
+
+
+def boxes_of(result: pipeline.Result, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Boxes of some anchors in original pixels, (N, 4)."""
+    return result.frame.to_original(result.anchors.boxes[index])

@@ -1,0 +1,190 @@
+"""Sentences and short names that the window and its panels share; plain text, no widget."""
+
+from __future__ import annotations
+
+import math
+
+from rpnviz.app.state import WEAK_IOU, Shown
+from rpnviz.core.ground_truth import NotTrained, Reaction
+from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.core.pipeline import Result
+from rpnviz.core.proposals import Fate
+
+STATE_TEXT = {
+    AnchorState.POSITIVE: "Positive",
+    AnchorState.FORCED: "Forced positive",
+    AnchorState.NEGATIVE: "Negative",
+    AnchorState.NEUTRAL: "Neutral (not trained on)",
+    AnchorState.LEFT_OUT_BORDER: "Left out (border)",
+    AnchorState.LEFT_OUT_IGNORE: "Left out (crowd)",
+}
+
+FATE_TEXT = {
+    Fate.KEPT: "Kept",
+    Fate.SMALL: "Dropped: too small",
+    Fate.LOW_SCORE: "Dropped: score too low",
+    Fate.SUPPRESSED: "Suppressed by NMS",
+    Fate.TOP_N: "Cut after NMS: not among the best",
+}
+
+
+def level_name(stride: int, number: int) -> str:
+    """P2 for stride 4, P3 for 8, ...; ``level 0`` where the stride is no power of two."""
+    exponent = math.log2(stride)
+    return f"P{int(exponent)}" if exponent.is_integer() else f"level {number}"
+
+
+def ratio_text(ratio: float) -> str:
+    """Height to width as width : height in the usual short form: 0.5 is 2:1, 1 is 1:1."""
+    if ratio >= 1:
+        return f"1:{ratio:g}"
+    return f"{1 / ratio:g}:1"
+
+
+def anchor_text(result: Result, index: int) -> str:
+    """Level, position and shape of an anchor: ``P3 row 4 column 7 · 64 x 64 px (input)``."""
+    place = result.anchors.place(index)
+    x1, y1, x2, y2 = (float(value) for value in result.anchors.boxes[index])
+    name = level_name(result.params.anchors.strides[place.level], place.level)
+    return f"{name} row {place.row} col {place.column} · {x2 - x1:.0f} x {y2 - y1:.0f}"
+
+
+def anchor_line(result: Result, index: int) -> str:
+    """One line for the hover: level, cell, shape, state, IoU and its ground truth."""
+    match = result.match
+    state = STATE_TEXT[AnchorState(match.state[index])]
+    gt = int(match.matched_gt[index])
+    best = f"IoU {float(match.best_iou[index]):.2f} with GT {gt}" if gt >= 0 else "no ground truth"
+    drawn = ""
+    if index in result.sample.positive or index in result.sample.negative:
+        drawn = " · in the mini-batch"
+    return f"{anchor_text(result, index)} · {state} · {best}{drawn}"
+
+
+def gt_line(result: Result, gt: int, name: str) -> str:
+    """One line for the hover over a ground-truth box."""
+    return f"GT {gt} {name} · {verdict(result, gt)}"
+
+
+def verdict(result: Result, gt: int) -> str:
+    """How a ground-truth box fares, in the words of the table."""
+    match = result.match
+    rank = match.ranks[gt]
+    if rank is Rank.NOT_TRAINED:
+        return "Not trained on"
+    best, fg = float(match.gt_best_iou[gt]), result.params.match.fg_iou_thresh
+    if rank is Rank.NONE:
+        return f"No positive, best IoU {best:.2f} / {fg:.2f}"
+    if rank is Rank.FORCED:
+        return f"Forced only, best IoU {best:.2f} / {fg:.2f}"
+    return f"Matched, best IoU {best:.2f} / {fg:.2f}"
+
+
+def gt_sentences(result: Result, gt: int, name: str) -> list[str]:
+    """What the verdict means for the training, in full sentences."""
+    match, preset_name = result.match, "the trainer"
+    rank, best = match.ranks[gt], float(match.gt_best_iou[gt])
+    positives, forced = int(match.gt_positives[gt]), int(match.gt_forced[gt])
+    fg = result.params.match.fg_iou_thresh
+    lines = []
+    if rank is Rank.NOT_TRAINED:
+        reason = result.gt.not_trained[gt]
+        if reason is NotTrained.CROWD:
+            lines.append("A crowd region: removed before training.")
+        elif reason is NotTrained.INVALID_BOX:
+            lines.append("The box has no positive width and height, so no anchor can be matched with it.")
+            if gt in result.gt.raised_by:
+                lines.append(f"{preset_name.capitalize()} stops with an error on this image.")
+    elif rank is Rank.NONE:
+        lines.append(f"No anchor is trained towards it: best IoU is {best:.2f} and {fg:.2f} is needed.")
+        if result.params.match.allow_low_quality_matches:
+            lines.append("The anchors that fit it best overlap another box more and are trained towards that one.")
+        else:
+            lines.append("The low-quality rule, which would force its best anchor, is off.")
+    elif rank is Rank.FORCED:
+        noun = "anchor" if positives == 1 else "anchors"
+        lines.append(f"Trains only on {positives} forced {noun}: the best there is, at IoU {best:.2f}.")
+        if best < WEAK_IOU:
+            lines.append("That is a poor fit: regression has to do most of the work.")
+    else:
+        good = positives - forced
+        lines.append(f"{good} of its {positives} positive anchors reach {fg:.2f}.")
+    if gt in match.everything_positive:
+        lines.append("It touches no anchor, so the low-quality rule makes every anchor positive.")
+    return lines
+
+
+def image_sentence(result: Result) -> str:
+    """What the trainer does with the whole image where it is unusual; empty if it simply trains."""
+    if result.gt.reaction is Reaction.RAISES:
+        boxes = ", ".join(str(gt) for gt in result.gt.raised_by[:5].tolist())
+        return f"The trainer stops with an error here: GT {boxes} has no positive width and height."
+    if result.gt.reaction is Reaction.SKIPS:
+        return "The trainer skips this image: it has no ground truth."
+    if not len(result.gt.trained):
+        return "No boxes: every anchor is negative here."
+    if len(result.match.everything_positive):
+        return "Every anchor is positive: a box touches no anchor, and the low-quality rule then takes them all."
+    return ""
+
+
+def funnel(result: Result) -> list[tuple[str, str, str]]:
+    """Cells of the funnel of training: (count, words, what it means)."""
+    match, sample = result.match, result.sample
+    total, positives = len(result.anchors), len(match.positives)
+    return [
+        (f"{total:,}", "anchors", "All anchors of all levels"),
+        (f"{positives:,}", "positive", "Anchors that learn a box, forced ones included"),
+        (
+            f"{len(sample.positive):,} + {len(sample.negative):,}",
+            f"drawn for this step of {result.params.sample.batch_size_per_image}",
+            "Positives and negatives of the mini-batch; the others take no part in this step",
+        ),
+    ]
+
+
+_STAGE_TEXT = {
+    "all": ("boxes", "One box per anchor, before any cut"),
+    "top_k": ("best-scored", "The best of every level (pre_nms_top_n)"),
+    "clip": ("clipped", "Cut to the image"),
+    "min_size": ("large enough", "Both sides at least min_size"),
+    "score": ("score", "Objectness probability at least score_thresh"),
+    "nms": ("after NMS", "No better box overlaps them by more than nms_thresh"),
+    "top_n": ("kept", "The best of the image (post_nms_top_n)"),
+}
+
+
+def proposal_funnel(result: Result) -> list[tuple[str, str, str]]:
+    """Cells of the funnel of proposals; a stage that drops nothing is left out, except the first and the last."""
+    assert result.proposals is not None
+    cells = []
+    for stage in result.proposals.stages:
+        words, meaning = _STAGE_TEXT[stage.name]
+        if stage.name in ("all", "top_k", "nms", "top_n") or len(stage.dropped):
+            cells.append((f"{len(stage.indices):,}", words, meaning))
+    return cells
+
+
+def change_text(before: Shown, after: Shown) -> str:
+    """What a parameter change did: ``positives 142 → 165 · GT at threshold 26 → 31``; empty if no count moved."""
+    parts = []
+
+    def compare(name: str, old: int, new: int) -> None:
+        if old != new:
+            parts.append(f"{name} {old:,} → {new:,}")
+
+    a, b = before.training.match, after.training.match
+    compare("anchors", len(before.training.anchors), len(after.training.anchors))
+    compare("positives", len(a.positives), len(b.positives))
+    compare("forced", a.counts[AnchorState.FORCED], b.counts[AnchorState.FORCED])
+    compare("neutral", a.counts[AnchorState.NEUTRAL], b.counts[AnchorState.NEUTRAL])
+    compare("GT at threshold", a.ranks.count(Rank.MATCHED), b.ranks.count(Rank.MATCHED))
+    compare("GT without positive", a.ranks.count(Rank.NONE), b.ranks.count(Rank.NONE))
+    if before.model is not None and after.model is not None:
+        old, new = before.model.proposals, after.model.proposals
+        assert old is not None
+        assert new is not None
+        compare("before NMS", len(old.candidates.scores), len(new.candidates.scores))
+        compare("after NMS", len(old.stages[-2].indices), len(new.stages[-2].indices))
+        compare("kept", len(old.scores), len(new.scores))
+    return " · ".join(parts)

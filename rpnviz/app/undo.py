@@ -1,0 +1,67 @@
+"""Undo and redo of parameter changes; a drag is one step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_MERGE_SECONDS = 0.8
+
+
+@dataclass(frozen=True)
+class _Step(Generic[T]):
+    label: str
+    before: T
+
+
+class History(Generic[T]):
+    """Snapshots before each change; values are immutable, so a snapshot is a reference."""
+
+    def __init__(self) -> None:
+        self._past: list[_Step[T]] = []
+        self._future: list[_Step[T]] = []
+        self._last_label = ""
+        self._last_time = -_MERGE_SECONDS
+
+    def record(self, label: str, before: T) -> bool:
+        """Remember the value before a change; quick changes of the same label are one step.
+
+        Returns:
+            Whether this began a new step.
+        """
+        now = time.monotonic()
+        merged = bool(self._past) and label == self._last_label and now - self._last_time < _MERGE_SECONDS
+        if not merged:
+            self._past.append(_Step(label, before))
+        self._future.clear()
+        self._last_label, self._last_time = label, now
+        return not merged
+
+    def undo(self, now: T) -> T | None:
+        """The value before the last change, given the present one; None if there is none."""
+        return self._move(self._past, self._future, now)
+
+    def redo(self, now: T) -> T | None:
+        """The value that the last undo left, given the present one; None if there is none."""
+        return self._move(self._future, self._past, now)
+
+    def _move(self, source: list[_Step[T]], target: list[_Step[T]], now: T) -> T | None:
+        if not source:
+            return None
+        step = source.pop()
+        target.append(_Step(step.label, now))
+        self._last_label = ""
+        return step.before
+
+    @property
+    def undo_label(self) -> str:
+        """What the next undo takes back, empty if nothing."""
+        return self._past[-1].label if self._past else ""
+
+    @property
+    def redo_label(self) -> str:
+        """What the next redo brings back, empty if nothing."""
+        return self._future[-1].label if self._future else ""

@@ -1,0 +1,88 @@
+"""Starts the window: application, style, and the door for errors nobody caught."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication
+
+from rpnviz import __version__, paths
+from rpnviz.app.messages import Message, Severity
+from rpnviz.app.settings import load_settings
+from rpnviz.app.state import AppState
+from rpnviz.core.presets import Preset
+from rpnviz.ui.main_window import MainWindow
+from rpnviz.ui.theme import apply_theme
+
+
+def make_application() -> QApplication:
+    """The one QApplication, named so that settings find their place."""
+    existing = QApplication.instance()
+    application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    application.setApplicationName("rpnviz")
+    application.setOrganizationName("rpnviz")
+    application.setApplicationVersion(__version__)
+    application.setWindowIcon(QIcon(str(paths.resources() / "icons" / "rpnviz.svg")))
+    return application
+
+
+def make_window(preset: Preset | None = None) -> MainWindow:
+    """A window with a state of its own; nothing is opened yet."""
+    application = make_application()
+    settings = load_settings()
+    apply_theme(application, settings.theme)
+    return MainWindow(AppState(preset), settings)
+
+
+def run(
+    files: Sequence[Path], annotations: Path | None = None, preset: Preset | None = None, model: Path | None = None
+) -> int:
+    """Show the window until it is closed.
+
+    Args:
+        files: what to open; empty: the samples.
+        annotations: the annotation file that belongs to ``files``.
+        preset: trainer and parameters to start with.
+        model: weights to load.
+
+    Returns:
+        The exit code.
+    """
+    application = make_application()
+    window = make_window(preset)
+    _install_exception_hook(window)
+    window.show()
+
+    def open_first() -> None:
+        if files or annotations is not None:
+            window.state.open_paths(list(files) if files else [Path(str(annotations))], annotations if files else None)
+        else:
+            window.state.open_samples()
+        if model is not None:
+            window.state.load_model(model)
+
+    QTimer.singleShot(0, window, open_first)
+    # Python runs signal handlers only between its own instructions: a slow timer gives it the chance, so that Ctrl+C ends.
+    signal.signal(signal.SIGINT, lambda _number, _frame: window.close())
+    ticker = QTimer()
+    ticker.timeout.connect(lambda: None)
+    ticker.start(300)
+    return application.exec()
+
+
+def _install_exception_hook(window: MainWindow) -> None:
+    """An error nobody caught is shown with its traceback instead of vanishing in a terminal that nobody sees."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        sys.stderr.write(text)
+        window.state.tell(Message(Severity.ERROR, f"Something went wrong inside rpnviz ({kind.__name__})", text))
+
+    sys.excepthook = hook

@@ -1,0 +1,387 @@
+"""The canvas: photo and layers as one NumPy frame at viewport resolution, zoom, pan, hover and selection."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QColor,
+    QEnterEvent,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from rpnviz.app import texts
+from rpnviz.app.state import AppState, Selection
+from rpnviz.core.pipeline import Result
+from rpnviz.drawing.frame import Photo, Viewport, paint
+from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
+from rpnviz.palette import Theme
+from rpnviz.ui.canvas.picking import Hit, pick, pick_any_anchor
+from rpnviz.ui.theme import COLOURS
+
+_MARGIN = 16
+_REACH = 6
+_HOVER_DELAY_MS = 80
+_MAX_SCALE = 64.0
+
+
+class CanvasView(QWidget):
+    """Shows the state; a click selects, the wheel zooms at the pointer, a drag pans.
+
+    The frame is composed when it is painted, at most once per event
+    loop turn; photo and layers are kept apart, so that a threshold move repaints only the layers.
+    """
+
+    hovered = Signal(str)
+    zoomed = Signal(float)
+    painted = Signal()
+
+    def __init__(self, state: AppState, theme: Theme) -> None:
+        super().__init__()
+        self._state = state
+        self._theme = theme
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Image with boxes")
+        self.setMinimumSize(160, 120)
+        self.dim = 0.35
+        self.saturation = 0.5
+        self._photo: Photo | None = None
+        self._size = (1, 1)
+        self._fit = True
+        self._scale = 1.0
+        self._centre = QPointF(0, 0)
+        self.layers: tuple[Layer, ...] = ()
+        self._base: np.ndarray | None = None
+        self._frame: np.ndarray | None = None
+        self._image: QImage | None = None
+        self._hits: list[Hit] = []
+        self._hit_number = 0
+        self._press: QPoint | None = None
+        self._pan_from: QPointF | None = None
+        self._pointer: QPointF | None = None
+        self._hover_timer = QTimer(self)
+        self._hover_timer.setSingleShot(True)
+        self._hover_timer.setInterval(_HOVER_DELAY_MS)
+        self._hover_timer.timeout.connect(self._update_hover)
+        state.image_changed.connect(self._on_image)
+        state.result_changed.connect(self._on_layers)
+        state.layers_changed.connect(self._on_layers)
+        state.selection_changed.connect(lambda _selection: self._redraw())
+
+    # ------------------------------------------------------------------ what is shown
+
+    def _on_image(self) -> None:
+        loaded = self._state.loaded
+        if loaded is None:
+            return
+        if self._photo is None or self._photo_source is not loaded:
+            self._photo_source = loaded
+            self._photo = Photo(loaded.pixels)
+            self._size = loaded.size
+            self.layers = ()
+            self._hits = []
+            self.fit()
+
+    def _on_layers(self) -> None:
+        result = self._state.result
+        if result is None:
+            shown = self._state.shown
+            # The Model world before the model has answered: ground truth alone, which does not depend on it.
+            if shown is not None and self._state.world is World.MODEL:
+                options = dataclasses.replace(self._state.layers, visible=frozenset({LayerKey.GT}), everything=False)
+                self.layers = make_layers(shown.training, World.TRAINING, options, self._state.gt_names)
+            else:
+                self.layers = ()
+        else:
+            self.layers = make_layers(result, self._state.world, self._state.layers, self._state.gt_names)
+        self._hits = []
+        self._redraw()
+        if self._pointer is not None:
+            self._hover_timer.start()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the window's theme."""
+        self._theme = theme
+        self._base = None
+        self._redraw()
+
+    def set_dim(self, dim: float) -> None:
+        """Darken the photo towards the background, 0 to 1."""
+        self.dim = dim
+        self._base = None
+        self._redraw()
+
+    # ------------------------------------------------------------------ zoom and pan
+
+    @property
+    def zoom(self) -> float:
+        """Device-independent screen pixels per original pixel."""
+        return self._scale
+
+    def fit(self) -> None:
+        """Show the whole image, and keep doing so while the window changes its size."""
+        height, width = self._size
+        room_x = max(self.width() - 2 * _MARGIN, 8)
+        room_y = max(self.height() - 2 * _MARGIN, 8)
+        self._fit = True
+        self._set_view(min(room_x / width, room_y / height, _MAX_SCALE), QPointF(width / 2, height / 2))
+
+    def zoom_to(self, scale: float, at: QPointF | None = None) -> None:
+        """Zoom to ``scale`` and keep what is under ``at`` (widget position, default the middle) in place."""
+        smallest = min(1.0, 32 / max(self._size))
+        scale = min(max(scale, smallest), _MAX_SCALE)
+        middle = QPointF(self.width() / 2, self.height() / 2)
+        anchor = middle if at is None else at
+        fixed = self._to_image(anchor)
+        self._fit = False
+        self._set_view(scale, fixed - (anchor - middle) / scale)
+
+    def show_box(self, box: tuple[float, float, float, float]) -> None:
+        """Bring a box (original pixels) into view without changing the zoom, unless it is in view already."""
+        if not np.isfinite(box).all():
+            return
+        rect = QRectF(QPointF(box[0], box[1]), QPointF(box[2], box[3]))
+        top_left, bottom_right = self._to_image(QPointF(0, 0)), self._to_image(QPointF(self.width(), self.height()))
+        if not QRectF(top_left, bottom_right).contains(rect.center()):
+            self._fit = False
+            self._set_view(self._scale, rect.center())
+
+    def _set_view(self, scale: float, centre: QPointF) -> None:
+        height, width = self._size
+        self._scale = scale
+        self._centre = QPointF(min(max(centre.x(), 0.0), float(width)), min(max(centre.y(), 0.0), float(height)))
+        self._base = None
+        self._redraw()
+        self.zoomed.emit(scale)
+
+    def _to_image(self, point: QPointF) -> QPointF:
+        middle = QPointF(self.width() / 2, self.height() / 2)
+        return self._centre + (point - middle) / self._scale
+
+    def _to_view(self, x: float, y: float) -> QPointF:
+        middle = QPointF(self.width() / 2, self.height() / 2)
+        return (QPointF(x, y) - self._centre) * self._scale + middle
+
+    def _viewport(self) -> Viewport:
+        ratio = self.devicePixelRatioF()
+        width = max(1, round(self.width() * ratio))
+        height = max(1, round(self.height() * ratio))
+        origin = self._to_view(0, 0) * ratio
+        return Viewport(width, height, self._scale * ratio, origin.x(), origin.y())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._fit:
+            self.fit()
+        else:
+            self._base = None
+            self._redraw()
+
+    # ------------------------------------------------------------------ painting
+
+    def _redraw(self) -> None:
+        self._frame = None
+        self.update()
+
+    def compose(self) -> np.ndarray:
+        """The frame as it is painted, (h, w, 3) uint8 RGB in device pixels."""
+        view = self._viewport()
+        if self._photo is None:
+            frame = np.empty((view.height, view.width, 3), np.uint8)
+            colour = QColor(COLOURS[self._theme].canvas)
+            frame[:] = (colour.red(), colour.green(), colour.blue())
+            return frame
+        if self._base is None or self._base.shape[:2] != (view.height, view.width):
+            self._base = self._photo.render(view, self.dim, self.saturation, self._theme)
+        frame = self._base.copy()
+        paint(frame, self.layers, view, self._theme, self.devicePixelRatioF())
+        return frame
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self._frame is None:
+            self._frame = self.compose()
+            height, width = self._frame.shape[:2]
+            self._image = QImage(self._frame.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+            self._image.setDevicePixelRatio(self.devicePixelRatioF())
+        painter = QPainter(self)
+        try:
+            assert self._image is not None
+            painter.drawImage(QPointF(0, 0), self._image)
+            selected = self._selected_box()
+            if selected is not None:
+                self._outline(painter, selected, QColor(COLOURS[self._theme].accent), 3)
+            hit = self.hover_hit
+            if hit is not None:
+                self._outline(painter, hit.box, QColor(COLOURS[self._theme].text), 2)
+        finally:
+            painter.end()
+        self.painted.emit()
+
+    def _outline(self, painter: QPainter, box: tuple[float, float, float, float], colour: QColor, width: float) -> None:
+        if not np.isfinite(box).all():
+            return
+        rect = QRectF(self._to_view(box[0], box[1]), self._to_view(box[2], box[3])).normalized()
+        limit = QRectF(self.rect()).adjusted(-8, -8, 8, 8)
+        if rect.width() > 1e6 or rect.height() > 1e6:
+            rect = rect.intersected(limit)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(COLOURS[self._theme].canvas), width + 2))
+        painter.drawRect(rect)
+        painter.setPen(QPen(colour, width))
+        painter.drawRect(rect)
+
+    def _selected_box(self) -> tuple[float, float, float, float] | None:
+        chosen, result = self._state.selection, self._state.result
+        if chosen.anchor is not None and result is not None:
+            box = (
+                result.decoded.boxes[chosen.anchor]
+                if self._state.world is World.MODEL and result.decoded is not None
+                else result.anchors.boxes[chosen.anchor]
+            )
+            x1, y1, x2, y2 = result.frame.to_original(box[None])[0].tolist()
+            return x1, y1, x2, y2
+        record = self._state.record
+        if chosen.gt is not None and record is not None and chosen.gt < len(record.gt.boxes):
+            x1, y1, x2, y2 = record.gt.boxes[chosen.gt].tolist()
+            return x1, y1, x2, y2
+        return None
+
+    # ------------------------------------------------------------------ hover and selection
+
+    @property
+    def hover_hit(self) -> Hit | None:
+        """The box that the pointer names, None if there is none."""
+        return self._hits[self._hit_number] if self._hits else None
+
+    def _find(self, point: QPointF, any_anchor: bool) -> list[Hit]:
+        place = self._to_image(point)
+        reach = _REACH / self._scale
+        hits = pick(self.layers, place.x(), place.y(), reach)
+        result = self._state.result
+        if any_anchor and result is not None:
+            hits = pick_any_anchor(result, place.x(), place.y(), reach)
+        return hits
+
+    def _update_hover(self) -> None:
+        if self._pointer is None:
+            return
+        self._hits = self._find(self._pointer, self._alt)
+        self._hit_number = 0
+        self._say_hover()
+
+    def _say_hover(self) -> None:
+        hit = self.hover_hit
+        text = ""
+        if hit is not None:
+            text = self._describe(hit)
+            if len(self._hits) > 1:
+                text = f"{text}   ({self._hit_number + 1} of {len(self._hits)}, Tab: next)"
+        self.hovered.emit(text)
+        self.update()
+
+    def _describe(self, hit: Hit) -> str:
+        result: Result | None = self._state.result
+        if hit.key is LayerKey.GT:
+            shown = self._state.shown
+            name = self._state.gt_names[hit.index]
+            return texts.gt_line(shown.training, hit.index, name) if shown is not None else name
+        return texts.anchor_line(result, hit.index) if result is not None else ""
+
+    _alt = False
+    _photo_source: object = None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        position = event.position()
+        if self._pan_from is not None:
+            moved = (position - self._pan_from) / self._scale
+            self._pan_from = position
+            self._fit = False
+            self._set_view(self._scale, self._centre - moved)
+            return
+        if self._press is not None and (position.toPoint() - self._press).manhattanLength() > 4:
+            self._pan_from = position
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+            return
+        self._pointer = position
+        self._alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+        self._hover_timer.start()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton):
+            self._press = event.position().toPoint()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        panned = self._pan_from is not None
+        was_pressed = self._press is not None
+        self._press = self._pan_from = None
+        self.unsetCursor()
+        if not panned and was_pressed and event.button() == Qt.MouseButton.LeftButton:
+            hits = self._hits
+            any_anchor = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+            if not hits or event.position() != self._pointer:
+                hits, self._hit_number = self._find(event.position(), any_anchor), 0
+            self._choose(hits[self._hit_number] if hits else None)
+
+    def _choose(self, hit: Hit | None) -> None:
+        if hit is None:
+            self._state.select(Selection())
+        elif hit.key is LayerKey.GT:
+            self._state.select(Selection(gt=hit.index))
+        else:
+            self._state.select(Selection(gt=self._state.selection.gt, anchor=hit.index))
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and not self._find(event.position(), False):
+            self.fit()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self._pointer = None
+        self._hover_timer.stop()
+        self._hits = []
+        self._say_hover()
+        super().leaveEvent(event)
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        self._pointer = event.position()
+        super().enterEvent(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        steps = (event.angleDelta().y() or event.angleDelta().x()) / 120
+        if steps:
+            self.zoom_to(self._scale * 1.25**steps, event.position())
+        event.accept()
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Tab walks through the boxes under the pointer; without any it moves the focus as everywhere."""
+        if len(self._hits) > 1:
+            self._hit_number = (self._hit_number + (1 if forward else -1)) % len(self._hits)
+            self._say_hover()
+            return True
+        return super().focusNextPrevChild(forward)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        arrows = {
+            Qt.Key.Key_Left: QPointF(-1, 0),
+            Qt.Key.Key_Right: QPointF(1, 0),
+            Qt.Key.Key_Up: QPointF(0, -1),
+            Qt.Key.Key_Down: QPointF(0, 1),
+        }
+        key = Qt.Key(event.key())
+        if key in arrows and not self._fit:
+            self._set_view(self._scale, self._centre + arrows[key] * (60 / self._scale))
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.hover_hit is not None:
+            self._choose(self.hover_hit)
+        else:
+            event.ignore()

@@ -1,0 +1,567 @@
+"""Puts canvas, panels and menus together; decides nothing about data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
+from PySide6.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QComboBox,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QProgressBar,
+    QSlider,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rpnviz import __version__
+from rpnviz.app import texts
+from rpnviz.app.actions import ACTIONS
+from rpnviz.app.jobs import Job
+from rpnviz.app.messages import Message, Severity
+from rpnviz.app.settings import Settings
+from rpnviz.app.state import AppState, Selection
+from rpnviz.core import presets
+from rpnviz.drawing.scene import LAYERS, World
+from rpnviz.palette import Theme
+from rpnviz.ui.canvas.legend import LegendOverlay
+from rpnviz.ui.canvas.view import CanvasView
+from rpnviz.ui.dialogs.commands import CommandDialog
+from rpnviz.ui.dialogs.export import ExportDialog
+from rpnviz.ui.panels.controls import ControlsPanel
+from rpnviz.ui.panels.funnel import FunnelBar
+from rpnviz.ui.panels.gt_table import GtTable
+from rpnviz.ui.panels.images import ImagesPanel
+from rpnviz.ui.panels.selection import SelectionPanel
+from rpnviz.ui.theme import apply_theme
+from rpnviz.ui.widgets.banner import Banner
+from rpnviz.ui.widgets.basics import eliding_label, label, separator, tool_button
+
+_IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
+_MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
+_LAYOUT_VERSION = 1
+_PENDING_MS = 120
+
+
+class MainWindow(QMainWindow):
+    """The window of the program."""
+
+    def __init__(self, state: AppState, settings: Settings) -> None:
+        super().__init__()
+        self.state = state
+        self.settings = settings
+        self.setWindowTitle("rpnviz")
+        self.setAcceptDrops(True)
+        self.resize(1280, 800)
+        self.canvas = CanvasView(state, settings.theme)
+        self.legend = LegendOverlay(state, settings.theme)
+        self.images = ImagesPanel(state)
+        self.selection = SelectionPanel(state)
+        self.controls = ControlsPanel(state)
+        self.table = GtTable(state, settings.theme)
+        self.funnel = FunnelBar(state)
+        self.banner = Banner()
+        self.actions_by_id: dict[str, QAction] = {}
+        self._build_menus()
+        self._build_layout()
+        self._build_layer_keys()
+        self._pending = QTimer(self)
+        self._pending.setSingleShot(True)
+        self._pending.setInterval(_PENDING_MS)
+        self._pending.timeout.connect(lambda: self._show_stale(True))
+        self._connect()
+        self._show_params()
+        self._show_history()
+        self._show_image()
+        self._restore_layout()
+
+    # ------------------------------------------------------------------ building
+
+    def _build_menus(self) -> None:
+        menus: dict[str, QMenu] = {}
+        for spec in ACTIONS:
+            if spec.menu not in menus:
+                menus[spec.menu] = self.menuBar().addMenu(spec.menu)
+            menu = menus[spec.menu]
+            if spec.separated:
+                menu.addSeparator()
+            action = QAction(spec.text, self)
+            action.setShortcuts([QKeySequence(keys) for keys in spec.shortcuts])
+            action.setToolTip(spec.tip)
+            action.setStatusTip(spec.tip)
+            action.triggered.connect(lambda _checked=False, name=spec.id: getattr(self, f"do_{name}")())
+            menu.addAction(action)
+            self.actions_by_id[spec.id] = action
+
+    def _build_layer_keys(self) -> None:
+        for number in range(1, 10):
+            key = QShortcut(QKeySequence(str(number)), self)
+            key.activated.connect(lambda number=number: self._toggle_layer(number))
+
+    def _build_layout(self) -> None:
+        self.preset = QComboBox()
+        self.preset.addItems(presets.names())
+        self.preset.setToolTip("Whose rules apply")
+        self.preset.setAccessibleName("Trainer")
+        self.changed = tool_button("", "chip", "", self._show_changes)
+        self.training = tool_button("Training targets", "segment", "What the trainer sees (T)", checkable=True)
+        self.model = tool_button("Model proposals", "segment", "What the model proposes (M)", checkable=True)
+        worlds = QButtonGroup(self)
+        worlds.addButton(self.training)
+        worlds.addButton(self.model)
+        self.training.setChecked(True)
+        self.training.clicked.connect(self.do_training_world)
+        self.model.clicked.connect(self.do_model_world)
+        top = QHBoxLayout()
+        top.setContentsMargins(8, 5, 8, 5)
+        top.setSpacing(6)
+        top.addWidget(tool_button("Open", "chip", "Open images or annotations (Ctrl+O)", self.do_open_images))
+        top.addWidget(self.preset)
+        top.addWidget(self.changed)
+        top.addStretch(1)
+        segment = QHBoxLayout()
+        segment.setSpacing(0)
+        segment.addWidget(self.training)
+        segment.addWidget(self.model)
+        top.addLayout(segment)
+        top.addStretch(1)
+        self.undo_button = tool_button("Undo", "flat", "", self.do_undo)
+        self.redo_button = tool_button("Redo", "flat", "", self.do_redo)
+        top.addWidget(self.undo_button)
+        top.addWidget(self.redo_button)
+        top.addWidget(tool_button("Find", "flat", "Find a command (Ctrl+K)", self.do_find_command))
+        self.export_button = tool_button("Export", "chip", "Export the picture (Ctrl+E)", self.do_export_picture)
+        top.addWidget(self.export_button)
+        self.toolbar = QFrame()
+        self.toolbar.setObjectName("bar")
+        self.toolbar.setLayout(top)
+
+        self.file_name = eliding_label("", "title")
+        self.sizes = label("", "muted")
+        self.model_note = label("", "muted")
+        self.zoom_label = tool_button("", "flat", "Fit the window (Ctrl+0); 100 %: Ctrl+1", self.do_zoom_fit)
+        self.dim = QSlider(Qt.Orientation.Horizontal)
+        self.dim.setRange(0, 90)
+        self.dim.setFixedWidth(90)
+        self.dim.setValue(round(self.canvas.dim * 100))
+        self.dim.setToolTip("Dim the photo, in %, so that the boxes stand out")
+        self.dim.setAccessibleName("Dim the photo")
+        self.dim.valueChanged.connect(lambda value: self.canvas.set_dim(value / 100))
+        dim_label = label("Dim", "muted")
+        dim_label.setBuddy(self.dim)
+        strip = QHBoxLayout()
+        strip.setContentsMargins(8, 3, 8, 3)
+        strip.addWidget(self.file_name, 1)
+        strip.addWidget(self.sizes)
+        strip.addSpacing(10)
+        strip.addWidget(self.model_note)
+        strip.addStretch(1)
+        strip.addWidget(dim_label)
+        strip.addWidget(self.dim)
+        strip.addWidget(self.zoom_label)
+        self.strip = QFrame()
+        self.strip.setObjectName("bar")
+        self.strip.setLayout(strip)
+
+        self.empty = QLabel("Drop images or an annotation file here", self.canvas)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.empty.setProperty("kind", "muted")
+        self.legend.setParent(self.canvas)
+        upper = QWidget()
+        upper_layout = QVBoxLayout(upper)
+        upper_layout.setContentsMargins(0, 0, 0, 0)
+        upper_layout.setSpacing(0)
+        upper_layout.addWidget(self.strip)
+        banner_row = QHBoxLayout()
+        banner_row.setContentsMargins(8, 0, 8, 0)
+        banner_row.addWidget(self.banner)
+        upper_layout.addLayout(banner_row)
+        upper_layout.addWidget(self.canvas, 1)
+        self.middle = QSplitter(Qt.Orientation.Vertical)
+        self.middle.addWidget(upper)
+        self.middle.addWidget(self.table)
+        self.middle.setStretchFactor(0, 1)
+        self.middle.setSizes([540, 150])
+        self.right = QWidget()
+        right = QVBoxLayout(self.right)
+        right.setContentsMargins(0, 0, 0, 0)
+        right.setSpacing(0)
+        right.addWidget(self.selection)
+        right.addWidget(separator())
+        right.addWidget(label("  CONTROLS", "heading"))
+        right.addWidget(self.controls, 1)
+        self.panes = QSplitter(Qt.Orientation.Horizontal)
+        self.panes.addWidget(self.images)
+        self.panes.addWidget(self.middle)
+        self.panes.addWidget(self.right)
+        self.panes.setStretchFactor(1, 1)
+        self.panes.setSizes([200, 752, 328])
+        for splitter in (self.panes, self.middle):
+            splitter.setHandleWidth(1)
+        self.time_label = label("", "muted")
+        self.job_label = label("", "muted")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 0)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedSize(90, 10)
+        self.cancel = tool_button("Cancel", "flat", "Stop this work", self._cancel_jobs)
+        status = QHBoxLayout()
+        status.setContentsMargins(0, 0, 8, 0)
+        status.addWidget(self.funnel, 1)
+        for widget in (self.job_label, self.progress, self.cancel, self.time_label):
+            status.addWidget(widget)
+        for widget in (self.job_label, self.progress, self.cancel):
+            widget.hide()
+        self.status = QFrame()
+        self.status.setObjectName("bar")
+        self.status.setLayout(status)
+        central = QWidget()
+        layout = QVBoxLayout(central)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        for part in (self.toolbar, separator(), self.panes, separator(), self.status):
+            layout.addWidget(part, 1 if part is self.panes else 0)
+        self.setCentralWidget(central)
+
+    def _connect(self) -> None:
+        state = self.state
+        state.image_changed.connect(self._show_image)
+        state.result_changed.connect(self._show_result)
+        state.params_changed.connect(lambda _params: self._show_params())
+        state.history_changed.connect(self._show_history)
+        state.world_changed.connect(self._show_world)
+        state.model_changed.connect(self._show_model)
+        state.selection_changed.connect(self._show_selection)
+        state.computing_changed.connect(self._show_computing)
+        state.told.connect(self._show_message)
+        state.jobs.started.connect(lambda _job: self._show_jobs())
+        state.jobs.ended.connect(lambda _job: self._show_jobs())
+        state.jobs.progressed.connect(self._show_progress)
+        self.canvas.hovered.connect(self.selection.show_hover)
+        self.canvas.zoomed.connect(lambda zoom: self.zoom_label.setText(f"{zoom:.0%}"))
+
+    # ------------------------------------------------------------------ showing the state
+
+    def _show_image(self) -> None:
+        record, loaded = self.state.record, self.state.loaded
+        self.empty.setVisible(record is None)
+        self.legend.setVisible(record is not None)
+        if record is None or loaded is None:
+            return
+        self.file_name.setText(record.file_name)
+        self.setWindowTitle(f"{record.file_name} – rpnviz")
+        self._place_overlays()
+
+    def _show_result(self) -> None:
+        result = self.state.result
+        shown = self.state.shown
+        frame = result.frame if result is not None else shown.training.frame if shown is not None else None
+        if frame is not None:
+            (h, w), (rh, rw), (ih, iw) = frame.image_size, frame.resized_size, frame.input_size
+            padded = f" padded {iw} x {ih}" if (rh, rw) != (ih, iw) else ""
+            self.sizes.setText(f"{w} x {h} px › input {rw} x {rh}{padded}")
+        note = texts.image_sentence(shown.training) if shown is not None else ""
+        self.table.setToolTip(note)
+        self._show_model()
+        self._place_overlays()
+
+    def _show_params(self) -> None:
+        changes = self.state.changed_fields()
+        self.changed.setVisible(bool(changes))
+        self.changed.setText(f"{len(changes)} changed")
+        lines = [f"{name}: {before} → {now}" for name, before, now in changes]
+        self.changed.setToolTip("Differs from the trainer's defaults:\n" + "\n".join(lines))
+
+    def _show_changes(self) -> None:
+        menu = QMenu(self)
+        for name, before, now in self.state.changed_fields():
+            action = menu.addAction(f"{name}: {_short(now)}, reset to {_short(before)}")
+            action.triggered.connect(lambda _checked=False, name=name: self.state.reset_field(name))
+        menu.addSeparator()
+        menu.addAction(self.actions_by_id["reset_params"])
+        menu.addAction(self.actions_by_id["copy_params"])
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.changed.mapToGlobal(self.changed.rect().bottomLeft()))
+
+    def _show_history(self) -> None:
+        for action_id, button, what in (
+            ("undo", self.undo_button, self.state.undo_label),
+            ("redo", self.redo_button, self.state.redo_label),
+        ):
+            action = self.actions_by_id[action_id]
+            action.setEnabled(bool(what))
+            button.setEnabled(bool(what))
+            keys = action.shortcut().toString()
+            button.setToolTip(f"{action.text().replace('&', '')} {what} ({keys})" if what else "Nothing to take back")
+
+    def _show_world(self, world: World) -> None:
+        (self.training if world is World.TRAINING else self.model).setChecked(True)
+        self._show_model()
+
+    def _show_model(self) -> None:
+        state = self.state
+        text = ""
+        if state.world is World.MODEL:
+            if state.model is not None:
+                text = f"{state.model.name}, {state.model.note}"
+            elif state.model_loading:
+                text = "Loading the model…"
+            else:
+                text = "No model"
+        self.model_note.setText(text)
+
+    def _show_selection(self, selection: Selection) -> None:
+        record = self.state.record
+        if selection.gt is not None and record is not None and selection.gt < len(record.gt.boxes):
+            x1, y1, x2, y2 = record.gt.boxes[selection.gt].tolist()
+            self.canvas.show_box((x1, y1, x2, y2))
+
+    def _show_computing(self, computing: bool) -> None:
+        if computing:
+            if not self._pending.isActive():
+                self._pending.start()
+        else:
+            self._pending.stop()
+            self._show_stale(False)
+
+    def _show_stale(self, stale: bool) -> None:
+        """Numbers that belong to the last parameters are greyed out while the new ones take long to compute."""
+        for part in (self.funnel, self.table, self.selection, self.legend):
+            part.setEnabled(not stale)
+        self.time_label.setText("computing…" if stale else "")
+
+    def _show_message(self, message: Message) -> None:
+        self.banner.show_message(message)
+        if message.severity is Severity.INFO:
+            QTimer.singleShot(6000, self, lambda: self._drop(message))
+
+    def _drop(self, message: Message) -> None:
+        if self.banner.messages and self.banner.messages[-1] is message:
+            self.banner.dismiss()
+
+    def _show_jobs(self) -> None:
+        running = self.state.jobs.running
+        for widget in (self.job_label, self.progress, self.cancel):
+            widget.setVisible(bool(running))
+        if running:
+            self.job_label.setText(f"{running[0].title}…")
+            self.progress.setRange(0, 0)
+
+    def _show_progress(self, job: Job, fraction: float) -> None:
+        if fraction > 0 and self.state.jobs.running and job is self.state.jobs.running[0]:
+            self.progress.setRange(0, 1000)
+            self.progress.setValue(round(fraction * 1000))
+
+    def _cancel_jobs(self) -> None:
+        for job in self.state.jobs.running:
+            job.cancel()
+
+    def _place_overlays(self) -> None:
+        self.legend.adjustSize()
+        self.legend.move(8, max(8, self.canvas.height() - self.legend.height() - 8))
+        self.legend.raise_()
+        self.empty.setGeometry(self.canvas.rect())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self, self._place_overlays)
+
+    def _toggle_layer(self, number: int) -> None:
+        for spec in LAYERS[self.state.world]:
+            if spec.digit == number:
+                self.state.set_layer_visible(spec.key, spec.key not in self.state.layers.visible)
+
+    # ------------------------------------------------------------------ commands of app.actions
+
+    def do_open_images(self) -> None:
+        files, _ = QFileDialog.getOpenFileNames(self, "Open images or annotations", self._last_folder(), _IMAGE_FILTER)
+        if files:
+            self.open_paths([Path(file) for file in files])
+
+    def do_open_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a folder of images", self._last_folder())
+        if folder:
+            self.open_paths([Path(folder)])
+
+    def open_paths(self, paths: list[Path]) -> None:
+        """Open what the user chose or dropped: an annotation file beside images applies to them."""
+        annotations = [path for path in paths if path.suffix.lower() == ".json"]
+        images = [path for path in paths if path not in annotations]
+        self.settings.last_folder = str(paths[0].parent)
+        if [path.suffix.lower() for path in paths] == [".safetensors"]:
+            self.state.load_model(paths[0])
+        elif images and len(annotations) == 1:
+            self.state.open_paths(images, annotations[0])
+        else:
+            self.state.open_paths(paths)
+
+    def do_open_samples(self) -> None:
+        self.state.open_samples()
+
+    def do_open_model(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "Load a model", self._last_folder(), _MODEL_FILTER)
+        if file:
+            self.state.load_model(Path(file))
+            self.state.set_world(World.MODEL)
+
+    def do_open_bundled_model(self) -> None:
+        self.state.load_model(None)
+        self.state.set_world(World.MODEL)
+
+    def do_export_picture(self) -> None:
+        if self.state.shown is None or self.state.computing:
+            self.state.tell(Message(Severity.INFO, "Nothing to export yet", "Open an image first."))
+            return
+        dialog = ExportDialog(self.state, self.settings.theme, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def do_reload(self) -> None:
+        self.state.reload()
+
+    def do_quit(self) -> None:
+        self.close()
+
+    def do_undo(self) -> None:
+        self.state.undo()
+
+    def do_redo(self) -> None:
+        self.state.redo()
+
+    def do_reset_params(self) -> None:
+        self.state.reset_params()
+
+    def do_copy_params(self) -> None:
+        document = presets.to_document(
+            presets.load(self.state.preset.name), self.state.params, self.state.preset.conventions
+        )
+        QGuiApplication.clipboard().setText(json.dumps(document, indent=2))
+        self.state.tell(Message(Severity.INFO, "Copied the parameters", "Save them as JSON and give them to --params."))
+
+    def do_next_image(self) -> None:
+        self.state.step_image(1)
+
+    def do_previous_image(self) -> None:
+        self.state.step_image(-1)
+
+    def do_next_problem(self) -> None:
+        self.state.next_problem(1)
+
+    def do_previous_problem(self) -> None:
+        self.state.next_problem(-1)
+
+    def do_clear_selection(self) -> None:
+        self.state.select(Selection())
+
+    def do_training_world(self) -> None:
+        self.state.set_world(World.TRAINING)
+
+    def do_model_world(self) -> None:
+        self.state.set_world(World.MODEL)
+
+    def do_zoom_in(self) -> None:
+        self.canvas.zoom_to(self.canvas.zoom * 1.25)
+
+    def do_zoom_out(self) -> None:
+        self.canvas.zoom_to(self.canvas.zoom / 1.25)
+
+    def do_zoom_fit(self) -> None:
+        self.canvas.fit()
+
+    def do_zoom_full(self) -> None:
+        self.canvas.zoom_to(1.0)
+
+    def do_toggle_everything(self) -> None:
+        self.state.set_everything(not self.state.layers.everything)
+
+    def do_focus_canvas(self) -> None:
+        alone = self.images.isVisible()
+        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
+            part.setVisible(not alone)
+
+    def do_toggle_theme(self) -> None:
+        theme = Theme.LIGHT if self.settings.theme is Theme.DARK else Theme.DARK
+        self.settings.theme = theme
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        apply_theme(application, theme)
+        self.canvas.set_theme(theme)
+        self.legend.set_theme(theme)
+        self.table.set_theme(theme)
+
+    def do_find_command(self) -> None:
+        dialog = CommandDialog(list(self.actions_by_id.values()), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def do_about(self) -> None:
+        box = QMessageBox(self)
+        box.setWindowTitle("About rpnviz")
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setText(f"rpnviz {__version__}")
+        box.setInformativeText(
+            "Shows what a Region Proposal Network's trainer really does to every ground-truth box, and why, "
+            "while you move the thresholds.\n\nMIT licence. Sample photos: see sample_images/LICENSES.md."
+        )
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    # ------------------------------------------------------------------ files dropped, closing
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.open_paths(paths)
+
+    def _last_folder(self) -> str:
+        return self.settings.last_folder
+
+    def _restore_layout(self) -> None:
+        stored = QSettings()
+        if stored.value("layout/version", 0, int) == _LAYOUT_VERSION:
+            for key, part in (("window", self), ("panes", self.panes), ("middle", self.middle)):
+                value = stored.value(f"layout/{key}")
+                if isinstance(value, QByteArray):
+                    part.restoreGeometry(value) if part is self else part.restoreState(value)  # type: ignore[union-attr]
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if not self.images.isVisible():
+            self.do_focus_canvas()
+        stored = QSettings()
+        stored.setValue("layout/version", _LAYOUT_VERSION)
+        stored.setValue("layout/window", self.saveGeometry())
+        stored.setValue("layout/panes", self.panes.saveState())
+        stored.setValue("layout/middle", self.middle.saveState())
+        self.settings.save()
+        self.state.close()
+        super().closeEvent(event)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

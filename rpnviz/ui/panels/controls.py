@@ -1,0 +1,354 @@
+"""The numbers a user turns, by stage; every move goes to the state at once."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSignalBlocker, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from rpnviz.app.state import AppState
+from rpnviz.core.params import AnchorParams, Params, ProposalMode, ProposalParams, TopN
+from rpnviz.core.rules import doc_of
+from rpnviz.drawing.scene import World
+from rpnviz.errors import ParamsError
+from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.number import NumberControl
+from rpnviz.ui.widgets.thresholds import ThresholdControl
+
+
+class ControlsPanel(QScrollArea):
+    """Matching, anchors, sampling and proposals, each in a section that collapses."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.matching = MatchingControls(state)
+        self.anchors = AnchorControls(state)
+        self.sampling = SamplingControls(state)
+        self.proposals = ProposalControls(state)
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(8, 0, 8, 8)
+        layout.setSpacing(4)
+        self._sections: dict[str, QCollapsible] = {}
+        for title, content, is_open in (
+            ("Matching", self.matching, True),
+            ("Anchors", self.anchors, False),
+            ("Mini-batch", self.sampling, False),
+            ("Proposals", self.proposals, False),
+        ):
+            section = QCollapsible(title)
+            section.setDuration(0)
+            section.addWidget(content)
+            section.layout().setContentsMargins(0, 0, 0, 0)
+            if is_open:
+                section.expand(animate=False)
+            self._sections[title] = section
+            layout.addWidget(section)
+        layout.addStretch(1)
+        self.setWidget(inner)
+        state.params_changed.connect(self._show_params)
+        state.world_changed.connect(self._show_world)
+        state.model_changed.connect(lambda: self._show_world(state.world))
+        self._show_params(state.params)
+        self._show_world(state.world)
+
+    def _show_params(self, params: Params) -> None:
+        for part in (self.matching, self.anchors, self.sampling, self.proposals):
+            part.show_params(params)
+
+    def _show_world(self, world: World) -> None:
+        model = world is World.MODEL
+        self._open("Proposals", model)
+        self._open("Matching", not model)
+        self.anchors.show_world(world)
+
+    def _open(self, title: str, is_open: bool) -> None:
+        section = self._sections[title]
+        if is_open:
+            section.expand(animate=False)
+        else:
+            section.collapse(animate=False)
+
+
+class MatchingControls(QWidget):
+    """Thresholds and the low-quality rule."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self.thresholds = ThresholdControl()
+        self.force = QCheckBox("Best anchor of an object is positive")
+        self.force.setToolTip(
+            "Low-quality rule (allow_low_quality_matches): the anchors with the best IoU of a ground-truth box are "
+            "positive even below the threshold.\nWithout it a box that reaches the threshold nowhere trains nothing."
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 6)
+        layout.addWidget(self.thresholds)
+        layout.addWidget(self.force)
+        self.thresholds.changed.connect(lambda low, high: state.update("match", bg_iou_thresh=low, fg_iou_thresh=high))
+        self.force.toggled.connect(lambda on: state.update("match", allow_low_quality_matches=on))
+
+    def show_params(self, params: Params) -> None:
+        self.thresholds.show_values(params.match.bg_iou_thresh, params.match.fg_iou_thresh)
+        with QSignalBlocker(self.force):
+            self.force.setChecked(params.match.allow_low_quality_matches)
+
+
+class NumberListEdit(QLineEdit):
+    """Numbers separated by commas; a wrong text is marked and changes nothing."""
+
+    entered = Signal(tuple)
+
+    def __init__(self, name: str, tip: str) -> None:
+        super().__init__()
+        self._tip = tip
+        self.setToolTip(tip)
+        self.setAccessibleName(name)
+        self.setPlaceholderText("e.g. 32, 64")
+        self.editingFinished.connect(self._on_finished)
+
+    def show_numbers(self, values: tuple[float, ...]) -> None:
+        """Show a value of the state."""
+        with QSignalBlocker(self):
+            self.setText(", ".join(f"{value:g}" for value in values))
+        self.mark("")
+
+    def mark(self, problem: str) -> None:
+        """Show what is wrong, or nothing."""
+        self.setStyleSheet("QLineEdit { border: 1px solid #F25D68; }" if problem else "")
+        self.setToolTip(problem or self._tip)
+
+    def _on_finished(self) -> None:
+        if not self.isModified():
+            return
+        self.setModified(False)
+        try:
+            values = tuple(float(part) for part in self.text().replace(";", ",").split(",") if part.strip())
+        except ValueError:
+            self.mark(f"{self.text()!r} is not a list of numbers; expected for example 32, 64")
+            return
+        if not values:
+            self.mark("At least one number is needed, for example 32")
+            return
+        self.mark("")
+        self.entered.emit(values)
+
+
+class AnchorControls(QWidget):
+    """Sizes per level, and the aspect ratios of all levels."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(8)
+        self._grid.setVerticalSpacing(3)
+        self.sizes: list[NumberListEdit] = []
+        self._strides: list[QLabel] = []
+        self.ratios = NumberListEdit("Aspect ratios", doc_of(AnchorParams, "aspect_ratios"))
+        self.note = label("", "muted", wrap=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 6)
+        layout.addLayout(self._grid)
+        row = QHBoxLayout()
+        caption = label("Ratios h/w")
+        caption.setBuddy(self.ratios)
+        row.addWidget(caption)
+        row.addWidget(self.ratios, 1)
+        layout.addLayout(row)
+        layout.addWidget(self.note)
+        self.ratios.entered.connect(self._on_ratios)
+        self.note.hide()
+
+    def show_params(self, params: Params) -> None:
+        anchors = params.anchors
+        if len(self.sizes) != len(anchors.strides):
+            self._build(len(anchors.strides))
+        for level, stride in enumerate(anchors.strides):
+            self._strides[level].setText(f"stride {stride}")
+            self.sizes[level].show_numbers(anchors.sizes[level])
+        ratios = set(anchors.aspect_ratios)
+        self.ratios.show_numbers(anchors.aspect_ratios[0])
+        if len(ratios) > 1:
+            self.ratios.setToolTip("The levels have different ratios; a new list replaces those of all levels")
+
+    def show_world(self, world: World) -> None:
+        """A model was built with its own anchors: while its proposals are shown, these fields do not act."""
+        model = world is World.MODEL
+        for edit in (*self.sizes, self.ratios):
+            edit.setEnabled(not model)
+        settings = self._state.model.settings if self._state.model is not None else None
+        if model and settings is not None:
+            sizes = " / ".join(",".join(f"{size:g}" for size in level) for level in settings.anchors.sizes)
+            strides = ", ".join(str(stride) for stride in settings.anchors.strides)
+            self.note.setText(
+                f"The model was built with anchors of its own: sizes {sizes} on strides {strides}. "
+                "The fields above belong to Training targets."
+            )
+        self.note.setVisible(model and settings is not None)
+
+    def _build(self, count: int) -> None:
+        for widget in (*self.sizes, *self._strides):
+            self._grid.removeWidget(widget)
+            widget.deleteLater()
+        self.sizes, self._strides = [], []
+        for level in range(count):
+            caption = label("", "muted")
+            edit = NumberListEdit(f"Sizes of level {level}", doc_of(AnchorParams, "sizes"))
+            caption.setBuddy(edit)
+            edit.entered.connect(lambda values, level=level: self._on_sizes(level, values))
+            self._grid.addWidget(caption, level, 0)
+            self._grid.addWidget(edit, level, 1)
+            self._strides.append(caption)
+            self.sizes.append(edit)
+
+    def _on_sizes(self, level: int, values: tuple[float, ...]) -> None:
+        sizes = list(self._state.params.anchors.sizes)
+        sizes[level] = values
+        self._change(self.sizes[level], sizes=tuple(sizes))
+
+    def _on_ratios(self, values: tuple[float, ...]) -> None:
+        self._change(self.ratios, aspect_ratios=(values,) * len(self._state.params.anchors.strides))
+
+    def _change(self, edit: NumberListEdit, **values: tuple[tuple[float, ...], ...]) -> None:
+        try:
+            self._state.update("anchors", **values)
+        except ParamsError as error:
+            edit.mark(str(error))
+
+
+class SamplingControls(QWidget):
+    """The mini-batch and its seed."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self.batch = NumberControl(
+            "Anchors per image",
+            2,
+            1024,
+            tip="Anchors drawn per image and step (batch_size_per_image)",
+            logarithmic=True,
+            spin_high=1_000_000,
+        )
+        self.fraction = NumberControl(
+            "Positive share, at most",
+            0,
+            1,
+            tip="Share of positives in the mini-batch (positive_fraction); negatives fill the rest",
+            decimals=2,
+            step=0.05,
+        )
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setAccessibleName("Seed of the draw")
+        self.seed.setToolTip("Seed of the draw, as torch.manual_seed would take it; another seed draws another batch")
+        self.seed.setKeyboardTracking(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 6)
+        layout.addWidget(self.batch)
+        layout.addWidget(self.fraction)
+        row = QHBoxLayout()
+        caption = label("Seed")
+        caption.setBuddy(self.seed)
+        row.addWidget(caption)
+        row.addStretch(1)
+        row.addWidget(self.seed)
+        row.addWidget(
+            tool_button(
+                "Draw again", "chip", "Draw another mini-batch", lambda: self.seed.setValue(self.seed.value() + 1)
+            )
+        )
+        layout.addLayout(row)
+        self.batch.changed.connect(lambda value: state.update("sample", batch_size_per_image=int(value)))
+        self.fraction.changed.connect(lambda value: state.update("sample", positive_fraction=value))
+        self.seed.valueChanged.connect(lambda value: state.update("sample", seed=value))
+
+    def show_params(self, params: Params) -> None:
+        self.batch.show_value(params.sample.batch_size_per_image)
+        self.fraction.show_value(params.sample.positive_fraction)
+        with QSignalBlocker(self.seed):
+            self.seed.setValue(min(params.sample.seed, 2**31 - 1))
+
+
+class ProposalControls(QWidget):
+    """Top-k, score, NMS and the final cut."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self.mode = QComboBox()
+        self.mode.addItem("At inference", ProposalMode.TEST)
+        self.mode.addItem("While training", ProposalMode.TRAIN)
+        self.mode.setAccessibleName("Which top-n settings apply")
+        self.mode.setToolTip(doc_of(ProposalParams, "mode"))
+        self.pre_nms = NumberControl(
+            "Keep before NMS (per level)",
+            1,
+            12000,
+            tip="Best-scored boxes of every level that enter NMS (pre_nms_top_n)",
+            logarithmic=True,
+            spin_high=10_000_000,
+        )
+        self.score = NumberControl(
+            "Score, at least",
+            0,
+            1,
+            tip="Objectness probability that a box needs (score_thresh)",
+            decimals=3,
+            step=0.01,
+        )
+        self.nms = NumberControl(
+            "NMS IoU",
+            0,
+            1,
+            tip="A box is suppressed if its IoU with a better one is above this (nms_thresh)",
+            decimals=2,
+            step=0.01,
+        )
+        self.post_nms = NumberControl(
+            "Keep after NMS (per image)",
+            1,
+            2000,
+            tip="Best-scored boxes that remain as proposals (post_nms_top_n)",
+            logarithmic=True,
+            spin_high=10_000_000,
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 6)
+        for widget in (self.mode, self.pre_nms, self.score, self.nms, self.post_nms):
+            layout.addWidget(widget)
+        self.mode.activated.connect(lambda _i: state.update("proposals", mode=str(self.mode.currentData())))
+        self.pre_nms.changed.connect(lambda value: self._set_top_n("pre_nms_top_n", int(value)))
+        self.post_nms.changed.connect(lambda value: self._set_top_n("post_nms_top_n", int(value)))
+        self.score.changed.connect(lambda value: state.update("proposals", score_thresh=value))
+        self.nms.changed.connect(lambda value: state.update("proposals", nms_thresh=value))
+
+    def _set_top_n(self, field: str, value: int) -> None:
+        proposals = self._state.params.proposals
+        old: TopN = getattr(proposals, field)
+        train = proposals.mode is ProposalMode.TRAIN
+        self._state.update("proposals", **{field: TopN(value if train else old.train, old.test if train else value)})
+
+    def show_params(self, params: Params) -> None:
+        proposals = params.proposals
+        with QSignalBlocker(self.mode):
+            self.mode.setCurrentIndex(self.mode.findData(proposals.mode))
+        self.pre_nms.show_value(proposals.pre_nms)
+        self.score.show_value(proposals.score_thresh)
+        self.nms.show_value(proposals.nms_thresh)
+        self.post_nms.show_value(proposals.post_nms)

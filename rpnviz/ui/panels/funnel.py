@@ -1,0 +1,81 @@
+"""The funnel of the world on the screen: how few of the many remain; a click shows a cell's set."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from rpnviz.app import texts
+from rpnviz.app.state import AppState
+from rpnviz.drawing.scene import LayerKey, World
+from rpnviz.ui.widgets.basics import label, tool_button
+
+_TRAINING_LAYERS: dict[str, frozenset[LayerKey]] = {
+    "positive": frozenset({LayerKey.GT, LayerKey.POSITIVE, LayerKey.FORCED}),
+}
+_MODEL_LAYERS: dict[str, frozenset[LayerKey]] = {
+    "best-scored": frozenset({LayerKey.GT, LayerKey.CANDIDATES}),
+    "after NMS": frozenset({LayerKey.GT, LayerKey.KEPT}),
+    "kept": frozenset({LayerKey.GT, LayerKey.KEPT}),
+}
+_CHANGE_SECONDS = 6
+
+
+class FunnelBar(QWidget):
+    """Cells with counts, and for some seconds what the last change did."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self._cells = QHBoxLayout()
+        self._cells.setContentsMargins(0, 0, 0, 0)
+        self._cells.setSpacing(2)
+        self.change = label("", "title")
+        self._forget = QTimer(self)
+        self._forget.setSingleShot(True)
+        self._forget.timeout.connect(lambda: self.change.setText(""))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 2)
+        layout.addLayout(self._cells)
+        layout.addStretch(1)
+        layout.addWidget(self.change)
+        state.result_changed.connect(self._show)
+        state.image_changed.connect(self._show)
+        self.shown_cells: list[tuple[str, str, str]] = []
+
+    def _show(self) -> None:
+        result = self._state.result
+        cells: list[tuple[str, str, str]] = []
+        if result is not None:
+            training = self._state.world is World.TRAINING
+            cells = texts.funnel(result) if training else texts.proposal_funnel(result)
+        if cells != self.shown_cells:
+            self._build(cells)
+        before, now = self._state.before, self._state.shown
+        if before is not None and now is not None:
+            self.change.setText(texts.change_text(before, now))
+            self._forget.start(_CHANGE_SECONDS * 1000)
+        else:
+            self.change.setText("")
+
+    def _build(self, cells: list[tuple[str, str, str]]) -> None:
+        self.shown_cells = cells
+        while (item := self._cells.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        for position, (count, words, meaning) in enumerate(cells):
+            if position:
+                self._cells.addWidget(label("›", "muted"))
+            button = tool_button(f"{count} {words}", "flat", f"{meaning}\nClick: show them")
+            button.clicked.connect(lambda _checked=False, words=words: self._on_cell(words))
+            self._cells.addWidget(button)
+
+    def _on_cell(self, words: str) -> None:
+        state = self._state
+        if words in ("anchors", "boxes"):
+            state.set_everything(not state.layers.everything)
+            return
+        wanted = (_TRAINING_LAYERS if state.world is World.TRAINING else _MODEL_LAYERS).get(words)
+        if wanted is not None:
+            state.show_only(wanted)

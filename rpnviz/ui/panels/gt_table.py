@@ -1,0 +1,270 @@
+"""The ground-truth boxes of the image, one row each: rank, best IoU, positives."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+)
+from PySide6.QtGui import QColor, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QHBoxLayout,
+    QHeaderView,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rpnviz.app.state import AppState, Selection, problems
+from rpnviz.core.matching import Rank
+from rpnviz.core.pipeline import Result
+from rpnviz.palette import Theme
+from rpnviz.ui.theme import COLOURS
+from rpnviz.ui.widgets.basics import label, tool_button
+
+_Index = QModelIndex | QPersistentModelIndex
+
+RANK_TEXT = {
+    Rank.NONE: "No positive",
+    Rank.FORCED: "Forced only",
+    Rank.MATCHED: "Matched",
+    Rank.NOT_TRAINED: "Not trained on",
+}
+
+_COLUMNS = ("GT", "Category", "Rank", "Best IoU", "Positives", "Forced", "Size, px", "At the input, px")
+_TIPS = (
+    "Index in the image's list",
+    "Category in the annotation file",
+    "No positive: nothing is trained for it. Forced only: only below the threshold. Matched: at least one reaches it",
+    "Best IoU over all anchors",
+    "Positive anchors whose target is this box, forced ones included",
+    "Of these, anchors whose IoU with it is below the positive threshold",
+    "Width x height in the original image",
+    "Width x height at the network's input",
+)
+SORT_ROLE = Qt.ItemDataRole.UserRole
+GT_ROLE = Qt.ItemDataRole.UserRole + 1
+
+
+class GtTableModel(QAbstractTableModel):
+    """Rows of one result; boxes with a problem are marked."""
+
+    def __init__(self, problem_colour: str) -> None:
+        super().__init__()
+        self._rows: list[tuple[object, ...]] = []
+        self._keys: list[tuple[float | str, ...]] = []
+        self.problems: frozenset[int] = frozenset()
+        self._tips: list[str] = []
+        self._problem_colour = QColor(problem_colour)
+
+    def set_problem_colour(self, colour: str) -> None:
+        """Follow the window's theme."""
+        self._problem_colour = QColor(colour)
+
+    def show_result(self, result: Result | None, names: tuple[str, ...]) -> None:
+        """Show another result; keeps the rows where only values changed, so that the selection stays."""
+        rows, keys, tips = _rows(result, names) if result is not None else ([], [], [])
+        self.problems = frozenset(problems(result.match)) if result is not None else frozenset()
+        if len(rows) != len(self._rows):
+            self.beginResetModel()
+            self._rows, self._keys, self._tips = rows, keys, tips
+            self.endResetModel()
+        else:
+            self._rows, self._keys, self._tips = rows, keys, tips
+            if rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(_COLUMNS) - 1))
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(_COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return _COLUMNS[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return _TIPS[section]
+        return None
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        row, column = index.row(), index.column()
+        if not index.isValid() or row >= len(self._rows):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._rows[row][column]
+        if role == SORT_ROLE:
+            return self._keys[row][column]
+        if role == GT_ROLE:
+            return row
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tips[row]
+        if role == Qt.ItemDataRole.TextAlignmentRole and column not in (1, 2):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Qt.ItemDataRole.ForegroundRole and column == 2 and row in self.problems:
+            return self._problem_colour
+        return None
+
+
+def _rows(
+    result: Result, names: tuple[str, ...]
+) -> tuple[list[tuple[object, ...]], list[tuple[float | str, ...]], list[str]]:
+    match = result.match
+    order = {Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2, Rank.NOT_TRAINED: 3}
+    rows: list[tuple[object, ...]] = []
+    keys: list[tuple[float | str, ...]] = []
+    tips = []
+    original, at_input = result.inputs.gt_boxes.tolist(), result.gt.boxes.tolist()
+    for gt, rank in enumerate(match.ranks):
+        best = float(match.gt_best_iou[gt])
+        positives, forced = int(match.gt_positives[gt]), int(match.gt_forced[gt])
+        size, input_size = _size(original[gt]), _size(at_input[gt])
+        reason = result.gt.not_trained[gt]
+        text = RANK_TEXT[rank] + (f" ({reason.value.replace('_', ' ')})" if reason else "")
+        best_text = "–" if math.isnan(best) else f"{best:.2f}"
+        rows.append((gt, names[gt], text, best_text, positives, forced, size[0], input_size[0]))
+        rank_key = order[rank] * 10 + (0 if math.isnan(best) else best)
+        keys.append(
+            (gt, names[gt], rank_key, -1.0 if math.isnan(best) else best, positives, forced, size[1], input_size[1])
+        )
+        tips.append(f"GT {gt} {names[gt]}: {size[0]} px (input {input_size[0]}), {text}, best IoU {best_text}")
+    return rows, keys, tips
+
+
+def _size(box: list[float]) -> tuple[str, float]:
+    width, height = box[2] - box[0], box[3] - box[1]
+    if not (math.isfinite(width) and math.isfinite(height)):
+        return "not a number", -1.0
+    return f"{width:.0f} x {height:.0f}", width * height
+
+
+class _Filter(QSortFilterProxyModel):
+    """All boxes, or only those with a problem."""
+
+    only_problems = False
+
+    def filterAcceptsRow(self, row: int, parent: _Index) -> bool:
+        model = self.sourceModel()
+        assert isinstance(model, GtTableModel)
+        return not self.only_problems or row in model.problems
+
+
+class GtTable(QWidget):
+    """Table of ground truth below the canvas, in step with the selection."""
+
+    def __init__(self, state: AppState, theme: Theme) -> None:
+        super().__init__()
+        self._state = state
+        self.model = GtTableModel(COLOURS[theme].problem)
+        self.proxy = _Filter()
+        self.proxy.setSourceModel(self.model)
+        self.proxy.setSortRole(SORT_ROLE)
+        self.proxy.setDynamicSortFilter(True)
+        self.table = QTableView()
+        self.table.setModel(self.proxy)
+        self.table.setSortingEnabled(True)
+        self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setShowGrid(False)
+        self.table.setAlternatingRowColors(True)
+        self.table.setWordWrap(False)
+        self.table.setAccessibleName("Ground-truth boxes")
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(22)
+        header = self.table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        for column, width in enumerate((44, 130, 150, 70, 72, 62, 96, 110)):
+            self.table.setColumnWidth(column, width)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        self.all = tool_button("All", "flat", "All ground-truth boxes of the image", checkable=True)
+        self.problems = tool_button(
+            "Problems", "flat", "Boxes without a good positive anchor (N: next)", checkable=True
+        )
+        self.all.setChecked(True)
+        group = QButtonGroup(self)
+        for button in (self.problems, self.all):
+            group.addButton(button)
+        self.problems.toggled.connect(self._on_filter)
+        self.summary = label("", "muted")
+        bar = QHBoxLayout()
+        bar.setContentsMargins(8, 3, 8, 3)
+        bar.addWidget(label("GROUND TRUTH", "heading"))
+        bar.addSpacing(8)
+        bar.addWidget(self.problems)
+        bar.addWidget(self.all)
+        bar.addStretch(1)
+        bar.addWidget(self.summary)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(bar)
+        layout.addWidget(self.table, 1)
+        self.table.selectionModel().currentRowChanged.connect(self._on_current)
+        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.table)
+        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.activated.connect(self.copy)
+        state.result_changed.connect(self._show_result)
+        state.image_changed.connect(self._show_result)
+        state.selection_changed.connect(self._show_selection)
+        self._showing = False
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the window's theme."""
+        self.model.set_problem_colour(COLOURS[theme].problem)
+
+    def copy(self) -> None:
+        """Put the rows on the clipboard as tab-separated text."""
+        lines = ["\t".join(_COLUMNS)]
+        for row in range(self.proxy.rowCount()):
+            lines.append("\t".join(str(self.proxy.index(row, column).data()) for column in range(len(_COLUMNS))))
+        QGuiApplication.clipboard().setText("\n".join(lines))
+
+    def _show_result(self) -> None:
+        result = self._state.shown.training if self._state.shown is not None else None
+        self._showing = True
+        self.model.show_result(result, self._state.gt_names)
+        self.proxy.invalidate()
+        self._showing = False
+        ranks = result.match.ranks if result is not None else ()
+        self.problems.setText(f"Problems {len(self.model.problems)}")
+        self.all.setText(f"All {len(ranks)}")
+        parts = [f"{ranks.count(rank)} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
+        if result is not None and not parts:
+            parts = ["No boxes: every anchor is negative here"]
+        self.summary.setText(" · ".join(parts))
+        self._show_selection(self._state.selection)
+
+    def _show_selection(self, selection: Selection) -> None:
+        self._showing = True
+        chosen = self.table.selectionModel()
+        if selection.gt is None:
+            chosen.clearSelection()
+            chosen.setCurrentIndex(QModelIndex(), QItemSelectionModel.SelectionFlag.Clear)
+        else:
+            row = self.proxy.mapFromSource(self.model.index(selection.gt, 0))
+            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+            chosen.setCurrentIndex(row, flags)
+            if row.isValid():
+                self.table.scrollTo(row)
+        self._showing = False
+
+    def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        if not self._showing and current.isValid():
+            self._state.select(Selection(gt=current.data(GT_ROLE)))
+
+    def _on_filter(self, only_problems: bool) -> None:
+        self.proxy.only_problems = only_problems
+        self.proxy.invalidate()

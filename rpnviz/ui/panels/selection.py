@@ -1,0 +1,180 @@
+"""What is selected, in words and numbers; it stays put while the controls below scroll."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from rpnviz.app import texts
+from rpnviz.app.state import AppState, problems
+from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.core.pipeline import Result
+from rpnviz.core.proposals import Fate
+from rpnviz.drawing.scene import World
+from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
+
+
+class SelectionPanel(QWidget):
+    """Verdict on the selected box, or a hint; below it one fixed line for what the pointer is over."""
+
+    def __init__(self, state: AppState) -> None:
+        super().__init__()
+        self._state = state
+        self.heading = label("SELECTION", "heading")
+        self.name = eliding_label("", "title")
+        self.verdict = label("", "verdict", wrap=True)
+        self.size = label("", "muted", wrap=True)
+        self.body = label("", wrap=True, selectable=True)
+        self.hover = eliding_label("", "muted")
+        self.hover.setAccessibleName("Under the pointer")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 8, 12, 8)
+        layout.setSpacing(4)
+        top = QHBoxLayout()
+        top.addWidget(self.heading)
+        top.addSpacing(8)
+        top.addWidget(self.name, 1)
+        layout.addLayout(top)
+        layout.addWidget(self.verdict)
+        layout.addWidget(self.size)
+        layout.addWidget(self.body)
+        layout.addStretch(1)
+        layout.addWidget(self.hover)
+        self.setMinimumHeight(190)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        for signal in (state.selection_changed, state.result_changed, state.image_changed, state.world_changed):
+            signal.connect(lambda *_: self._show())
+        state.model_changed.connect(self._show)
+        self._show()
+
+    def show_hover(self, text: str) -> None:
+        """Say what the pointer is over."""
+        self.hover.setText(text)
+
+    def _show(self) -> None:
+        state, result = self._state, self._state.result
+        chosen = state.selection
+        if state.shown is None or result is None:
+            waiting = state.world is World.MODEL and state.inferring
+            hint = (
+                "Loading the model"
+                if waiting and state.model is None
+                else "Running the model"
+                if waiting
+                else "Load a model, or try the sample model (trained on synthetic shapes)"
+                if state.world is World.MODEL and state.model is None
+                else "No image yet: drop images or an annotation file here"
+                if state.record is None
+                else ""
+            )
+            self._fill("", hint, "", "")
+        elif chosen.anchor is not None:
+            self._show_anchor(result, chosen.anchor)
+        elif chosen.gt is not None and chosen.gt < len(result.match.ranks):
+            self._show_gt(state.shown.training, chosen.gt)
+        else:
+            self._show_nothing(result)
+
+    def _fill(self, name: str, verdict: str, size: str, body: str, *, problem: bool = False) -> None:
+        self.name.setText(name)
+        self.verdict.setText(verdict)
+        set_kind(self.verdict, "problem" if problem else "verdict")
+        self.size.setText(size)
+        self.body.setText(body)
+        for part in (self.verdict, self.size, self.body):
+            part.setVisible(bool(part.text()))
+
+    def _show_nothing(self, result: Result) -> None:
+        special = texts.image_sentence(result)
+        if self._state.world is World.MODEL:
+            proposals = result.proposals
+            assert proposals is not None
+            note = self._state.model.note if self._state.model else ""
+            source = result.inputs.outputs.source if result.inputs.outputs else ""
+            self._fill(
+                "",
+                f"{len(proposals.scores):,} proposals",
+                f"{source}, {note}" if note else source,
+                "Click a box to see its way.",
+            )
+            return
+        count = len(problems(result.match))
+        noun = "box" if count == 1 else "boxes"
+        if special:
+            self._fill("", special, "", "")
+        elif count:
+            self._fill("", f"{count} {noun} with a problem", "", "Click a box, or press N for the worst one.")
+        else:
+            ranks = result.match.ranks
+            matched = ranks.count(Rank.MATCHED)
+            self._fill("", "No problem in this image", f"{matched} of {len(ranks)} boxes reach the threshold.", "")
+
+    def _show_gt(self, result: Result, gt: int) -> None:
+        name = self._state.gt_names[gt]
+        rank = result.match.ranks[gt]
+        box, at_input = result.inputs.gt_boxes[gt], result.gt.boxes[gt]
+        size = f"{_side(box, 0)} x {_side(box, 1)} px (input {_side(at_input, 0)} x {_side(at_input, 1)})"
+        lines = texts.gt_sentences(result, gt, name)
+        positives, forced = int(result.match.gt_positives[gt]), int(result.match.gt_forced[gt])
+        if rank in (Rank.FORCED, Rank.MATCHED):
+            drawn = int(np.isin(result.match.positives_of(gt), result.sample.positive).sum())
+            lines.append(f"Positives {positives} (forced {forced}), {drawn} of them in this mini-batch.")
+        self._fill(
+            f"GT {gt} {name}",
+            texts.verdict(result, gt),
+            size,
+            "\n".join(lines),
+            problem=gt in problems(result.match),
+        )
+
+    def _show_anchor(self, result: Result, index: int) -> None:
+        match = result.match
+        gt = int(match.matched_gt[index])
+        box = result.anchors.boxes[index]
+        original = result.frame.to_original(box[None])[0]
+        lines = []
+        if gt >= 0:
+            lines.append(f"Best IoU {float(match.best_iou[index]):.3f} with GT {gt} {self._state.gt_names[gt]}.")
+        state = AnchorState(match.state[index])
+        if state in (AnchorState.POSITIVE, AnchorState.FORCED):
+            row = int(np.searchsorted(result.targets.anchor_index, index))
+            dx, dy, dw, dh = (float(value) for value in result.targets.deltas[row])
+            lines.append(f"Target dx {dx:.2f}, dy {dy:.2f}, dw {dw:.2f}, dh {dh:.2f}.")
+        if state in (AnchorState.POSITIVE, AnchorState.FORCED, AnchorState.NEGATIVE):
+            drawn = index in result.sample.positive or index in result.sample.negative
+            lines.append("In this mini-batch." if drawn else "Not drawn for this mini-batch.")
+        verdict = texts.STATE_TEXT[state]
+        if self._state.world is World.MODEL and result.proposals is not None:
+            verdict = self._proposal_lines(result, index, lines)
+        size = f"{_side(original, 0)} x {_side(original, 1)} px (input {_side(box, 0)} x {_side(box, 1)})"
+        self._fill(texts.anchor_text(result, index), verdict, size, "\n".join(lines))
+
+    @staticmethod
+    def _proposal_lines(result: Result, index: int, lines: list[str]) -> str:
+        proposals, decoded = result.proposals, result.decoded
+        assert proposals is not None
+        assert decoded is not None
+        rows = np.flatnonzero(proposals.candidates.anchor_index == index)
+        x1, y1, x2, y2 = (float(value) for value in decoded.boxes[index])
+        lines.insert(0, f"Decoded to {x2 - x1:.0f} x {y2 - y1:.0f} px at the input.")
+        if not len(rows):
+            lines.insert(0, f"Logit {float(decoded.logits[index]):.2f}: not among the best of its level.")
+            return "Cut before NMS"
+        row = int(rows[0])
+        fate = Fate(proposals.fate[row])
+        lines.insert(0, f"Objectness {float(proposals.candidates.scores[row]):.3f}.")
+        if fate is Fate.SUPPRESSED:
+            by = int(proposals.suppressor[row])
+            lines.insert(
+                1,
+                f"Overlaps a better box by {float(proposals.suppressor_iou[row]):.2f} "
+                f"(objectness {float(proposals.candidates.scores[by]):.3f}).",
+            )
+        if fate is Fate.KEPT:
+            return f"Kept as number {int(np.flatnonzero(proposals.kept == row)[0]) + 1}"
+        return texts.FATE_TEXT[fate]
+
+
+def _side(box: np.ndarray, axis: int) -> str:
+    value = float(box[axis + 2]) - float(box[axis])
+    return f"{value:.0f}" if np.isfinite(value) else "?"

@@ -1,0 +1,65 @@
+"""Small parts used in several panels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QLabel, QToolButton, QWidget
+from superqt import QElidingLabel
+
+
+def label(text: str = "", kind: str = "", *, wrap: bool = False, selectable: bool = False) -> QLabel:
+    """A plain-text label; ``kind`` names a rule of the theme."""
+    widget = QLabel(text)
+    widget.setTextFormat(Qt.TextFormat.PlainText)
+    widget.setWordWrap(wrap)
+    if kind:
+        widget.setProperty("kind", kind)
+    if selectable:
+        widget.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return widget
+
+
+def set_kind(widget: QWidget, kind: str) -> None:
+    """Change which rule of the theme a label follows."""
+    if widget.property("kind") != kind:
+        widget.setProperty("kind", kind)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
+
+
+def eliding_label(text: str = "", kind: str = "") -> QElidingLabel:
+    """A one-line label that shortens long text and keeps the whole of it as its tooltip."""
+    widget = QElidingLabel(text)
+    widget.setTextFormat(Qt.TextFormat.PlainText)
+    widget.setElideMode(Qt.TextElideMode.ElideMiddle)
+    if kind:
+        widget.setProperty("kind", kind)
+    return widget
+
+
+def tool_button(
+    text: str, name: str, tip: str, clicked: Callable[[], object] | None = None, *, checkable: bool = False
+) -> QToolButton:
+    """A text button; ``name`` is its rule in the theme."""
+    button = QToolButton()
+    button.setObjectName(name)
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setAccessibleName(text)
+    button.setCheckable(checkable)
+    if clicked is not None:
+        button.clicked.connect(lambda _checked=False: clicked())
+    return button
+
+
+def separator(vertical: bool = False) -> QFrame:
+    """A hairline."""
+    line = QFrame()
+    line.setObjectName("separator")
+    if vertical:
+        line.setFixedWidth(1)
+    else:
+        line.setFixedHeight(1)
+    return line

@@ -1,0 +1,85 @@
+"""The two IoU thresholds on one track; they cannot cross."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QWidget
+from superqt import QDoubleRangeSlider
+
+from rpnviz.ui.widgets.basics import label
+
+_TIP_NEGATIVE = "Negative IoU, below: an anchor whose best IoU is below this is negative (bg_iou_thresh, exclusive)"
+_TIP_POSITIVE = "Positive IoU, at least: an anchor whose best IoU reaches this is positive (fg_iou_thresh, inclusive)"
+
+
+class ThresholdControl(QWidget):
+    """Range slider with two spin boxes; ``changed(negative, positive)`` follows only the user's hand."""
+
+    changed = Signal(float, float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.negative = self._spin("Negative IoU, below", _TIP_NEGATIVE)
+        self.positive = self._spin("Positive IoU, at least", _TIP_POSITIVE)
+        self.slider = QDoubleRangeSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0.0, 1.0)
+        self.slider.setSingleStep(0.01)
+        self.slider.setPageStep(0.05)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.slider.setAccessibleName("Negative and positive IoU")
+        self.slider.setToolTip(f"{_TIP_NEGATIVE}\n{_TIP_POSITIVE}\nBetween them: neutral, not trained on")
+        left, right = label("Negative, below"), label("Positive, at least")
+        left.setBuddy(self.negative)
+        right.setBuddy(self.positive)
+        left.setToolTip(_TIP_NEGATIVE)
+        right.setToolTip(_TIP_POSITIVE)
+        right.setAlignment(Qt.AlignmentFlag.AlignRight)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(2)
+        layout.addWidget(left, 0, 0)
+        layout.addWidget(right, 0, 1)
+        layout.addWidget(self.negative, 1, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self.positive, 1, 1, Qt.AlignmentFlag.AlignRight)
+        layout.addWidget(self.slider, 2, 0, 1, 2)
+        self.slider.valueChanged.connect(self._on_slider)
+        self.negative.valueChanged.connect(self._on_spins)
+        self.positive.valueChanged.connect(self._on_spins)
+
+    @staticmethod
+    def _spin(name: str, tip: str) -> QDoubleSpinBox:
+        spin = QDoubleSpinBox()
+        spin.setRange(0.0, 1.0)
+        spin.setDecimals(2)
+        spin.setSingleStep(0.01)
+        spin.setKeyboardTracking(False)
+        spin.setAccessibleName(name)
+        spin.setToolTip(tip)
+        spin.setFixedWidth(84)
+        return spin
+
+    def show_values(self, negative: float, positive: float) -> None:
+        """Show the state's values without reporting them back."""
+        with QSignalBlocker(self.slider), QSignalBlocker(self.negative), QSignalBlocker(self.positive):
+            self.negative.setMaximum(positive)
+            self.positive.setMinimum(negative)
+            self.negative.setValue(negative)
+            self.positive.setValue(positive)
+            self.slider.setValue((negative, positive))
+
+    def _on_slider(self, values: tuple[float, float]) -> None:
+        negative, positive = (round(value, 2) for value in sorted(values))
+        with QSignalBlocker(self.negative), QSignalBlocker(self.positive):
+            self.negative.setMaximum(positive)
+            self.positive.setMinimum(negative)
+            self.negative.setValue(negative)
+            self.positive.setValue(positive)
+        self.changed.emit(negative, positive)
+
+    def _on_spins(self) -> None:
+        negative, positive = self.negative.value(), self.positive.value()
+        with QSignalBlocker(self.slider):
+            self.slider.setValue((negative, positive))
+        self.negative.setMaximum(positive)
+        self.positive.setMinimum(negative)
+        self.changed.emit(negative, positive)
