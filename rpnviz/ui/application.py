@@ -69,7 +69,7 @@ def run(
             window.state.load_model(model)
 
     QTimer.singleShot(0, window, open_first)
-    # Python runs signal handlers only between its own instructions: a slow timer gives it the chance, so that Ctrl+C ends.
+    # Python runs signal handlers only between its own instructions: a slow timer lets Ctrl+C through.
     signal.signal(signal.SIGINT, lambda _number, _frame: window.close())
     ticker = QTimer()
     ticker.timeout.connect(lambda: None)

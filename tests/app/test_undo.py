@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from rpnviz.app import undo
+from rpnviz.app.undo import History
+
+
+def test_undo_and_redo_walk_the_values():
+    history = History()
+    history.record("a", 1)
+    history.record("b", 2)
+    assert history.undo(3) == 2
+    assert history.redo_label == "b"
+    assert history.undo(2) == 1
+    assert history.undo(1) is None
+    assert history.redo(1) == 2
+    assert history.redo(2) == 3
+    assert history.redo(3) is None
+
+
+def test_quick_changes_of_one_field_are_one_step(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(undo.time, "monotonic", lambda: clock[0])
+    history = History()
+    for value in range(40):
+        clock[0] += 0.02
+        history.record("match.fg_iou_thresh", value)
+    clock[0] += 2
+    history.record("match.fg_iou_thresh", 40)
+    assert history.undo(41) == 40
+    assert history.undo(40) == 0
+    assert history.undo(0) is None
+
+
+def test_a_change_after_undo_forgets_the_redo():
+    history = History()
+    history.record("a", 1)
+    history.undo(2)
+    history.record("b", 1)
+    assert history.redo(3) is None

@@ -1,0 +1,17 @@
+"""What the window tests wait for."""
+
+from __future__ import annotations
+
+
+def settled(window) -> bool:
+    """Whether what is shown belongs to the present parameters and nothing runs."""
+    state = window.state
+    return state.shown is not None and not state.computing and not state.jobs.running
+
+
+def open_image(window, qtbot, name: str) -> None:
+    """Show one of the samples by name."""
+    names = [record.file_name for record in window.state.dataset.images]
+    if window.state.record.file_name != name:
+        window.state.show_image(names.index(name))
+        qtbot.waitUntil(lambda: window.state.record.file_name == name and settled(window), timeout=10000)

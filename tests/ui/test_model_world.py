@@ -1,0 +1,113 @@
+"""Proposals of the bundled model in the window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+
+from rpnviz.drawing.scene import LayerKey, World
+from support import open_image, settled
+
+
+@pytest.fixture
+def model_window(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    qtbot.keyClick(window, Qt.Key.Key_M)
+    qtbot.waitUntil(lambda: window.state.result is not None and settled(window), timeout=60000)
+    return window
+
+
+def test_the_bundled_model_shows_its_proposals(model_window):
+    window = model_window
+    proposals = window.state.result.proposals
+    assert len(proposals.scores) > 0
+    assert window.state.layers.visible == {LayerKey.GT, LayerKey.KEPT}
+    kept = next(layer for layer in window.canvas.layers if layer.key is LayerKey.KEPT)
+    assert (kept.shown, kept.total) == (50, len(proposals.scores))
+    assert "trained on synthetic shapes" in window.model_note.text()
+    assert [words for _, words, _ in window.funnel.shown_cells][-1] == "kept"
+
+
+def test_every_proposal_control_acts(model_window, qtbot):
+    window, controls = model_window, model_window.controls.proposals
+
+    def set_value(control, text):
+        control.spin.setFocus()
+        control.spin.selectAll()
+        qtbot.keyClicks(control.spin, text)
+        qtbot.keyClick(control.spin, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: settled(window))
+        return window.state.result.proposals
+
+    start = window.state.result.proposals
+    fewer = set_value(controls.nms, "0.30")
+    assert len(fewer.stages[-2].indices) < len(start.stages[-2].indices)
+    scored = set_value(controls.score, "0.500")
+    assert (scored.scores >= 0.5).all()
+    cut = set_value(controls.pre_nms, "40")
+    assert max(np.bincount(cut.candidates.levels)) == 40
+    last = set_value(controls.post_nms, "7")
+    assert len(last.scores) == 7
+    assert "kept" in window.funnel.change.text()
+
+
+def test_training_parameters_do_not_touch_the_proposals(model_window, qtbot):
+    window = model_window
+    before = window.state.result.proposals
+    window.state.update("match", fg_iou_thresh=0.5)
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.result.proposals is before
+
+
+def test_before_and_after_nms_are_layers(model_window, qtbot):
+    window = model_window
+    window.state.show_only(frozenset({LayerKey.CANDIDATES}))
+    before = window.canvas.compose()
+    window.state.show_only(frozenset({LayerKey.KEPT}))
+    assert (window.canvas.compose() != before).any()
+    totals = {entry: window.legend.rows[entry].text() for entry in window.legend.rows}
+    assert set(totals) >= {LayerKey.CANDIDATES, LayerKey.SUPPRESSED, LayerKey.KEPT}
+
+
+def test_another_image_gets_its_own_proposals(model_window, qtbot):
+    window = model_window
+    first = window.state.result.proposals
+    open_image(window, qtbot, "coffee.jpg")
+    qtbot.waitUntil(lambda: window.state.result is not None and settled(window), timeout=30000)
+    assert window.state.result.proposals is not first
+    assert window.state.result.frame.image_size == window.state.loaded.size
+
+
+def test_a_selected_proposal_tells_its_way(model_window, qtbot):
+    from rpnviz.app.state import Selection
+    from rpnviz.core.proposals import Fate
+
+    window = model_window
+    proposals = window.state.result.proposals
+    window.state.select(Selection(anchor=int(proposals.anchor_index[0])))
+    assert window.selection.verdict.text() == "Kept as number 1"
+    row = int(np.flatnonzero(proposals.fate == Fate.SUPPRESSED)[0])
+    window.state.select(Selection(anchor=int(proposals.candidates.anchor_index[row])))
+    assert "Suppressed" in window.selection.verdict.text()
+    window.do_training_world()
+    assert window.state.world is World.TRAINING
+    assert window.state.selection.anchor is None
+
+
+def test_a_file_that_is_no_model_leaves_the_old_one(model_window, qtbot, tmp_path):
+    window = model_window
+    model, result = window.state.model, window.state.result
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"PK\x03\x04 not weights")
+    window.state.load_model(path)
+    qtbot.waitUntil(lambda: settled(window) and bool(window.banner.messages), timeout=10000)
+    assert "weights.pth" in window.banner.messages[-1].detail
+    assert window.state.model is model
+    assert window.state.result is result
+    assert window.banner.isVisible()
+
+
+def test_closing_while_the_model_loads_is_clean(window, qtbot):
+    window.do_model_world()
+    window.close()

@@ -1,0 +1,345 @@
+"""The window as a user drives it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QGuiApplication, QWheelEvent
+from PySide6.QtWidgets import QApplication
+
+from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.drawing.scene import LayerKey, World
+from support import open_image, settled
+
+
+def key(qtbot, window, code, modifier=Qt.KeyboardModifier.NoModifier):
+    qtbot.keyClick(window, code, modifier)
+
+
+def result(window):
+    return window.state.shown.training
+
+
+def test_first_start_shows_the_samples_in_the_training_world(window):
+    assert window.state.world is World.TRAINING
+    assert window.images.list.model().rowCount() == len(window.state.dataset.images) >= 10
+    assert window.state.layers.visible >= {LayerKey.GT, LayerKey.POSITIVE, LayerKey.FORCED}
+    assert LayerKey.NEGATIVE not in window.state.layers.visible
+    assert window.table.model.rowCount() == len(window.state.record.gt.boxes)
+    assert not window.banner.isVisible()
+    assert not window.empty.isVisible()
+    assert not window.changed.isVisible()
+
+
+def test_an_empty_window_says_what_to_do(empty_window, qtbot):
+    assert empty_window.empty.isVisible()
+    assert "Drop images" in empty_window.empty.text()
+    for action in empty_window.actions_by_id.values():
+        if action.text() not in ("&Quit",) and "…" not in action.text() and "About" not in action.text():
+            action.trigger()  # nothing may raise without an image
+    qtbot.waitUntil(lambda: settled(empty_window), timeout=20000)
+
+
+def set_spin(qtbot, spin, text):
+    spin.setFocus()
+    spin.selectAll()
+    qtbot.keyClicks(spin, text)
+    qtbot.keyClick(spin, Qt.Key.Key_Return)
+
+
+def test_the_positive_threshold_acts_at_once_and_can_be_undone(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    before = result(window).match.ranks.count(Rank.MATCHED)
+    spin = window.controls.matching.thresholds.positive
+    set_spin(qtbot, spin, "0.50")
+    qtbot.waitUntil(lambda: settled(window) and result(window).params.match.fg_iou_thresh == 0.5)
+    after = result(window).match.ranks.count(Rank.MATCHED)
+    assert after > before
+    assert f"GT at threshold {before} → {after}" in window.funnel.change.text()
+    assert window.changed.isVisible()
+    assert window.changed.text() == "1 changed"
+    key(qtbot, window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: settled(window) and result(window).params.match.fg_iou_thresh == 0.7)
+    assert result(window).match.ranks.count(Rank.MATCHED) == before
+    assert spin.value() == pytest.approx(0.7)
+    key(qtbot, window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: settled(window) and result(window).params.match.fg_iou_thresh == 0.5)
+
+
+def test_the_thresholds_cannot_cross(window, qtbot):
+    thresholds = window.controls.matching.thresholds
+    set_spin(qtbot, thresholds.negative, "0.95")
+    qtbot.waitUntil(lambda: settled(window))
+    match = window.state.params.match
+    assert match.bg_iou_thresh <= match.fg_iou_thresh == 0.7
+    assert thresholds.negative.value() <= thresholds.positive.value()
+
+
+def test_forty_moves_of_the_slider_end_in_the_last_value(window, qtbot):
+    slider = window.controls.matching.thresholds.slider
+    answers = []
+    window.state.result_changed.connect(lambda: answers.append(result(window).params.match.fg_iou_thresh))
+    for step in range(40):
+        slider.setValue((0.3, 0.5 + step / 100))
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.params.match.fg_iou_thresh == pytest.approx(0.89)
+    assert answers[-1] == pytest.approx(0.89)
+    window.state.undo()
+    assert window.state.params.match.fg_iou_thresh == pytest.approx(0.7)  # one drag, one step
+
+
+def test_force_match_acts(window, qtbot):
+    box = window.controls.matching.force
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
+    qtbot.waitUntil(lambda: settled(window) and not result(window).params.match.allow_low_quality_matches)
+    assert result(window).match.counts[AnchorState.FORCED] == 0
+
+
+def test_sizes_and_ratios_act_and_a_wrong_text_changes_nothing(window, qtbot):
+    anchors = window.controls.anchors
+    count = len(result(window).anchors)
+    edit = anchors.sizes[0]
+    edit.setFocus()
+    edit.selectAll()
+    qtbot.keyClicks(edit, "24, 32")
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: settled(window) and result(window).params.anchors.sizes[0] == (24.0, 32.0))
+    assert len(result(window).anchors) > count
+    params = window.state.params
+    for wrong in ("a", "0", ","):
+        edit.selectAll()
+        qtbot.keyClicks(edit, wrong)
+        qtbot.keyClick(edit, Qt.Key.Key_Return)
+        assert "border" in edit.styleSheet()
+    assert window.state.params == params
+    anchors.ratios.selectAll()
+    qtbot.keyClicks(anchors.ratios, "1")
+    qtbot.keyClick(anchors.ratios, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: settled(window) and result(window).params.anchors.aspect_ratios == ((1.0,),) * 5)
+
+
+def test_another_seed_draws_another_batch(window, qtbot):
+    before = result(window).sample.negative.tolist()
+    window.controls.sampling.seed.stepUp()
+    qtbot.waitUntil(lambda: settled(window) and result(window).params.sample.seed == 1)
+    assert result(window).sample.negative.tolist() != before
+
+
+def test_images_by_key_and_by_list(window, qtbot):
+    first = window.state.index
+    key(qtbot, window, Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: window.state.index == first + 1 and settled(window))
+    assert window.images.list.currentIndex().row() == first + 1
+    key(qtbot, window, Qt.Key.Key_PageUp)
+    qtbot.waitUntil(lambda: window.state.index == first and settled(window))
+    rect = window.images.list.visualRect(window.images.list.model().index(2, 0))
+    qtbot.mouseClick(window.images.list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    qtbot.waitUntil(lambda: window.state.index == 2 and settled(window))
+
+
+def test_the_name_filter_narrows_the_list(window, qtbot):
+    qtbot.keyClicks(window.images.filter, "coin")
+    assert window.images.list.model().rowCount() == 1
+
+
+def test_n_walks_through_the_problems_worst_first_and_on_to_other_images(window, qtbot):
+    open_image(window, qtbot, "rocket.jpg")
+    best = []
+    for _ in range(3):
+        key(qtbot, window, Qt.Key.Key_N)
+        qtbot.waitUntil(lambda: settled(window))
+        best.append(float(result(window).match.gt_best_iou[window.state.selection.gt]))
+    assert best == sorted(best)
+    assert window.table.table.currentIndex().row() >= 0
+    for _ in range(60):
+        key(qtbot, window, Qt.Key.Key_N)
+        qtbot.waitUntil(lambda: settled(window), timeout=20000)
+        if window.state.record.file_name != "rocket.jpg":
+            break
+    assert window.state.record.file_name != "rocket.jpg"
+    assert window.state.selection.gt is not None
+
+
+def test_selecting_a_row_shows_only_its_anchors(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    rect = window.table.table.visualRect(window.table.proxy.index(3, 1))
+    qtbot.mouseClick(window.table.table.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    gt = window.state.selection.gt
+    assert gt == 3
+    assert f"GT {gt}" in window.selection.name.text()
+    for layer in window.canvas.layers:
+        if layer.key in (LayerKey.POSITIVE, LayerKey.FORCED):
+            assert (result(window).match.matched_gt[layer.ids] == gt).all()
+    key(qtbot, window, Qt.Key.Key_Escape)
+    assert window.state.selection.gt is None
+
+
+def test_a_click_in_the_canvas_selects_and_the_hover_names_the_anchor(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    box = window.state.record.gt.boxes[5]
+    place = window.canvas._to_view(box[0], (box[1] + box[3]) / 2).toPoint()
+    qtbot.mouseMove(window.canvas, place)
+    qtbot.waitUntil(lambda: window.canvas.hover_hit is not None, timeout=2000)
+    qtbot.mouseClick(window.canvas, Qt.MouseButton.LeftButton, pos=place)
+    assert window.state.selection.gt is not None
+    gt = window.state.selection.gt
+    mine = result(window).match.positives_of(gt)
+    assert len(mine)
+    x1, y1, x2, y2 = result(window).frame.to_original(result(window).anchors.boxes[mine[:1]])[0]
+    window.canvas.zoom_to(6)
+    window.canvas._set_view(6, QPointF(x1, (y1 + y2) / 2))
+    place = window.canvas._to_view(x1, y1 + (y2 - y1) * 0.3).toPoint()
+    qtbot.mouseMove(window.canvas, place + QPoint(1, 0))
+    qtbot.mouseMove(window.canvas, place)
+    qtbot.waitUntil(lambda: "GT" in window.selection.hover.text(), timeout=2000)
+    text = window.selection.hover.text()
+    if window.canvas.hover_hit.key is not LayerKey.GT:
+        assert "row" in text
+        assert "IoU" in text
+
+
+def test_zoom_keeps_the_point_under_the_pointer(window):
+    canvas = window.canvas
+    at = QPointF(200, 150)
+    fixed = canvas._to_image(at)
+    event = QWheelEvent(
+        at,
+        QPointF(canvas.mapToGlobal(at.toPoint())),
+        QPoint(),
+        QPoint(0, 360),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    before = canvas.zoom
+    QApplication.sendEvent(canvas, event)
+    assert canvas.zoom == pytest.approx(before * 1.25**3)
+    assert canvas._to_image(at).x() == pytest.approx(fixed.x(), abs=0.01)
+    assert canvas._to_image(at).y() == pytest.approx(fixed.y(), abs=0.01)
+    window.do_zoom_full()
+    assert canvas.zoom == 1.0
+    window.do_zoom_fit()
+    assert canvas.zoom == pytest.approx(before)
+
+
+def test_a_drag_pans_and_does_not_select(window, qtbot):
+    canvas = window.canvas
+    window.do_zoom_full()
+    canvas.zoom_to(4)
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    before = canvas._to_image(QPointF(middle))
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle)
+    for step in range(1, 11):
+        qtbot.mouseMove(canvas, middle + QPoint(4 * step, 2 * step))
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + QPoint(40, 20))
+    after = canvas._to_image(QPointF(middle))
+    assert before.x() - after.x() == pytest.approx(8, abs=2.1)  # 40 px less the first move, which starts the drag
+    assert window.state.selection.gt is None
+
+
+def test_layer_keys_and_legend_agree(window, qtbot):
+    assert window.legend.rows[LayerKey.NEUTRAL].isChecked() is False
+    digit = next(spec.digit for spec in window_layers(window) if spec.key is LayerKey.NEUTRAL)
+    key(qtbot, window, Qt.Key(ord(str(digit))))
+    assert LayerKey.NEUTRAL in window.state.layers.visible
+    assert window.legend.rows[LayerKey.NEUTRAL].isChecked()
+    qtbot.mouseClick(window.legend.rows[LayerKey.NEUTRAL], Qt.MouseButton.LeftButton)
+    assert LayerKey.NEUTRAL not in window.state.layers.visible
+    key(qtbot, window, Qt.Key.Key_A)
+    assert window.state.layers.everything
+    assert any(layer.dense for layer in window.canvas.layers)
+
+
+def window_layers(window):
+    from rpnviz.drawing.scene import LAYERS
+
+    return LAYERS[window.state.world]
+
+
+def test_hidden_layers_change_the_picture_and_back(window):
+    before = window.canvas.compose()
+    window.state.set_layer_visible(LayerKey.GT, False)
+    without = window.canvas.compose()
+    window.state.set_layer_visible(LayerKey.GT, True)
+    assert (without != before).any()
+    np.testing.assert_array_equal(window.canvas.compose(), before)
+
+
+def test_f_leaves_the_canvas_alone(window, qtbot):
+    key(qtbot, window, Qt.Key.Key_F)
+    assert not window.images.isVisible()
+    assert not window.right.isVisible()
+    assert window.canvas.isVisible()
+    key(qtbot, window, Qt.Key.Key_F)
+    assert window.images.isVisible()
+
+
+def test_find_runs_a_command(window, qtbot):
+    key(qtbot, window, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
+    from rpnviz.ui.dialogs.commands import CommandDialog
+
+    dialog = window.findChild(CommandDialog)
+    qtbot.keyClicks(dialog.line, "density")
+    assert dialog.list.count() == 1
+    qtbot.keyClick(dialog.line, Qt.Key.Key_Return)
+    assert window.state.layers.everything
+
+
+def test_shortcuts_are_unique(window):
+    seen = {}
+    for action in window.actions_by_id.values():
+        for shortcut in action.shortcuts():
+            assert shortcut.toString() not in seen, (action.text(), seen.get(shortcut.toString()))
+            seen[shortcut.toString()] = action.text()
+    assert not set(seen) & set("123456789")
+
+
+def test_the_table_copies_as_tsv(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    window.table.table.setFocus()
+    qtbot.keyClick(window.table.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    lines = QGuiApplication.clipboard().text().split("\n")
+    assert len(lines) == 25
+    assert lines[1].split("\t")[:2] == ["0", "coin"]
+
+
+def test_copied_parameters_are_a_params_document(window, qtbot):
+    window.do_copy_params()
+    from rpnviz.core import presets
+
+    assert presets.from_document(json.loads(QGuiApplication.clipboard().text())).params == window.state.params
+
+
+def test_the_theme_switches(window):
+    before = window.canvas.compose()
+    window.do_toggle_theme()
+    assert (window.canvas.compose() != before).any()
+    window.do_toggle_theme()
+    np.testing.assert_array_equal(window.canvas.compose(), before)
+
+
+def test_the_table_shows_only_problems_when_asked(window, qtbot):
+    open_image(window, qtbot, "rocket.jpg")
+    qtbot.mouseClick(window.table.problems, Qt.MouseButton.LeftButton)
+    assert 0 < window.table.proxy.rowCount() < window.table.model.rowCount()
+    assert window.table.problems.text() == f"Problems {window.table.proxy.rowCount()}"
+
+
+def test_resizing_and_a_tiny_window_do_not_raise(window, qtbot):
+    for size in ((200, 150), (640, 480), (1920, 1080)):
+        window.resize(*size)
+        qtbot.wait(20)
+        window.canvas.compose()
+
+
+def test_settings_and_layout_survive(window, qtbot):
+    from rpnviz.app.settings import load_settings
+    from rpnviz.palette import Theme
+
+    window.do_toggle_theme()
+    window.close()
+    assert load_settings().theme is Theme.LIGHT

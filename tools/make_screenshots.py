@@ -1,0 +1,87 @@
+"""README pictures: the real window on the samples, without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QSettings
+
+from rpnviz.app.state import Selection
+from rpnviz.drawing.scene import World
+from rpnviz.palette import Theme
+from rpnviz.ui.application import make_application, make_window
+from rpnviz.ui.main_window import MainWindow
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Run the event loop until something holds."""
+    end = time.monotonic() + 120
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        make_application().processEvents()
+        time.sleep(0.005)
+
+
+def settled(window: MainWindow) -> bool:
+    """Whether what is shown is final."""
+    state = window.state
+    return state.shown is not None and not state.computing and not state.jobs.running
+
+
+def show(window: MainWindow, name: str) -> None:
+    """Show one of the samples."""
+    assert window.state.dataset is not None
+    names = [record.file_name for record in window.state.dataset.images]
+    window.state.show_image(names.index(name))
+    wait(lambda: window.state.record is not None and window.state.record.file_name == name and settled(window))
+
+
+def take(window: MainWindow, path: Path) -> None:
+    """Save what the window shows."""
+    for _ in range(5):
+        make_application().processEvents()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    window.grab().save(str(path))
+    print(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=DOCS)
+    parser.add_argument("--size", default="1280x800", help="width x height of the window")
+    parser.add_argument("--light", action="store_true")
+    arguments = parser.parse_args()
+    width, height = (int(side) for side in arguments.size.split("x"))
+    with tempfile.TemporaryDirectory() as home:
+        QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, home)
+        os.environ["XDG_CONFIG_HOME"] = home
+        make_application()
+        window = make_window()
+        window.resize(width, height)
+        if arguments.light and window.settings.theme is Theme.DARK:
+            window.do_toggle_theme()
+        window.show()
+        window.state.open_samples()
+        wait(lambda: settled(window))
+        show(window, "coins.png")
+        window.state.select(Selection(gt=7))
+        take(window, arguments.out / "training.png")
+        window.state.select(Selection())
+        window.state.set_world(World.MODEL)
+        wait(lambda: window.state.result is not None and settled(window))
+        take(window, arguments.out / "model.png")
+        window.close()
+
+
+if __name__ == "__main__":
+    main()
