@@ -1,0 +1,60 @@
+"""What every model adapter offers, whatever framework stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core.inputs import ModelSettings, RPNOutput
+from rpnviz.errors import Cancelled, ShapeError
+
+
+class ProposalModel(Protocol):
+    """A loaded network that rates and moves anchors."""
+
+    @property
+    def name(self) -> str:
+        """Shown to the user."""
+
+    @property
+    def note(self) -> str:
+        """What one should know before trusting it, such as "trained on synthetic shapes"; may be empty."""
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Resize, anchors and coder it was built with."""
+
+    def propose(self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None) -> RPNOutput:
+        """Run the network on one image; pure and safe to call from several threads at once.
+
+        Args:
+            image: (H, W, 3) RGB in original pixels; the model resizes and pads it itself.
+            cancelled: asked between the stages of the network; True ends the run.
+
+        Raises:
+            ShapeError: ``image`` is not a colour image of bytes.
+            Cancelled: ``cancelled`` said so.
+        """
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuse what is no colour image.
+
+    Raises:
+        ShapeError: ``image`` is not (H, W, 3) uint8 with at least one pixel.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ShapeError(f"the image has shape {image.shape} and type {image.dtype}, expected (H, W, 3) uint8 RGB.")
+
+
+def stop_if(cancelled: Callable[[], bool] | None) -> None:
+    """End the work if nobody waits for it any more.
+
+    Raises:
+        Cancelled: ``cancelled`` returned True.
+    """
+    if cancelled is not None and cancelled():
+        raise Cancelled
