@@ -25,13 +25,10 @@ from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image
-from rpnviz.drawing.scene import LAYERS, LayerKey, LayerOptions, World
+from rpnviz.drawing.scene import WEAK_IOU, LayerKey, LayerOptions, World, default_options
 from rpnviz.errors import RpnvizError
 from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
-
-WEAK_IOU = 0.5
-"""A forced box whose best IoU is below this counts as a problem."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +72,7 @@ def _compute(request: _Request) -> Shown:
     training = pipeline.run(request.inputs, request.params, conventions, old.training if old else None)
     model = None
     if request.outputs is not None:
-        settings = request.outputs.settings
-        params = dataclasses.replace(
-            request.params, resize=settings.resize, anchors=settings.anchors, coder=settings.coder
-        )
+        params = request.outputs.settings.applied_to(request.params)
         inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
         model = pipeline.run(inputs, params, conventions, old.model if old else None)
     return Shown(training, model)
@@ -125,9 +119,7 @@ class AppState(QObject):
         self.selection = Selection()
         self.model: ProposalModel | None = None
         self.model_loading = False
-        self._layers = {
-            world: LayerOptions(frozenset(layer.key for layer in LAYERS[world] if layer.visible)) for world in World
-        }
+        self._layers = {world: default_options(world) for world in World}
         self._history: History[Params] = History()
         self._inputs: pipeline.Inputs | None = None
         self._outputs: RPNOutput | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from rpnviz.app.state import WEAK_IOU, Shown
+from rpnviz.app.state import Shown
 from rpnviz.core.ground_truth import NotTrained, Reaction
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
+from rpnviz.drawing.scene import WEAK_IOU
 
 STATE_TEXT = {
     AnchorState.POSITIVE: "Positive",

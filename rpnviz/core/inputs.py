@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.params import AnchorParams, CoderParams, ResizeParams
+from rpnviz.core.params import AnchorParams, CoderParams, Params, ResizeParams
 from rpnviz.errors import ShapeError
 
 
@@ -50,6 +50,10 @@ class ModelSettings:
     resize: ResizeParams
     anchors: AnchorParams
     coder: CoderParams
+
+    def applied_to(self, params: Params) -> Params:
+        """``params`` with these groups in place of its own: the numbers under which the outputs mean something."""
+        return replace(params, resize=self.resize, anchors=self.anchors, coder=self.coder)
 
 
 @dataclass(frozen=True)

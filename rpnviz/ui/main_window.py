@@ -544,10 +544,14 @@ class MainWindow(QMainWindow):
     def _restore_layout(self) -> None:
         stored = QSettings()
         if stored.value("layout/version", 0, int) == _LAYOUT_VERSION:
-            for key, part in (("window", self), ("panes", self.panes), ("middle", self.middle)):
+            for key, restore in (
+                ("window", self.restoreGeometry),
+                ("panes", self.panes.restoreState),
+                ("middle", self.middle.restoreState),
+            ):
                 value = stored.value(f"layout/{key}")
                 if isinstance(value, QByteArray):
-                    part.restoreGeometry(value) if part is self else part.restoreState(value)  # type: ignore[union-attr]
+                    restore(value)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self.images.isVisible():

@@ -16,7 +16,12 @@ def queue(qtbot):
 
 def test_answers_arrive_in_the_owners_thread(queue, qtbot):
     got = []
-    queue.submit("work", lambda job: threading.current_thread().name, lambda v: got.append((v, threading.current_thread())), got.append)
+    queue.submit(
+        "work",
+        lambda job: threading.current_thread().name,
+        lambda v: got.append((v, threading.current_thread())),
+        got.append,
+    )
     qtbot.waitUntil(lambda: bool(got), timeout=3000)
     assert got[0][0].startswith("rpnviz-job")
     assert got[0][1] is threading.main_thread()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
+from support import open_image, settled
 
 from rpnviz.core.matching import Rank
 from rpnviz.imaging import write_png
 from rpnviz.paths import sample_images
-from support import open_image, settled
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from support import open_image, settled
 
 from rpnviz.drawing.scene import LayerKey, World
-from support import open_image, settled
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QApplication
+from support import open_image, settled
 
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.drawing.scene import LayerKey, World
-from support import open_image, settled
 
 
 def key(qtbot, window, code, modifier=Qt.KeyboardModifier.NoModifier):
@@ -188,7 +188,7 @@ def test_a_click_in_the_canvas_selects_and_the_hover_names_the_anchor(window, qt
     gt = window.state.selection.gt
     mine = result(window).match.positives_of(gt)
     assert len(mine)
-    x1, y1, x2, y2 = result(window).frame.to_original(result(window).anchors.boxes[mine[:1]])[0]
+    x1, y1, _, y2 = result(window).frame.to_original(result(window).anchors.boxes[mine[:1]])[0]
     window.canvas.zoom_to(6)
     window.canvas._set_view(6, QPointF(x1, (y1 + y2) / 2))
     place = window.canvas._to_view(x1, y1 + (y2 - y1) * 0.3).toPoint()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QIcon, QImage, QPixmap
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from rpnviz.app.state import AppState
 from rpnviz.drawing.frame import swatch
 from rpnviz.drawing.scene import LAYERS, LayerKey, legend
-from rpnviz.palette import Theme
-from rpnviz.ui.widgets.basics import tool_button
+from rpnviz.palette import Role, Theme
+from rpnviz.ui.widgets.basics import clear_layout, tool_button
 
 _SWATCH = (30, 16)
 
@@ -41,11 +41,7 @@ class LegendOverlay(QFrame):
         self._build()
 
     def _build(self) -> None:
-        while (item := self._layout.takeAt(0)) is not None:
-            row = item.layout()
-            while row is not None and (part := row.takeAt(0)) is not None:
-                if part.widget() is not None:
-                    part.widget().deleteLater()
+        clear_layout(self._layout)
         self.rows, self._all = {}, {}
         for spec in LAYERS[self._state.world]:
             button = tool_button(spec.title, "layer", f"{spec.title} (key {spec.digit})", checkable=True)
@@ -56,14 +52,24 @@ class LegendOverlay(QFrame):
             more = tool_button("", "chip", "", checkable=True)
             more.toggled.connect(lambda on, key=spec.key: self._state.set_show_all(key, on))
             more.hide()
-            row = QHBoxLayout()
+            line = QWidget()
+            row = QHBoxLayout(line)
+            row.setContentsMargins(0, 0, 0, 0)
             row.setSpacing(4)
             row.addWidget(button)
             row.addStretch(1)
             row.addWidget(more)
-            self._layout.addLayout(row)
+            self._layout.addWidget(line)
             self.rows[spec.key] = button
             self._all[spec.key] = more
+        button = tool_button("All anchors", "layer", "Every anchor at once, as density (key A)", checkable=True)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.setIconSize(QSize(*_SWATCH))
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        button.setIcon(_icon(swatch(Role.NEGATIVE, self._theme, *_SWATCH, scale=2)))
+        button.toggled.connect(self._state.set_everything)
+        self._layout.addWidget(button)
+        self.everything = button
         self._show()
 
     def _show(self) -> None:
@@ -71,6 +77,10 @@ class LegendOverlay(QFrame):
         result = state.result
         options = state.layers
         entries = {} if result is None else {e.key: e for e in legend(result, state.world, options)}
+        with QSignalBlocker(self.everything):
+            self.everything.setChecked(options.everything)
+        if result is not None:
+            self.everything.setText(f"All anchors as density  {len(result.anchors):,}")
         for key, button in self.rows.items():
             spec = next(spec for spec in LAYERS[state.world] if spec.key is key)
             entry = entries.get(key)
@@ -95,7 +105,7 @@ class LegendOverlay(QFrame):
                 more.setChecked(key in options.show_all)
             more.setText(more_text)
             if entry is not None and more_text:
-                more.setToolTip(f"Showing {entry.shown:,} of {entry.total:,}")
+                more.setToolTip(f"Showing {entry.shown:,} of {entry.total:,} {entry.why}".rstrip())
         self.adjustSize()
 
 

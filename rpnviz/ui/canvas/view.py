@@ -23,8 +23,10 @@ from PySide6.QtWidgets import QWidget
 from rpnviz.app import texts
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core.pipeline import Result
-from rpnviz.drawing.frame import Photo, Viewport, paint
+from rpnviz.drawing.frame import paint
+from rpnviz.drawing.photo import DIM, SATURATION, Photo
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
+from rpnviz.drawing.viewport import Viewport
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.picking import Hit, pick, pick_any_anchor
 from rpnviz.ui.theme import COLOURS
@@ -55,8 +57,8 @@ class CanvasView(QWidget):
         self.setMouseTracking(True)
         self.setAccessibleName("Image with boxes")
         self.setMinimumSize(160, 120)
-        self.dim = 0.35
-        self.saturation = 0.5
+        self.dim = DIM
+        self.saturation = SATURATION
         self._photo: Photo | None = None
         self._size = (1, 1)
         self._fit = True

@@ -53,7 +53,7 @@ class ControlsPanel(QScrollArea):
             section = QCollapsible(title)
             section.setDuration(0)
             section.addWidget(content)
-            section.layout().setContentsMargins(0, 0, 0, 0)
+            section.setContentsMargins(0, 0, 0, 0)
             if is_open:
                 section.expand(animate=False)
             self._sections[title] = section

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 from rpnviz.app import texts
 from rpnviz.app.state import AppState
 from rpnviz.drawing.scene import LayerKey, World
-from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
 
 _TRAINING_LAYERS: dict[str, frozenset[LayerKey]] = {
     "positive": frozenset({LayerKey.GT, LayerKey.POSITIVE, LayerKey.FORCED}),
@@ -60,10 +60,7 @@ class FunnelBar(QWidget):
 
     def _build(self, cells: list[tuple[str, str, str]]) -> None:
         self.shown_cells = cells
-        while (item := self._cells.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.deleteLater()
+        clear_layout(self._cells)
         for position, (count, words, meaning) in enumerate(cells):
             if position:
                 self._cells.addWidget(label("›", "muted"))

@@ -23,7 +23,7 @@ class SelectionPanel(QWidget):
         self.heading = label("SELECTION", "heading")
         self.name = eliding_label("", "title")
         self.verdict = label("", "verdict", wrap=True)
-        self.size = label("", "muted", wrap=True)
+        self.size_line = label("", "muted", wrap=True)
         self.body = label("", wrap=True, selectable=True)
         self.hover = eliding_label("", "muted")
         self.hover.setAccessibleName("Under the pointer")
@@ -36,7 +36,7 @@ class SelectionPanel(QWidget):
         top.addWidget(self.name, 1)
         layout.addLayout(top)
         layout.addWidget(self.verdict)
-        layout.addWidget(self.size)
+        layout.addWidget(self.size_line)
         layout.addWidget(self.body)
         layout.addStretch(1)
         layout.addWidget(self.hover)
@@ -79,9 +79,9 @@ class SelectionPanel(QWidget):
         self.name.setText(name)
         self.verdict.setText(verdict)
         set_kind(self.verdict, "problem" if problem else "verdict")
-        self.size.setText(size)
+        self.size_line.setText(size)
         self.body.setText(body)
-        for part in (self.verdict, self.size, self.body):
+        for part in (self.verdict, self.size_line, self.body):
             part.setVisible(bool(part.text()))
 
     def _show_nothing(self, result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QLayout, QToolButton, QWidget
 from superqt import QElidingLabel
 
 
@@ -63,3 +63,12 @@ def separator(vertical: bool = False) -> QFrame:
     else:
         line.setFixedHeight(1)
     return line
+
+
+def clear_layout(layout: QLayout) -> None:
+    """Remove the widgets of a layout; they are hidden at once and deleted when the event loop turns."""
+    while (item := layout.takeAt(0)) is not None:
+        widget = item.widget()
+        if widget is not None:
+            widget.hide()
+            widget.deleteLater()
