@@ -91,10 +91,10 @@ def _params_parser() -> argparse.ArgumentParser:
 def _match_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz match",
-        description="Label the anchors of an image or data set: counts per state and, per ground-truth box, its numbers.",
+        description="Label the anchors of an image or data set: counts per state, and the numbers of every box.",
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
-    parser.add_argument("--json", metavar="FILE", default="-", help="where to write; - is the standard output (default)")
+    parser.add_argument("--json", metavar="FILE", default="-", help="where to write (default: standard output, -)")
     _add_common(parser, model=False)
     return parser
 
@@ -102,12 +102,12 @@ def _match_parser() -> argparse.ArgumentParser:
 def _render_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz render",
-        description="Write the annotated picture in the original image's resolution, with legend, counts and parameters.",
+        description="Write the annotated picture in the original resolution, with legend, counts and parameters.",
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
     parser.add_argument("--stage", choices=_STAGES, default="labels", help="what to draw (default: labels)")
     parser.add_argument(
-        "--out", metavar="FILE.png", required=True, help="the picture; for several images a folder, or a name with {stem}"
+        "--out", metavar="FILE.png", required=True, help="the picture; a folder, or a name with {stem}, for several"
     )
     parser.add_argument("--theme", choices=("dark", "light"), default="dark", help="colours (light: for paper)")
     _add_common(parser)

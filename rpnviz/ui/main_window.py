@@ -35,7 +35,6 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz import __version__
-from rpnviz.app import texts
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity
@@ -44,10 +43,9 @@ from rpnviz.app.state import AppState, Selection
 from rpnviz.core import presets
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.palette import Theme
-from rpnviz.ui.canvas.legend import LegendOverlay
+from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
-from rpnviz.ui.dialogs.export import ExportDialog
 from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
@@ -74,7 +72,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.resize(1280, 800)
         self.canvas = CanvasView(state, settings.theme)
-        self.legend = LegendOverlay(state, settings.theme)
+        self.legend = LegendBar(state, settings.theme)
         self.images = ImagesPanel(state)
         self.selection = SelectionPanel(state)
         self.controls = ControlsPanel(state)
@@ -158,7 +156,7 @@ class MainWindow(QMainWindow):
 
         self.file_name = eliding_label("", "title")
         self.sizes = label("", "muted")
-        self.model_note = label("", "muted")
+        self.model_note = eliding_label("", "muted")
         self.zoom_label = tool_button("", "flat", "Fit the window (Ctrl+0); 100 %: Ctrl+1", self.do_zoom_fit)
         self.dim = QSlider(Qt.Orientation.Horizontal)
         self.dim.setRange(0, 90)
@@ -173,9 +171,8 @@ class MainWindow(QMainWindow):
         strip.setContentsMargins(8, 3, 8, 3)
         strip.addWidget(self.file_name, 1)
         strip.addWidget(self.sizes)
-        strip.addSpacing(10)
-        strip.addWidget(self.model_note)
-        strip.addStretch(1)
+        strip.addSpacing(8)
+        strip.addWidget(self.model_note, 1)
         strip.addWidget(dim_label)
         strip.addWidget(self.dim)
         strip.addWidget(self.zoom_label)
@@ -186,17 +183,14 @@ class MainWindow(QMainWindow):
         self.empty = QLabel("Drop images or an annotation file here", self.canvas)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setProperty("kind", "muted")
-        self.legend.setParent(self.canvas)
         upper = QWidget()
         upper_layout = QVBoxLayout(upper)
         upper_layout.setContentsMargins(0, 0, 0, 0)
         upper_layout.setSpacing(0)
         upper_layout.addWidget(self.strip)
-        banner_row = QHBoxLayout()
-        banner_row.setContentsMargins(8, 0, 8, 0)
-        banner_row.addWidget(self.banner)
-        upper_layout.addLayout(banner_row)
+        self.banner.setParent(self.canvas)
         upper_layout.addWidget(self.canvas, 1)
+        upper_layout.addWidget(self.legend)
         self.middle = QSplitter(Qt.Orientation.Vertical)
         self.middle.addWidget(upper)
         self.middle.addWidget(self.table)
@@ -208,13 +202,17 @@ class MainWindow(QMainWindow):
         right.setSpacing(0)
         right.addWidget(self.selection)
         right.addWidget(separator())
-        right.addWidget(label("  CONTROLS", "heading"))
+        heading = label("CONTROLS", "heading")
+        heading.setContentsMargins(12, 8, 12, 4)
+        right.addWidget(heading)
         right.addWidget(self.controls, 1)
         self.panes = QSplitter(Qt.Orientation.Horizontal)
         self.panes.addWidget(self.images)
         self.panes.addWidget(self.middle)
         self.panes.addWidget(self.right)
         self.panes.setStretchFactor(1, 1)
+        self.right.setMinimumWidth(250)
+        self.images.setMinimumWidth(120)
         self.panes.setSizes([200, 752, 328])
         for splitter in (self.panes, self.middle):
             splitter.setHandleWidth(1)
@@ -278,10 +276,8 @@ class MainWindow(QMainWindow):
         frame = result.frame if result is not None else shown.training.frame if shown is not None else None
         if frame is not None:
             (h, w), (rh, rw), (ih, iw) = frame.image_size, frame.resized_size, frame.input_size
-            padded = f" padded {iw} x {ih}" if (rh, rw) != (ih, iw) else ""
-            self.sizes.setText(f"{w} x {h} px › input {rw} x {rh}{padded}")
-        note = texts.image_sentence(shown.training) if shown is not None else ""
-        self.table.setToolTip(note)
+            self.sizes.setText(f"{w} x {h} px › input {rw} x {rh}")
+            self.sizes.setToolTip(f"Original {w} x {h} px, resized to {rw} x {rh}, padded to {iw} x {ih}")
         self._show_model()
         self._place_overlays()
 
@@ -352,6 +348,7 @@ class MainWindow(QMainWindow):
 
     def _show_message(self, message: Message) -> None:
         self.banner.show_message(message)
+        self._place_overlays()
         if message.severity is Severity.INFO:
             QTimer.singleShot(6000, self, lambda: self._drop(message))
 
@@ -377,10 +374,9 @@ class MainWindow(QMainWindow):
             job.cancel()
 
     def _place_overlays(self) -> None:
-        self.legend.adjustSize()
-        self.legend.move(8, max(8, self.canvas.height() - self.legend.height() - 8))
-        self.legend.raise_()
         self.empty.setGeometry(self.canvas.rect())
+        self.banner.setGeometry(8, 8, max(self.canvas.width() - 16, 40), self.banner.sizeHint().height())
+        self.banner.raise_()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -432,6 +428,8 @@ class MainWindow(QMainWindow):
         if self.state.shown is None or self.state.computing:
             self.state.tell(Message(Severity.INFO, "Nothing to export yet", "Open an image first."))
             return
+        from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
+
         dialog = ExportDialog(self.state, self.settings.theme, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
@@ -496,7 +494,7 @@ class MainWindow(QMainWindow):
 
     def do_focus_canvas(self) -> None:
         alone = self.images.isVisible()
-        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
+        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.legend, self.status):
             part.setVisible(not alone)
 
     def do_toggle_theme(self) -> None:

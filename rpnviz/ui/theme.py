@@ -100,8 +100,6 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QLabel[kind="problem"] {{ color: {colours.problem}; font-weight: 600; }}
         QFrame#bar {{ background: {colours.window}; border: 0; }}
         QFrame#banner {{ background: {colours.raised}; border: 1px solid {colours.border}; border-radius: 6px; }}
-        QFrame#overlay {{ background: {_alpha(colours.window, 225)}; border: 1px solid {colours.border};
-                          border-radius: 6px; }}
         QFrame#separator {{ background: {colours.border}; border: 0; }}
         QToolButton#flat {{ border: 0; padding: 3px 7px; border-radius: 4px; color: {colours.text}; }}
         QToolButton#flat:hover {{ background: {colours.raised}; }}
@@ -124,8 +122,3 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QSplitter::handle {{ background: {colours.border}; }}
         """
     )
-
-
-def _alpha(colour: str, alpha: int) -> str:
-    value = QColor(colour)
-    return f"rgba({value.red()}, {value.green()}, {value.blue()}, {alpha})"

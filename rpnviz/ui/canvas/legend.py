@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
-from PySide6.QtGui import QIcon, QImage, QPixmap
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QIcon, QImage, QPixmap, QResizeEvent
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from rpnviz.app.state import AppState
 from rpnviz.drawing.frame import swatch
-from rpnviz.drawing.scene import LAYERS, LayerKey, legend
+from rpnviz.drawing.scene import LAYERS, LayerKey, LegendEntry, legend
 from rpnviz.palette import Role, Theme
 from rpnviz.ui.widgets.basics import clear_layout, tool_button
 
 _SWATCH = (30, 16)
+_CELL_WIDTH = 178
+_CELL_HEIGHT = 24
 
 
-class LegendOverlay(QFrame):
-    """One row per layer of the world; the digit keys do the same as a click."""
+class LegendBar(QFrame):
+    """One switch per layer of the world, below the picture; the digit keys do the same as a click."""
 
     def __init__(self, state: AppState, theme: Theme) -> None:
         super().__init__()
-        self.setObjectName("overlay")
+        self.setObjectName("bar")
         self._state = state
         self._theme = theme
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(6, 4, 6, 4)
-        self._layout.setSpacing(0)
+        self._layout = QGridLayout(self)
+        self._layout.setContentsMargins(6, 3, 6, 3)
+        self._layout.setHorizontalSpacing(6)
+        self._layout.setVerticalSpacing(0)
+        self._cells: list[QWidget] = []
         self.rows: dict[LayerKey, QToolButton] = {}
         self._all: dict[LayerKey, QToolButton] = {}
         state.world_changed.connect(lambda _world: self._build())
@@ -42,6 +46,7 @@ class LegendOverlay(QFrame):
 
     def _build(self) -> None:
         clear_layout(self._layout)
+        self._cells = []
         self.rows, self._all = {}, {}
         for spec in LAYERS[self._state.world]:
             button = tool_button(spec.title, "layer", f"{spec.title} (key {spec.digit})", checkable=True)
@@ -53,13 +58,17 @@ class LegendOverlay(QFrame):
             more.toggled.connect(lambda on, key=spec.key: self._state.set_show_all(key, on))
             more.hide()
             line = QWidget()
+            line.setFixedHeight(_CELL_HEIGHT)
+            line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(40)
             row = QHBoxLayout(line)
             row.setContentsMargins(0, 0, 0, 0)
-            row.setSpacing(4)
+            row.setSpacing(2)
             row.addWidget(button)
-            row.addStretch(1)
             row.addWidget(more)
-            self._layout.addWidget(line)
+            row.addStretch(1)
+            self._cells.append(line)
             self.rows[spec.key] = button
             self._all[spec.key] = more
         button = tool_button("All anchors", "layer", "Every anchor at once, as density (key A)", checkable=True)
@@ -68,9 +77,24 @@ class LegendOverlay(QFrame):
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setIcon(_icon(swatch(Role.NEGATIVE, self._theme, *_SWATCH, scale=2)))
         button.toggled.connect(self._state.set_everything)
-        self._layout.addWidget(button)
+        button.setFixedHeight(_CELL_HEIGHT)
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._cells.append(button)
         self.everything = button
+        self._arrange()
         self._show()
+
+    def _arrange(self) -> None:
+        """As many columns as fit: the rows depend on the width alone, so that no count moves the picture."""
+        columns = max(1, min(len(self._cells), self.width() // _CELL_WIDTH))
+        for number, cell in enumerate(self._cells):
+            self._layout.addWidget(cell, number // columns, number % columns)
+        for column in range(len(self._cells)):
+            self._layout.setColumnStretch(column, 1 if column < columns else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
 
     def _show(self) -> None:
         state = self._state
@@ -80,33 +104,49 @@ class LegendOverlay(QFrame):
         with QSignalBlocker(self.everything):
             self.everything.setChecked(options.everything)
         if result is not None:
-            self.everything.setText(f"All anchors as density  {len(result.anchors):,}")
+            self.everything.setText(f"All anchors  {len(result.anchors):,}")
         for key, button in self.rows.items():
             spec = next(spec for spec in LAYERS[state.world] if spec.key is key)
             entry = entries.get(key)
             visible = key in options.visible
             with QSignalBlocker(button):
                 button.setChecked(visible)
-            text, more_text = spec.title, ""
+            text, more_text = _short(spec.title), ""
             if entry is not None:
                 if not visible:
-                    text = f"{spec.title}  off · {entry.total:,}"
+                    text = f"{_short(spec.title)}  off · {entry.total:,}"
                 elif entry.shown < entry.total:
-                    text = f"{spec.title}  {entry.shown:,} of {entry.total:,}"
-                    more_text = "show all"
+                    text = f"{_short(spec.title)}  {entry.shown:,} of {entry.total:,}"
+                    more_text = "all" if options.selected_gt is None else ""
                 else:
-                    text = f"{spec.title}  {entry.total:,}"
-                    more_text = "show fewer" if key in options.show_all else ""
+                    text = f"{_short(spec.title)}  {entry.total:,}"
+                    more_text = "fewer" if key in options.show_all else ""
                 button.setIcon(_icon(swatch(entry.role, self._theme, *_SWATCH, scale=2)))
             button.setText(text)
+            button.setToolTip(f"{spec.title}: {_numbers(entry)} (key {spec.digit})")
             more = self._all[key]
             more.setVisible(bool(more_text))
             with QSignalBlocker(more):
                 more.setChecked(key in options.show_all)
             more.setText(more_text)
-            if entry is not None and more_text:
-                more.setToolTip(f"Showing {entry.shown:,} of {entry.total:,} {entry.why}".rstrip())
-        self.adjustSize()
+            if entry is not None and more_text == "all":
+                more.setToolTip(f"Showing {entry.shown:,} of {entry.total:,}, {entry.why}. Click: show all")
+            elif more_text:
+                more.setToolTip("Click: show the best only")
+
+
+def _numbers(entry: LegendEntry | None) -> str:
+    """``46 of 53 shown, best 3 per GT``."""
+    if entry is None:
+        return "nothing yet"
+    why = f", {entry.why}" if entry.why else ""
+    density = ", as density" if entry.dense else ""
+    return f"{entry.shown:,} of {entry.total:,} shown{why}{density}"
+
+
+def _short(title: str) -> str:
+    """The title without its explanation, which the tooltip keeps."""
+    return title.split(" (")[0].removesuffix(" positive").removesuffix(" by NMS")
 
 
 def _icon(rgba: np.ndarray) -> QIcon:

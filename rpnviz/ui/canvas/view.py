@@ -23,10 +23,8 @@ from PySide6.QtWidgets import QWidget
 from rpnviz.app import texts
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core.pipeline import Result
-from rpnviz.drawing.frame import paint
-from rpnviz.drawing.photo import DIM, SATURATION, Photo
+from rpnviz.drawing.frame import DIM, SATURATION, Photo, Viewport, paint
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
-from rpnviz.drawing.viewport import Viewport
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.picking import Hit, pick, pick_any_anchor
 from rpnviz.ui.theme import COLOURS
@@ -93,7 +91,6 @@ class CanvasView(QWidget):
             self._photo = Photo(loaded.pixels)
             self._size = loaded.size
             self.layers = ()
-            self._hits = []
             self.fit()
 
     def _on_layers(self) -> None:
@@ -108,10 +105,8 @@ class CanvasView(QWidget):
                 self.layers = ()
         else:
             self.layers = make_layers(result, self._state.world, self._state.layers, self._state.gt_names)
-        self._hits = []
+        self._forget_hover()
         self._redraw()
-        if self._pointer is not None:
-            self._hover_timer.start()
 
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
@@ -165,6 +160,7 @@ class CanvasView(QWidget):
         self._scale = scale
         self._centre = QPointF(min(max(centre.x(), 0.0), float(width)), min(max(centre.y(), 0.0), float(height)))
         self._base = None
+        self._forget_hover()
         self._redraw()
         self.zoomed.emit(scale)
 
@@ -283,6 +279,13 @@ class CanvasView(QWidget):
         self._hit_number = 0
         self._say_hover()
 
+    def _forget_hover(self) -> None:
+        """What was under the pointer has moved; look again soon."""
+        self._hits = []
+        self._say_hover()
+        if self._pointer is not None:
+            self._hover_timer.start()
+
     def _say_hover(self) -> None:
         hit = self.hover_hit
         text = ""
@@ -351,8 +354,7 @@ class CanvasView(QWidget):
     def leaveEvent(self, event: QEvent) -> None:
         self._pointer = None
         self._hover_timer.stop()
-        self._hits = []
-        self._say_hover()
+        self._forget_hover()
         super().leaveEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSignalBlocker, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -35,6 +35,7 @@ class ControlsPanel(QScrollArea):
         self._state = state
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.matching = MatchingControls(state)
         self.anchors = AnchorControls(state)
         self.sampling = SamplingControls(state)
@@ -50,10 +51,13 @@ class ControlsPanel(QScrollArea):
             ("Mini-batch", self.sampling, False),
             ("Proposals", self.proposals, False),
         ):
-            section = QCollapsible(title)
+            section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
             section.setDuration(0)
             section.addWidget(content)
-            section.setContentsMargins(0, 0, 0, 0)
+            frame = section.layout()
+            assert frame is not None
+            frame.setContentsMargins(0, 0, 0, 0)
+            frame.setSpacing(0)
             if is_open:
                 section.expand(animate=False)
             self._sections[title] = section

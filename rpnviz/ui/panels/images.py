@@ -7,16 +7,29 @@ from PySide6.QtCore import (
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
+    QRect,
+    QSize,
     QSortFilterProxyModel,
     Qt,
 )
-from PySide6.QtWidgets import QAbstractItemView, QLineEdit, QListView, QVBoxLayout, QWidget
+from PySide6.QtGui import QPainter, QPalette
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QLineEdit,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from rpnviz.app.state import AppState
 from rpnviz.datasets.base import Dataset
 from rpnviz.ui.widgets.basics import label
 
 _Index = QModelIndex | QPersistentModelIndex
+COUNT_ROLE = Qt.ItemDataRole.UserRole
 
 
 class ImageListModel(QAbstractListModel):
@@ -41,13 +54,43 @@ class ImageListModel(QAbstractListModel):
         record = self._dataset.images[index.row()]
         count = len(record.gt.boxes)
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{record.file_name}   {count}"
+            return record.file_name
         if role == Qt.ItemDataRole.ToolTipRole:
             size = f"{record.size[1]} x {record.size[0]} px, " if record.size else ""
             return f"{record.path}\n{size}{count} ground-truth box{'' if count == 1 else 'es'}"
-        if role == Qt.ItemDataRole.UserRole:
-            return record.file_name
+        if role == COUNT_ROLE:
+            return count
         return None
+
+
+class _NameAndCount(QStyledItemDelegate):
+    """The name on the left, the number of ground-truth boxes on the right."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        whole = QRect(option.rect)
+        super().paint(painter, option, index)
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        role = QPalette.ColorRole.HighlightedText if selected else QPalette.ColorRole.PlaceholderText
+        painter.save()
+        painter.setPen(option.palette.color(role))
+        painter.drawText(
+            whole.adjusted(0, 0, -6, 0), Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, _count(index)
+        )
+        painter.restore()
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: _Index) -> None:
+        super().initStyleOption(option, index)
+        # The name must leave room for the number.
+        metrics = option.fontMetrics
+        width = option.rect.width() - metrics.horizontalAdvance(_count(index)) - 22
+        option.text = metrics.elidedText(option.text, Qt.TextElideMode.ElideMiddle, width)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
+        return QSize(60, super().sizeHint(option, index).height() + 6)
+
+
+def _count(index: _Index) -> str:
+    return f"{index.data(COUNT_ROLE):,}"
 
 
 class ImagesPanel(QWidget):
@@ -59,7 +102,6 @@ class ImagesPanel(QWidget):
         self._model = ImageListModel()
         self._proxy = QSortFilterProxyModel()
         self._proxy.setSourceModel(self._model)
-        self._proxy.setFilterRole(Qt.ItemDataRole.UserRole)
         self._proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.title = label("IMAGES", "heading")
         self.filter = QLineEdit()
@@ -70,6 +112,7 @@ class ImagesPanel(QWidget):
         self.list = QListView()
         self.list.setModel(self._proxy)
         self.list.setUniformItemSizes(True)
+        self.list.setItemDelegate(_NameAndCount(self.list))
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
