@@ -211,7 +211,7 @@ class MainWindow(QMainWindow):
         self.panes.addWidget(self.middle)
         self.panes.addWidget(self.right)
         self.panes.setStretchFactor(1, 1)
-        self.right.setMinimumWidth(250)
+        self.right.setMinimumWidth(300)
         self.images.setMinimumWidth(120)
         self.panes.setSizes([200, 752, 328])
         for splitter in (self.panes, self.middle):
@@ -506,6 +506,7 @@ class MainWindow(QMainWindow):
         self.canvas.set_theme(theme)
         self.legend.set_theme(theme)
         self.table.set_theme(theme)
+        self.controls.show_theme()
 
     def do_find_command(self) -> None:
         dialog = CommandDialog(list(self.actions_by_id.values()), self)

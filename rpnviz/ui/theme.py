@@ -97,6 +97,7 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QLabel[kind="title"] {{ font-weight: 600; }}
         QLabel[kind="heading"] {{ color: {colours.muted}; font-weight: 600; letter-spacing: 1px; }}
         QLabel[kind="verdict"] {{ font-size: 15px; font-weight: 600; }}
+        QLabel[kind="bad verdict"] {{ color: {colours.problem}; font-size: 15px; font-weight: 600; }}
         QLabel[kind="problem"] {{ color: {colours.problem}; font-weight: 600; }}
         QFrame#bar {{ background: {colours.window}; border: 0; }}
         QFrame#banner {{ background: {colours.raised}; border: 1px solid {colours.border}; border-radius: 6px; }}
@@ -105,6 +106,8 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QToolButton#flat:hover {{ background: {colours.raised}; }}
         QToolButton#flat:checked {{ background: {colours.accent}; color: {colours.on_accent}; }}
         QToolButton#flat:disabled {{ color: {colours.muted}; }}
+        QToolButton#link {{ border: 0; padding: 1px 3px; color: {colours.accent}; }}
+        QToolButton#link:hover {{ text-decoration: underline; }}
         QToolButton#chip {{ border: 1px solid {colours.border}; padding: 2px 8px; border-radius: 9px;
                             background: {colours.raised}; color: {colours.text}; }}
         QToolButton#chip:hover {{ border-color: {colours.accent}; }}

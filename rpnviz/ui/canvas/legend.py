@@ -14,7 +14,7 @@ from rpnviz.palette import Role, Theme
 from rpnviz.ui.widgets.basics import clear_layout, tool_button
 
 _SWATCH = (30, 16)
-_CELL_WIDTH = 178
+_CELL_WIDTH = 184
 _CELL_HEIGHT = 24
 
 
@@ -26,6 +26,7 @@ class LegendBar(QFrame):
         self.setObjectName("bar")
         self._state = state
         self._theme = theme
+        self._icons: dict[tuple[Role, Theme], QIcon] = {}
         self._layout = QGridLayout(self)
         self._layout.setContentsMargins(6, 3, 6, 3)
         self._layout.setHorizontalSpacing(6)
@@ -54,7 +55,7 @@ class LegendBar(QFrame):
             button.setIconSize(QSize(*_SWATCH))
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.toggled.connect(lambda on, key=spec.key: self._state.set_layer_visible(key, on))
-            more = tool_button("", "chip", "", checkable=True)
+            more = tool_button("", "link", "", checkable=True)
             more.toggled.connect(lambda on, key=spec.key: self._state.set_show_all(key, on))
             more.hide()
             line = QWidget()
@@ -75,7 +76,7 @@ class LegendBar(QFrame):
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setIconSize(QSize(*_SWATCH))
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        button.setIcon(_icon(swatch(Role.NEGATIVE, self._theme, *_SWATCH, scale=2)))
+        self._set_icon(button, Role.NEGATIVE)
         button.toggled.connect(self._state.set_everything)
         button.setFixedHeight(_CELL_HEIGHT)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -83,6 +84,12 @@ class LegendBar(QFrame):
         self.everything = button
         self._arrange()
         self._show()
+
+    def _set_icon(self, button: QToolButton, role: Role) -> None:
+        """Samples are drawn once: the key is shown anew at every threshold move."""
+        if (role, self._theme) not in self._icons:
+            self._icons[role, self._theme] = _icon(swatch(role, self._theme, *_SWATCH, scale=2))
+        button.setIcon(self._icons[role, self._theme])
 
     def _arrange(self) -> None:
         """As many columns as fit: the rows depend on the width alone, so that no count moves the picture."""
@@ -121,7 +128,7 @@ class LegendBar(QFrame):
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"
                     more_text = "fewer" if key in options.show_all else ""
-                button.setIcon(_icon(swatch(entry.role, self._theme, *_SWATCH, scale=2)))
+                self._set_icon(button, entry.role)
             button.setText(text)
             button.setToolTip(f"{spec.title}: {_numbers(entry)} (key {spec.digit})")
             more = self._all[key]

@@ -51,7 +51,7 @@ class ControlsPanel(QScrollArea):
             ("Mini-batch", self.sampling, False),
             ("Proposals", self.proposals, False),
         ):
-            section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+            section = QCollapsible(title)
             section.setDuration(0)
             section.addWidget(content)
             frame = section.layout()
@@ -64,11 +64,18 @@ class ControlsPanel(QScrollArea):
             layout.addWidget(section)
         layout.addStretch(1)
         self.setWidget(inner)
+        self.show_theme()
         state.params_changed.connect(self._show_params)
         state.world_changed.connect(self._show_world)
         state.model_changed.connect(lambda: self._show_world(state.world))
         self._show_params(state.params)
         self._show_world(state.world)
+
+    def show_theme(self) -> None:
+        """Follow the window's palette: the arrows are drawn once, in the text colour of that moment."""
+        for section in self._sections.values():
+            section.setExpandedIcon("▾")
+            section.setCollapsedIcon("▸")
 
     def _show_params(self, params: Params) -> None:
         for part in (self.matching, self.anchors, self.sampling, self.proposals):

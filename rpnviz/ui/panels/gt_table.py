@@ -188,7 +188,6 @@ class GtTable(QWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         for column, width in enumerate((44, 130, 150, 70, 72, 62, 96, 110)):
             self.table.setColumnWidth(column, width)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.all = tool_button("All", "flat", "All ground-truth boxes of the image", checkable=True)
         self.problems = tool_button(
             "Problems", "flat", "Boxes without a good positive anchor (N: next)", checkable=True

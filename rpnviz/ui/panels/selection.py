@@ -10,7 +10,7 @@ from rpnviz.app.state import AppState, problems
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
-from rpnviz.drawing.scene import World
+from rpnviz.drawing.scene import WEAK_IOU, World
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
 
@@ -78,7 +78,7 @@ class SelectionPanel(QWidget):
     def _fill(self, name: str, verdict: str, size: str, body: str, *, problem: bool = False) -> None:
         self.name.setText(name)
         self.verdict.setText(verdict)
-        set_kind(self.verdict, "problem" if problem else "verdict")
+        set_kind(self.verdict, "bad verdict" if problem else "verdict")
         self.size_line.setText(size)
         self.body.setText(body)
         for part in (self.verdict, self.size_line, self.body):
@@ -106,8 +106,11 @@ class SelectionPanel(QWidget):
             self._fill("", f"{count} {noun} with a problem", "", "Click a box, or press N for the worst one.")
         else:
             ranks = result.match.ranks
-            matched = ranks.count(Rank.MATCHED)
-            self._fill("", "No problem in this image", f"{matched} of {len(ranks)} boxes reach the threshold.", "")
+            matched, forced = ranks.count(Rank.MATCHED), ranks.count(Rank.FORCED)
+            lines = [f"{matched} of {len(ranks)} boxes reach the threshold."]
+            if forced:
+                lines.append(f"{forced} are forced, all of them at an IoU of at least {WEAK_IOU:.2f}.")
+            self._fill("", "No problem in this image", "", "\n".join(lines))
 
     def _show_gt(self, result: Result, gt: int) -> None:
         name = self._state.gt_names[gt]

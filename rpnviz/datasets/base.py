@@ -1,0 +1,229 @@
+"""What every reader hands over: images with their ground truth, and what was found wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.errors import ShapeError
+from rpnviz.imaging import read_image
+
+Severity = Literal["error", "warning", "note"]
+"""``error``: a record cannot be used as it stands; ``warning``: something was assumed; ``note``: worth knowing."""
+
+RecordId = int | str
+"""Ids of images, annotations and categories; exports hold both kinds."""
+
+Progress = Callable[[float], None]
+"""Called with a fraction from 0 to 1; it may raise to end the work."""
+
+ROUNDING_PX = 0.5
+"""A box that reaches less than this beyond the image, in pixels, is taken for rounded, not for outside."""
+
+MISSING_IMAGE, MOVED_IMAGE = "missing image", "moved image"
+ABOUT_PLACES = frozenset({MISSING_IMAGE, MOVED_IMAGE})
+"""Kinds of findings that depend on where the images are, not on what the annotation file says."""
+
+
+def no_progress(fraction: float) -> None:
+    """For callers who do not watch."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The boxes of one image as its annotation file has them; broken ones stay in.
+
+    Attributes:
+        boxes: (M, 4) float64 xyxy, original pixels of the image as it is shown; NaN where the file has no usable box.
+        labels: (M,) int64 index into ``Dataset.categories``.
+        ignore: (M,) bool, crowd or ignore region.
+        ids: M annotation ids as in the file, None where it has none.
+    """
+
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+    ids: tuple[RecordId | None, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.ids)
+        for name, shape in (("boxes", (count, 4)), ("labels", (count,)), ("ignore", (count,))):
+            array = getattr(self, name)
+            if array.shape != shape:
+                raise ShapeError(f"{name} has shape {array.shape}, expected {shape}: {count} annotation ids are given.")
+            array.flags.writeable = False
+
+    @staticmethod
+    def empty() -> GroundTruth:
+        """No box at all; one object for all images without any, of which a data set may have 100,000."""
+        return _NOTHING
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+_NOTHING = GroundTruth(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool), ())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with one record, which was kept if at all possible.
+
+    Attributes:
+        severity: see :data:`Severity`.
+        what: one sentence: field, value, what was expected and what was done.
+        where: file and record, e.g. ``instances.json: annotation 17 (coins.png)``.
+        way_out: what the user can do about it; may be empty.
+        image: index into ``Dataset.images``, None if the finding is about no image of it.
+        kind: a few words that are the same for all findings of the kind, to filter and count by; not shown.
+    """
+
+    severity: Severity
+    what: str
+    where: str
+    way_out: str = ""
+    image: int | None = None
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what} {self.way_out}".rstrip()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRecord:
+    """One image of a data set; its pixels are read when it is shown.
+
+    Attributes:
+        file_name: as in the annotation file; for plain images the name of the file.
+        path: where the image is, or was expected if it is missing.
+        size: (H, W) in pixels as the annotation file states it, None if it does not.
+        gt: its ground truth, empty if it has none.
+        image_id: its id in the annotation file, None for plain images.
+    """
+
+    file_name: str
+    path: Path
+    size: tuple[int, int] | None = None
+    gt: GroundTruth = field(default_factory=GroundTruth.empty)
+    image_id: RecordId | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with their ground truth.
+
+    Attributes:
+        name: shown to the user.
+        source: the annotation file, folder or image that was opened.
+        images: in the order of the annotation file, plain images by name.
+        categories: names by label.
+        findings: what is wrong with single records.
+    """
+
+    name: str
+    source: Path
+    images: tuple[ImageRecord, ...]
+    categories: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """The pixels of an image in the orientation in which its boxes are given.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, read-only.
+        size: (H, W) in pixels.
+        findings: what only the pixels could tell.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    findings: tuple[Finding, ...] = ()
+
+
+def load_image(record: ImageRecord) -> LoadedImage:
+    """Read the pixels of an image and compare its size with the stated one.
+
+    Raises:
+        ImageFileError: the file is missing or cannot be read as an image.
+
+    Convention:
+        Images are turned upright by their EXIF orientation. Only if the stated size is that of the stored rows and
+        columns and not that of the upright image, the image stays as stored. A stated size that fits neither changes
+        nothing but is a finding.
+    """
+    pixels = read_image(record.path)
+    findings: list[Finding] = []
+    where = record.path.name
+    if record.size is None:
+        for severity, indices, what in judge_position(record.gt.boxes, pixels.shape[:2]):
+            findings += [
+                Finding(
+                    severity, f"GT {index} {what} of {_size_text(pixels.shape)} px; kept as it is.", where, kind=what
+                )
+                for index in indices.tolist()
+            ]
+    elif record.size != pixels.shape[:2]:
+        stored = read_image(record.path, upright=False)
+        stated, upright = _size_text(record.size), _size_text(pixels.shape[:2])
+        if record.size == stored.shape[:2]:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"annotations were drawn on the unrotated image: they state {stated} px, the image turned by its "
+                    f"EXIF orientation has {upright} px. It is shown unrotated.",
+                    where,
+                    "A trainer that honours EXIF would see these boxes in wrong places: store the image rotated.",
+                    kind="unrotated",
+                )
+            )
+            pixels = stored
+        else:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"the annotation file states {stated} px, the image has {upright} px. The boxes were kept as "
+                    "they are.",
+                    where,
+                    "Check whether the image was resized or exchanged after it was annotated.",
+                    kind="other size",
+                )
+            )
+    pixels.flags.writeable = False
+    height, width = pixels.shape[:2]
+    return LoadedImage(pixels, (height, width), tuple(findings))
+
+
+def judge_position(
+    boxes: NDArray[np.float64], sizes: NDArray[np.float64] | tuple[int, ...]
+) -> list[tuple[Severity, NDArray[np.int64], str]]:
+    """Which boxes lie outside their image.
+
+    Args:
+        boxes: (N, 4) xyxy pixels; boxes that are NaN anywhere are not judged.
+        sizes: (N, 2) or (2,) image height and width in pixels, NaN where unknown.
+
+    Returns:
+        For boxes outside and partly outside: severity, their indices, and the judgement ("lies outside the image").
+    """
+    height, width = np.broadcast_to(np.asarray(sizes, np.float64), (len(boxes), 2)).T
+    x1, y1, x2, y2 = boxes.T
+    # Comparisons with NaN are False: a box or size that is unknown is neither.
+    outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
+    partly = (
+        (x1 < -ROUNDING_PX) | (y1 < -ROUNDING_PX) | (x2 > width + ROUNDING_PX) | (y2 > height + ROUNDING_PX)
+    ) & ~outside
+    return [
+        ("warning", np.flatnonzero(outside), "lies outside the image"),
+        ("note", np.flatnonzero(partly), "reaches beyond the image"),
+    ]
+
+
+def _size_text(size: tuple[int, ...]) -> str:
+    return f"{size[1]} x {size[0]}"

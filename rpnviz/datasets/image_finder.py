@@ -1,0 +1,71 @@
+"""Finds the image files that an annotation file names."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+
+def image_folders(annotations: Path) -> tuple[Path, ...]:
+    """Where the images of an annotation file are looked for, in this order.
+
+    Beside the file; in ``images/`` beside it; in a folder named like the file without ``instances_``; then the same
+    three one level up (the layout of COCO itself: ``annotations/instances_val2017.json`` and ``val2017/``).
+    """
+    split = annotations.stem.removeprefix("instances_")
+    near = (annotations.parent, annotations.absolute().parent.parent)
+    return tuple(dict.fromkeys(folder / name for folder in near for name in ("", "images", split)))
+
+
+class ImageFinder:
+    """Looks up image files; every folder is listed once: asking for 100,000 files one by one takes minutes on a server.
+
+    Args:
+        annotations: the annotation file.
+        images: the only folder to look in; None: those of :func:`image_folders`.
+    """
+
+    def __init__(self, annotations: Path, images: Path | None = None) -> None:
+        candidates = (images,) if images is not None else image_folders(annotations)
+        self._first = candidates[0]
+        self._folders = [str(folder) for folder in candidates if folder.is_dir()]
+        self._listings: dict[str, dict[str, str]] = {}
+
+    @property
+    def looked_in(self) -> str:
+        """The folders, for a message."""
+        return ", ".join(self._folders) or str(self._first)
+
+    def expected(self, file_name: str) -> Path:
+        """Where a file that is nowhere should be."""
+        return self._first / file_name
+
+    def find(self, file_name: str) -> Path | None:
+        """Where an image is; the name may lead into sub-folders or be absolute, with ``\\`` for ``/``."""
+        found = self._find(file_name)
+        return self._find(file_name.replace("\\", "/")) if found is None and "\\" in file_name else found
+
+    def find_last_part(self, file_name: str) -> Path | None:
+        """Where an image is by the last part of its name, for folders that were moved or are another computer's."""
+        last = re.split(r"[\\/]", file_name)[-1]
+        return self._find(last) if last and last != file_name else None
+
+    def _find(self, name: str) -> Path | None:
+        for folder in self._folders:
+            inner, last = os.path.split(os.path.join(folder, name))
+            found = self._names_in(inner).get(unicodedata.normalize("NFC", last))
+            if found is not None:
+                return Path(inner, found)
+        return None
+
+    def _names_in(self, folder: str) -> dict[str, str]:
+        """File names in a folder by their composed form: file systems differ in whether they split ``é``."""
+        if folder not in self._listings:
+            try:
+                names = os.listdir(folder)
+            except (OSError, ValueError):  # ValueError: a NUL character in the name
+                names = []
+            self._listings[folder] = {unicodedata.normalize("NFC", name): name for name in names}
+        return self._listings[folder]

@@ -1,0 +1,118 @@
+"""How layers are drawn: a photo and outlines as one array of pixels, the same for the canvas and for exports.
+
+>>> view = Viewport(640, 480, scale=0.5)
+>>> frame = Photo(rgb).render(view)
+>>> paint(frame, make_layers(result, world, options, names), view, Theme.DARK)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.drawing.outlines import count_outlines, draw_density, draw_styled, draw_thin, outer_reach
+from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
+from rpnviz.drawing.scene import MAX_OUTLINES, Layer
+from rpnviz.drawing.tags import Tag, draw_tags
+from rpnviz.drawing.viewport import Viewport, device_boxes, in_view
+from rpnviz.palette import Role, Theme, rgb
+
+__all__ = ["DIM", "SATURATION", "Photo", "Viewport", "blank", "paint", "swatch"]
+
+
+_REMEMBER_UP_TO = 16_000_000
+"""Pixels of a frame; exports may be larger than any screen and are drawn once."""
+
+
+class _LastDensity:
+    """Counts of the last few dense layers: an unchanged layer in an unchanged view is not counted again."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[NDArray[np.float64], Viewport, NDArray[np.uint8]]] = []
+
+    def counts(self, frame: NDArray[np.uint8], layer: Layer, view: Viewport) -> NDArray[np.uint8]:
+        """(H, W) outlines per pixel."""
+        for entry in self._kept:
+            if entry[0] is layer.boxes and entry[1] == view:
+                self._kept = [*(other for other in self._kept if other is not entry), entry]
+                return entry[2]
+        counts = count_outlines(frame, device_boxes(layer.boxes, view))
+        if counts.size <= _REMEMBER_UP_TO:
+            self._kept = [*self._kept[-2:], (layer.boxes, view, counts)]
+        return counts
+
+
+_last_density = _LastDensity()
+
+
+def paint(
+    rgb_frame: NDArray[np.uint8], layers: Sequence[Layer], view: Viewport, theme: Theme, pixel_ratio: float = 1.0
+) -> None:
+    """Draw layers on a frame, in place and back to front; labels come last.
+
+    Args:
+        rgb_frame: (height, width, 3) uint8 RGB, contiguous, as :meth:`Photo.render` gives it for ``view``.
+        layers: back to front, see :func:`rpnviz.drawing.scene.make_layers`.
+        view: the frame.
+        theme: ground.
+        pixel_ratio: device px per px of line widths and text.
+
+    Convention:
+        Up to 300 outlines in view have width, casing and marks; more are lines of 1 px. NaN, infinite and huge
+        coordinates are drawn as far as they make sense.
+    """
+    tags: list[Tag] = []
+    for layer in layers:
+        if not len(layer.boxes):
+            continue
+        if layer.dense:
+            counts = _last_density.counts(rgb_frame, layer, view)
+            draw_density(rgb_frame, counts, rgb(layer.role, theme), layer.opacity)
+            continue
+        reach = outer_reach(layer.role, pixel_ratio) + round(4 * pixel_ratio)
+        device = device_boxes(layer.boxes, view)
+        seen = np.flatnonzero(in_view(device, view, reach))
+        few = len(seen) <= MAX_OUTLINES
+        draw = draw_styled if few else draw_thin
+        draw(rgb_frame, device[seen], layer.role, theme, pixel_ratio, layer.opacity)
+        if layer.labels is not None:
+            tags += [
+                Tag((x1, y1, x2, y2), layer.labels[row], layer.role, layer.opacity)
+                for row, (x1, y1, x2, y2) in zip(seen.tolist(), device[seen].tolist(), strict=True)
+            ]
+    if tags:
+        draw_tags(rgb_frame, tags, theme, pixel_ratio)
+
+
+def swatch(role: Role, theme: Theme, width: int, height: int, scale: int = 1, dense: bool = False) -> NDArray[np.uint8]:
+    """A sample of a role for a key: a small box with its line, dash and mark on nothing.
+
+    Args:
+        role: what to show.
+        theme: ground.
+        width, height: px of the sample.
+        scale: pixels per px.
+        dense: a density instead of an outline.
+
+    Returns:
+        (height * scale, width * scale, 4) uint8 RGBA, not premultiplied.
+    """
+    shape = (height * scale, width * scale)
+    on_black, on_white = blank(*shape, (0, 0, 0)), blank(*shape, (255, 255, 255))
+    for frame in (on_black, on_white):
+        if dense:
+            ramp = np.linspace(0, 60, shape[1]).astype(np.uint8)
+            inside = np.zeros(shape, np.uint8)
+            inside[2 * scale : -2 * scale] = ramp
+            draw_density(frame, inside, rgb(role, theme))
+        else:
+            edge = outer_reach(role, scale) + scale
+            box = np.array([[edge, edge, shape[1] - 1 - edge, shape[0] - 1 - edge]], np.int32)
+            draw_styled(frame, box, role, theme, scale)
+    # What differs between black and white shines through.
+    through = np.clip(on_white.astype(np.int16) - on_black, 0, 255).max(axis=2)
+    alpha = (255 - through).astype(np.uint8)
+    colour = on_black.astype(np.float32) * 255 / np.maximum(alpha, 1)[..., None]
+    return np.dstack([np.clip(np.round(colour), 0, 255).astype(np.uint8), alpha])

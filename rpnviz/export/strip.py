@@ -1,0 +1,154 @@
+"""The strip below an exported picture: samples and text, wrapped to its width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz import __version__
+from rpnviz.drawing.frame import blank, swatch
+from rpnviz.drawing.text import BOLD, REGULAR, draw_text, fit_text, measure
+from rpnviz.palette import MUTED_TEXT, TEXT, Role, Theme, background, parse_colour
+
+MIN_WIDTH = 560
+"""Of the strip, px: a smaller image stands in the middle above it."""
+
+_FONT = 13
+_PAD = 12
+_GAP_X, _GAP_Y = 18, 5
+_SWATCH = (26, 14)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Words that stay together, if they fit into a line.
+
+    Attributes:
+        text: what to write.
+        role: what the sample in front shows; None: no sample.
+        dense: the sample is a density.
+        bold: written in bold.
+        muted: of less importance.
+        elide: a text that is too long for a line is cut in its middle instead of wrapped.
+    """
+
+    text: str
+    role: Role | None = None
+    dense: bool = False
+    bold: bool = False
+    muted: bool = False
+    elide: bool = False
+
+
+@dataclass(frozen=True)
+class _Placed:
+    piece: Piece
+    text: str
+    left: int
+    line: int
+    has_sample: bool
+
+
+def draw_strip(
+    paragraphs: Sequence[Sequence[Piece]], width: int, theme: Theme, ratio: float = 1.0
+) -> NDArray[np.uint8]:
+    """The strip as an array.
+
+    Args:
+        paragraphs: each begins on a new line.
+        width: wanted, px; at least :data:`MIN_WIDTH` is taken.
+        theme: ground.
+        ratio: px per px of the text.
+
+    Returns:
+        (height, width, 3) uint8 RGB, as high as the text needs.
+    """
+    width = max(width, MIN_WIDTH)
+    version = Piece(f"rpnviz {__version__}", muted=True)
+    size, pad = round(_FONT * ratio), round(_PAD * ratio)
+    version_width = measure(version.text, size).width
+    # The version stands at the right end of the first line, which is that much shorter.
+    placed = _place(paragraphs, width - 2 * pad, version_width + round(_GAP_X * ratio), ratio)
+    step = measure("", size).height + round(_GAP_Y * ratio)
+    lines = max((item.line for item in placed), default=0) + 1
+    strip = blank(2 * pad - round(_GAP_Y * ratio) + lines * step, width, background(theme))
+    ascent = measure("", size).ascent
+    for item in placed:
+        left, baseline = pad + item.left, pad + item.line * step + ascent
+        if item.has_sample and item.piece.role is not None:
+            left += _draw_sample(strip, item.piece, left, baseline, theme, ratio)
+        _write(strip, item.piece, item.text, left, baseline, theme, size)
+    _write(strip, version, version.text, width - pad - version_width, pad + ascent, theme, size)
+    return strip
+
+
+def _write(
+    strip: NDArray[np.uint8], piece: Piece, text: str, left: int, baseline: int, theme: Theme, size: int
+) -> None:
+    colour = parse_colour((MUTED_TEXT if piece.muted else TEXT)[theme])
+    draw_text(strip, text, left, baseline, size, colour, BOLD if piece.bold else REGULAR)
+
+
+def _draw_sample(strip: NDArray[np.uint8], piece: Piece, left: int, baseline: int, theme: Theme, ratio: float) -> int:
+    """Draw the sample of a piece; returns the room that it takes, px."""
+    assert piece.role is not None
+    # Samples are drawn at a whole scale, so that their lines are as sharp as those of the picture.
+    scale = max(1, round(ratio))
+    sample = swatch(piece.role, theme, *_SWATCH, scale, piece.dense)
+    top = baseline - round(0.36 * _FONT * ratio) - sample.shape[0] // 2
+    part = strip[max(top, 0) : top + sample.shape[0], left : left + sample.shape[1]]
+    sample = sample[max(-top, 0) :][: part.shape[0], : part.shape[1]]
+    alpha = sample[..., 3:].astype(np.float32) / 255
+    part[:] = np.round(part + (sample[..., :3] - part.astype(np.float32)) * alpha).astype(np.uint8)
+    return _sample_room(ratio)
+
+
+def _sample_room(ratio: float) -> int:
+    return _SWATCH[0] * max(1, round(ratio)) + round(7 * ratio)
+
+
+def _place(paragraphs: Sequence[Sequence[Piece]], width: int, less_in_first: int, ratio: float) -> list[_Placed]:
+    """Line and left end of every piece, or of the parts of pieces that are wider than a line."""
+    size, gap = round(_FONT * ratio), round(_GAP_X * ratio)
+    placed: list[_Placed] = []
+    line = -1
+    for paragraph in paragraphs:
+        if not paragraph:
+            continue
+        line += 1
+        x = 0
+        for piece in paragraph:
+            weight = BOLD if piece.bold else REGULAR
+            sample = _sample_room(ratio) if piece.role is not None else 0
+            room = width - (less_in_first if line == 0 else 0)
+            if x and x + sample + measure(piece.text, size, weight).width > room:
+                line, x = line + 1, 0
+                room = width
+            parts = _parts(piece, room - sample, size, weight)
+            for number, text in enumerate(parts):
+                if number:
+                    line, x = line + 1, 0
+                first_sample = sample if number == 0 else 0
+                placed.append(_Placed(piece, text, x, line, number == 0))
+                x += first_sample + measure(text, size, weight).width + gap
+    return placed
+
+
+def _parts(piece: Piece, width: int, size: int, weight: int) -> list[str]:
+    """The lines that a piece takes; words that are wider than a line are cut in their middle."""
+    if measure(piece.text, size, weight).width <= width:
+        return [piece.text]
+    if piece.elide:
+        return [fit_text(piece.text, width, size, weight)]
+    parts = [""]
+    for word in piece.text.split(" "):
+        word = fit_text(word, width, size, weight)
+        longer = f"{parts[-1]} {word}".strip()
+        if measure(longer, size, weight).width <= width:
+            parts[-1] = longer
+        else:
+            parts.append(word)
+    return [part for part in parts if part]

@@ -1,0 +1,345 @@
+"""The one door to OpenCV: imports it without side effects, reads images and writes PNG files.
+
+Every other module writes ``from rpnviz.imaging import cv2``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.errors import ImageFileError
+
+
+def _restore_environment(before: dict[str, str]) -> None:
+    """Undo every change of the environment since ``before`` was taken."""
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+# opencv-python points QT_QPA_PLATFORM_PLUGIN_PATH, QT_QPA_FONTDIR and LD_LIBRARY_PATH at its own Qt 5. Left in place
+# they reach PySide6's Qt 6 and every child process, and a failing xcb platform is then blamed on a folder of cv2.
+_before = dict(os.environ)
+try:
+    import cv2
+finally:
+    _restore_environment(_before)
+del _before
+
+# A file that cannot be decoded is reported as an ImageFileError; the same on stderr, without a name, helps nobody.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+__all__ = ["cv2", "image_size", "read_image", "write_png"]
+
+_JPEG_START = b"\xff\xd8\xff"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS_FOR_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
+# OpenCV's own choice is quick but makes drawings and labelled photos twice as large.
+_PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS]
+_JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+_EXIF_ORIENTATION = 0x0112
+_ORIENTATIONS_ON_THEIR_SIDE = (5, 6, 7, 8)
+_KNOWN_KINDS = "JPEG, PNG, BMP, TIFF, WebP, GIF, PNM, AVIF, JPEG 2000 and HDR files can be shown."
+
+
+def read_image(path: str | Path, *, upright: bool = True) -> NDArray[np.uint8]:
+    """Read an image file as a trainer would: three channels, 8 bit, without transparency.
+
+    Args:
+        path: the file; its name may hold any character.
+        upright: turn the image as its EXIF orientation says; False gives the stored rows and columns.
+
+    Returns:
+        (H, W, 3) uint8 RGB, contiguous and writable.
+
+    Raises:
+        ImageFileError: the file is missing, no image, empty, truncated or otherwise damaged, or may not be read.
+
+    Convention:
+        Grey is repeated in all channels. Alpha is dropped and not blended, as ``cv2.imread`` and Pillow's
+        ``convert("RGB")`` do. 16 bit is scaled by the full range: 65535 is shown as 255. Images of float, signed or
+        32-bit values have no full range; they are stretched from their smallest to their largest finite value.
+    """
+    path = Path(path)
+    _check_readable(path)
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    if data[: len(_PNG_START)].tobytes() == _PNG_START:
+        data = np.frombuffer(_png_for_decoding(path, data.tobytes()), np.uint8)
+    # Not IMREAD_COLOR_RGB: OpenCV 5.0.0 answers it with an array of zeros for TIFF files of 16 bit.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    if not upright:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(data, flags)
+        if pixels is None:
+            # TIFF files of float or 32-bit grey decode in no other way. This one knows no orientation; they have none.
+            pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except MemoryError as error:
+        raise ImageFileError(
+            "the image is too large for the free memory.", where=str(path), way_out="Make a smaller copy of it."
+        ) from error
+    except cv2.error as error:
+        raise _damaged(path, f"OpenCV says: {error.err}.") from error
+    if pixels is None:
+        raise _not_decoded(path, data)
+    pixels = _to_8_bit(pixels)
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    to_rgb = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+    if to_rgb is None:
+        raise ImageFileError(
+            f"the image has {channels} channels, expected 1, 3 or 4.",
+            where=str(path),
+            way_out="Make a copy of it with red, green and blue alone.",
+        )
+    return cv2.cvtColor(pixels, to_rgb).astype(np.uint8, copy=False)
+
+
+def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Size of an image file, from its header alone where it is a JPEG or a PNG.
+
+    Returns:
+        ``(raw, upright)``, each (H, W) in pixels: as stored, and turned as its EXIF orientation says.
+
+    Raises:
+        ImageFileError: as :func:`read_image`; damage behind the header is not noticed.
+    """
+    path = Path(path)
+    _check_readable(path)
+    header = None
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start.startswith(_JPEG_START):
+                header = _jpeg_header(file)
+            elif start == _PNG_START:
+                header = _png_header(file)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    if header is None:
+        return read_image(path, upright=False).shape[:2], read_image(path).shape[:2]
+    (height, width), orientation = header
+    on_its_side = orientation in _ORIENTATIONS_ON_THEIR_SIDE
+    return (height, width), ((width, height) if on_its_side else (height, width))
+
+
+def write_png(path: str | Path, rgb: NDArray[np.uint8]) -> None:
+    """Write a PNG file; an older file of that name stays whole until the new one is complete.
+
+    Args:
+        path: the file to make or replace; its folder must exist.
+        rgb: (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageFileError: the target cannot be written; what stood there before is untouched.
+    """
+    # A link keeps pointing where it did: the file behind it is replaced, not the link.
+    target = Path(os.path.realpath(path))
+    choose = "Choose another name or folder."
+    if target.is_dir():
+        raise ImageFileError("this is a folder, not a file to write.", where=str(path), way_out=choose)
+    if target.exists() and not target.is_file():
+        raise ImageFileError("this is no regular file, it would be lost.", where=str(path), way_out=choose)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise ImageFileError("the file is there and write-protected.", where=str(path), way_out=choose)
+    if not target.parent.is_dir():
+        raise ImageFileError(
+            f"the folder {target.parent} does not exist.", where=str(path), way_out="Make it, or choose another one."
+        )
+    # cv2 encodes into memory, not into the file: it would not say why a file could not be written.
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _PNG_OPTIONS)
+    beside = target.parent / f".rpnviz-{uuid4().hex}.part"
+    try:
+        with beside.open("xb") as file:
+            file.write(encoded.tobytes())
+        os.replace(beside, target)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise ImageFileError(
+            f"the picture cannot be written: {error.strerror or error}.", where=str(path), way_out=choose
+        ) from error
+
+
+def _check_readable(path: Path) -> None:
+    """Name the reason before OpenCV answers all of them with nothing."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise ImageFileError(
+            "the image file does not exist.", where=str(path), way_out="Check its name and folder."
+        ) from error
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    except ValueError as error:  # a NUL character or half a surrogate pair: no system has such a name
+        raise ImageFileError(
+            "no file can have this name.", where=repr(str(path)), way_out="Check the name in the annotation file."
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageFileError(
+            "this is a folder, expected an image file.", where=str(path), way_out="Open the folder itself instead."
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageFileError("this is no regular file, expected an image file.", where=str(path))
+    if status.st_size == 0:
+        raise ImageFileError(
+            "the image file is empty (0 bytes).", where=str(path), way_out="Copy it again from where it came from."
+        )
+
+
+def _cannot_read(path: Path, error: OSError) -> ImageFileError:
+    return ImageFileError(
+        f"the image file cannot be read: {error.strerror or error}.",
+        where=str(path),
+        way_out="Check the file's permissions.",
+    )
+
+
+def _damaged(path: Path, how: str) -> ImageFileError:
+    return ImageFileError(
+        f"the image file is truncated or damaged. {how}",
+        where=str(path),
+        way_out="Copy it again from where it came from.",
+    )
+
+
+def _not_decoded(path: Path, data: NDArray[np.uint8]) -> ImageFileError:
+    """Tell a damaged image from something that never was one."""
+    if data[:3].tobytes() == _JPEG_START or _has_decoder(data):
+        return _damaged(path, f"Its {len(data):,} bytes begin as an image but cannot be decoded.")
+    return ImageFileError(
+        f"this is no image that can be read ({len(data):,} bytes).", where=str(path), way_out=_KNOWN_KINDS
+    )
+
+
+def _has_decoder(data: NDArray[np.uint8]) -> bool:
+    """Whether the first bytes are those of a format that OpenCV reads."""
+    start = data[:16].tobytes()
+    return (
+        start.startswith((_PNG_START, b"BM", b"II*\0", b"MM\0*", b"GIF8", b"\0\0\0\x0cjP  ", b"#?R"))
+        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or (start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis"))
+        or (start[:1] == b"P" and start[1:2] in tuple(b"%d" % kind for kind in range(1, 8)) and start[2:3].isspace())
+    )
+
+
+def _to_8_bit(pixels: NDArray) -> NDArray[np.uint8]:
+    """Pixels of any numeric dtype to uint8; see :func:`read_image` for the rules."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    values = pixels.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    return np.rint(scaled * 255).astype(np.uint8)
+
+
+def _png_for_decoding(path: Path, data: bytes) -> bytes:
+    """The chunks that make the pixels, checked.
+
+    libpng writes its complaints to stderr past every log level: errors on damaged files, and a warning on each of the
+    many files with a slightly wrong colour profile. So damage is found here, and chunks that it may dislike but that
+    change no pixel stay out.
+    """
+    kept = [_PNG_START]
+    position = len(_PNG_START)
+    while True:
+        head = data[position : position + 8]
+        length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (0, b"")
+        end = position + 12 + length
+        if not kind or end > len(data):
+            raise _damaged(path, f"It ends after {len(data):,} bytes in the middle of the image.")
+        if kind in _PNG_CHUNKS_FOR_PIXELS:
+            if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+                raise _damaged(path, f"The checksum of the part at byte {position:,} is wrong.")
+            kept.append(data[position:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        position = end
+
+
+def _png_header(file: BinaryIO) -> tuple[tuple[int, int], int] | None:
+    """(H, W) and EXIF orientation; None if the header is not as expected. The file stands behind the 8-byte start."""
+    size = None
+    orientation = 1
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
+            size = (height, width)
+            file.seek(length - 8 + 4, os.SEEK_CUR)
+        elif kind == b"eXIf":
+            orientation = _exif_orientation(file.read(length))
+            file.seek(4, os.SEEK_CUR)
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+    return (size, orientation) if size and min(size) > 0 else None
+
+
+def _jpeg_header(file: BinaryIO) -> tuple[tuple[int, int], int] | None:
+    """(H, W) and EXIF orientation; None if the header is not as expected."""
+    orientation: int | None = None
+    for marker, length in _jpeg_segments(file):
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack(">xHH", file.read(5).ljust(5, b"\0"))
+            return ((height, width), orientation or 1) if min(height, width) > 0 else None
+        if marker == 0xE1 and orientation is None:
+            body = file.read(length)
+            if body.startswith(b"Exif\0\0"):
+                orientation = _exif_orientation(body[6:])
+    return None
+
+
+def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Marker and body length of each segment before the pixels; the file stands at the body while it is handled."""
+    file.seek(2)
+    while True:
+        byte = file.read(1)
+        while byte == b"\xff":  # any number of fill bytes may stand before a marker
+            byte = file.read(1)
+        if not byte or byte[0] in (0xD9, 0xDA):
+            return
+        marker = byte[0]
+        if marker in _JPEG_WITHOUT_LENGTH:
+            continue
+        field = file.read(2)
+        if len(field) < 2:
+            return
+        length = int.from_bytes(field, "big") - 2
+        body = file.tell()
+        yield marker, length
+        file.seek(body + max(length, 0))
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """The orientation, 1 to 8, in an EXIF block (which is a small TIFF file); 1 if there is none."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or len(tiff) < 8:
+        return 1
+    (first,) = struct.unpack_from(order + "I", tiff, 4)
+    if first + 2 > len(tiff):
+        return 1
+    (count,) = struct.unpack_from(order + "H", tiff, first)
+    for entry in range(first + 2, min(first + 2 + 12 * count, len(tiff) - 11), 12):
+        tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+        if tag == _EXIF_ORIENTATION:
+            return value if 1 <= value <= 8 else 1
+    return 1
