@@ -267,7 +267,8 @@ def _png_for_decoding(path: Path, data: bytes) -> bytes:
         end = position + 12 + length
         if not kind or end > len(data):
             raise _damaged(path, f"It ends after {len(data):,} bytes in the middle of the image.")
-        if kind in _PNG_CHUNKS_FOR_PIXELS:
+        # An upper-case letter marks what a reader must understand; a damaged name is no reason to pass it over.
+        if kind in _PNG_CHUNKS_FOR_PIXELS or kind[:1].isupper():
             if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
                 raise _damaged(path, f"The checksum of the part at byte {position:,} is wrong.")
             kept.append(data[position:end])

@@ -59,6 +59,8 @@ _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
+_JOB_SHOWN_AFTER_MS = 250
+_STATUS_HEIGHT = 32
 
 
 class MainWindow(QMainWindow):
@@ -87,6 +89,10 @@ class MainWindow(QMainWindow):
         self._pending.setSingleShot(True)
         self._pending.setInterval(_PENDING_MS)
         self._pending.timeout.connect(lambda: self._show_stale(True))
+        self._job_delay = QTimer(self)
+        self._job_delay.setSingleShot(True)
+        self._job_delay.setInterval(_JOB_SHOWN_AFTER_MS)
+        self._job_delay.timeout.connect(self._show_jobs)
         self._connect()
         self._show_params()
         self._show_history()
@@ -233,6 +239,8 @@ class MainWindow(QMainWindow):
         self.status = QFrame()
         self.status.setObjectName("bar")
         self.status.setLayout(status)
+        # What comes and goes in it must not move the picture.
+        self.status.setFixedHeight(_STATUS_HEIGHT)
         central = QWidget()
         layout = QVBoxLayout(central)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -252,7 +260,7 @@ class MainWindow(QMainWindow):
         state.selection_changed.connect(self._show_selection)
         state.computing_changed.connect(self._show_computing)
         state.told.connect(self._show_message)
-        state.jobs.started.connect(lambda _job: self._show_jobs())
+        state.jobs.started.connect(lambda _job: self._job_delay.start())
         state.jobs.ended.connect(lambda _job: self._show_jobs())
         state.jobs.progressed.connect(self._show_progress)
         self.canvas.hovered.connect(self.selection.show_hover)
@@ -358,6 +366,8 @@ class MainWindow(QMainWindow):
 
     def _show_jobs(self) -> None:
         running = self.state.jobs.running
+        if running and self._job_delay.isActive():
+            return  # a short job does not flicker
         for widget in (self.job_label, self.progress, self.cancel):
             widget.setVisible(bool(running))
         if running:

@@ -399,7 +399,8 @@ def test_image_that_is_no_object(read_coco, record):
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(0, 40), (-60, 40), ("wide", 40), (60, None), (60.5, 40), (math.nan, 40), (2**21, 40), (10**400, 40)]
+    ("width", "height"),
+    [(0, 40), (-60, 40), ("wide", 40), (60, None), (60.5, 40), (math.nan, 40), (2**21, 40), (10**400, 40)],
 )
 def test_size_that_is_none(read_coco, width, height):
     dataset = read_coco([annotation()], [{"id": 1, "file_name": "a.png", "width": width, "height": height}])
