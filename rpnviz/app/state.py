@@ -367,8 +367,8 @@ class AppState(QObject):
             self.model = model
             self._output_cache.clear()
             self._outputs = None
-            self.model_changed.emit()
             self._infer()
+            self.model_changed.emit()
 
         def failed(error: BaseException) -> None:
             self.model_loading = False

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rpnviz.app.state import Shown
+from rpnviz.core.boxes import box_iou
 from rpnviz.core.ground_truth import NotTrained, Reaction
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
@@ -35,36 +39,53 @@ def level_name(stride: int, number: int) -> str:
     return f"P{int(exponent)}" if exponent.is_integer() else f"level {number}"
 
 
-def ratio_text(ratio: float) -> str:
-    """Height to width as width : height in the usual short form: 0.5 is 2:1, 1 is 1:1."""
-    if ratio >= 1:
-        return f"1:{ratio:g}"
-    return f"{1 / ratio:g}:1"
-
-
 def anchor_text(result: Result, index: int) -> str:
-    """Level, position and shape of an anchor: ``P3 row 4 column 7 · 64 x 64 px (input)``."""
+    """Level, position and shape of an anchor: ``P3 row 4 col 7 · 64 x 64``, in input pixels."""
     place = result.anchors.place(index)
-    x1, y1, x2, y2 = (float(value) for value in result.anchors.boxes[index])
     name = level_name(result.params.anchors.strides[place.level], place.level)
-    return f"{name} row {place.row} col {place.column} · {x2 - x1:.0f} x {y2 - y1:.0f}"
+    return f"{name} row {place.row} col {place.column} · {_shape(result.anchors.boxes[index])}"
 
 
 def anchor_line(result: Result, index: int) -> str:
-    """One line for the hover: level, cell, shape, state, IoU and its ground truth."""
+    """Two lines for the hover: level, cell and shape; state, IoU and its ground truth."""
     match = result.match
-    state = STATE_TEXT[AnchorState(match.state[index])]
     gt = int(match.matched_gt[index])
     best = f"IoU {float(match.best_iou[index]):.2f} with GT {gt}" if gt >= 0 else "no ground truth"
-    drawn = ""
-    if index in result.sample.positive or index in result.sample.negative:
-        drawn = " · in the mini-batch"
-    return f"{anchor_text(result, index)} · {state} · {best}{drawn}"
+    drawn = " · drawn" if index in result.sample.positive or index in result.sample.negative else ""
+    return f"{anchor_text(result, index)}\n{STATE_TEXT[AnchorState(match.state[index])]} · {best}{drawn}"
+
+
+def proposal_line(result: Result, index: int) -> str:
+    """Two lines for the hover over a proposal: fate, score and shape; where it comes from and what it covers."""
+    assert result.proposals is not None
+    candidates = result.proposals.candidates
+    rows = np.flatnonzero(candidates.anchor_index == index)
+    if not len(rows):
+        return anchor_line(result, index)
+    row = int(rows[0])
+    box = candidates.boxes[row]
+    covers = ""
+    if len(result.gt.trained):
+        iou = box_iou(box[None], result.gt.boxes[result.gt.trained].astype(np.float32))[0]
+        best = int(np.argmax(iou))
+        covers = f" · IoU {float(iou[best]):.2f} with GT {int(result.gt.trained[best])}"
+    fate = FATE_TEXT[Fate(result.proposals.fate[row])]
+    place = result.anchors.place(index)
+    source = level_name(result.params.anchors.strides[place.level], place.level)
+    return (
+        f"{fate} · score {float(candidates.scores[row]):.3f} · {_shape(box)}\n"
+        f"from {source} row {place.row} col {place.column}{covers}"
+    )
+
+
+def _shape(box: NDArray) -> str:
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return f"{x2 - x1:.0f} x {y2 - y1:.0f}"
 
 
 def gt_line(result: Result, gt: int, name: str) -> str:
-    """One line for the hover over a ground-truth box."""
-    return f"GT {gt} {name} · {verdict(result, gt)}"
+    """Two lines for the hover over a ground-truth box."""
+    return f"GT {gt} {name}\n{verdict(result, gt)}"
 
 
 def verdict(result: Result, gt: int) -> str:

@@ -71,9 +71,8 @@ def paint(
             counts = _last_density.counts(rgb_frame, layer, view)
             draw_density(rgb_frame, counts, rgb(layer.role, theme), layer.opacity)
             continue
-        reach = outer_reach(layer.role, pixel_ratio) + round(4 * pixel_ratio)
         device = device_boxes(layer.boxes, view)
-        seen = np.flatnonzero(in_view(device, view, reach))
+        seen = np.flatnonzero(in_view(device, view, outer_reach(layer.role, pixel_ratio)))
         few = len(seen) <= MAX_OUTLINES
         draw = draw_styled if few else draw_thin
         draw(rgb_frame, device[seen], layer.role, theme, pixel_ratio, layer.opacity)

@@ -122,9 +122,12 @@ def draw_density(frame: Frame, counts: NDArray[np.uint8], colour: RGB, opacity: 
 
 
 def outer_reach(role: Role, ratio: float) -> int:
-    """How far line and casing of a role reach beyond the edge of a box, px."""
-    full, half = _line(STYLES[role].width * ratio)
-    return full - 1 + half + max(1, round(ratio))
+    """How far line, mark and casing of a role reach beyond the edge of a box, px."""
+    style = STYLES[role]
+    edge = max(1, round(ratio))
+    full, half = _line(style.width * ratio)
+    mark = {Mark.TICKS: full - 1 + edge, Mark.ALERT: full - 1 + edge, Mark.CROSS: max(2, round(3 * ratio))}
+    return max(full - 1 + half, mark.get(style.mark, 0)) + edge
 
 
 def _line(width: float) -> tuple[int, int]:
@@ -216,7 +219,7 @@ def _marks(boxes: Boxes, mark: Mark, outer: int, ratio: float) -> list[_Shape]:
         elif mark is Mark.CROSS:
             reach = max(2, round(3 * ratio))
             half = thick // 2
-            for to in (1, -1):
+            for to in (1, -1) if side >= 4 * reach else ():
                 a, b = (x1 - reach, y1 - to * reach), (x1 + reach, y1 + to * reach)
                 shapes.append([(a[0], a[1]), (b[0], b[1]), (b[0] + half, b[1]), (a[0] + half, a[1])])
         else:

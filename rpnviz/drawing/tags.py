@@ -24,7 +24,7 @@ _PLATE_OPACITY = 0.8
 _MOST_TAGS = 200
 """Boxes in view beyond which only problems are labelled."""
 _FULL_TEXT_SHARE = 0.1
-"""Of the frame that all full tags together may take; above that all are short."""
+"""Of the frame that the full tags of problems, and those of the others, may take; above that they are short."""
 _HIDES_AT_MOST = 0.7
 """Share of other boxes that a tag may cover before it gives way to its short form."""
 
@@ -83,8 +83,7 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
     boxes = np.array([tag.box for tag in tags], np.float64).reshape(-1, 4)
     boxes[:, 2:] += 1
     areas = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1)
-    room = sum(np.prod(_plate(tag.text, size, ratio), dtype=float) for tag in tags)
-    crowded = room > _FULL_TEXT_SHARE * width * height
+    crowded = {problem: _crowded(tags, problem, size, ratio, width * height) for problem in (False, True)}
     taken = np.zeros((0, 4))
     found = []
     for i in order:
@@ -94,7 +93,7 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
             break
         gap = outer_reach(tag.role, ratio) + max(1, round(ratio))
         best = None
-        for text in (tag.short,) if crowded else dict.fromkeys((tag.text, tag.short)):
+        for text in (tag.short,) if crowded[problem] else dict.fromkeys((tag.text, tag.short)):
             plate = _plate(text, size, ratio)
             places, reluctance = _places(tag.box, plate, gap, width, height)
             if not len(places):
@@ -114,6 +113,12 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
             found.append(PlacedTag(tag, text, int(place[0]), int(place[1]), *plate))
     # The first placed matter most and are drawn last, should any overlap.
     return tuple(reversed(found))
+
+
+def _crowded(tags: tuple[Tag, ...], problem: bool, size: int, ratio: float, area: int) -> bool:
+    """Whether the full texts of the boxes with, or without, a problem would take too much of the frame."""
+    plates = (_plate(tag.text, size, ratio) for tag in tags if (tag.role is Role.GT_PROBLEM) is problem)
+    return sum(width * height for width, height in plates) > _FULL_TEXT_SHARE * area
 
 
 def _plate(text: str, size: int, ratio: float) -> tuple[int, int]:

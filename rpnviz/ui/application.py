@@ -83,6 +83,7 @@ def _install_exception_hook(window: MainWindow) -> None:
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, trace))
         sys.stderr.write(text)
-        window.state.tell(Message(Severity.ERROR, f"Something went wrong inside rpnviz ({kind.__name__})", text))
+        detail = f"{kind.__name__}: {error}. The details help to mend it.\n\n{text}"
+        window.state.tell(Message(Severity.ERROR, "Something went wrong inside rpnviz", detail))
 
     sys.excepthook = hook

@@ -178,7 +178,7 @@ class MainWindow(QMainWindow):
         strip.addWidget(self.file_name, 1)
         strip.addWidget(self.sizes)
         strip.addSpacing(8)
-        strip.addWidget(self.model_note, 1)
+        strip.addWidget(self.model_note, 3)
         strip.addWidget(dim_label)
         strip.addWidget(self.dim)
         strip.addWidget(self.zoom_label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QIcon, QImage, QPixmap, QResizeEvent
@@ -13,8 +15,8 @@ from rpnviz.drawing.scene import LAYERS, LayerKey, LegendEntry, legend
 from rpnviz.palette import Role, Theme
 from rpnviz.ui.widgets.basics import clear_layout, tool_button
 
-_SWATCH = (30, 16)
-_CELL_WIDTH = 184
+_SWATCH = (24, 14)
+_CELL_WIDTH = 176
 _CELL_HEIGHT = 24
 
 
@@ -92,8 +94,10 @@ class LegendBar(QFrame):
         button.setIcon(self._icons[role, self._theme])
 
     def _arrange(self) -> None:
-        """As many columns as fit: the rows depend on the width alone, so that no count moves the picture."""
-        columns = max(1, min(len(self._cells), self.width() // _CELL_WIDTH))
+        """As few rows as fit: they depend on the width alone, so that no count moves the picture."""
+        count = len(self._cells)
+        rows = next((r for r in range(1, count) if math.ceil(count / r) * _CELL_WIDTH <= self.width()), count)
+        columns = math.ceil(count / rows)
         for number, cell in enumerate(self._cells):
             self._layout.addWidget(cell, number // columns, number % columns)
         for column in range(len(self._cells)):
@@ -116,6 +120,7 @@ class LegendBar(QFrame):
             spec = next(spec for spec in LAYERS[state.world] if spec.key is key)
             entry = entries.get(key)
             visible = key in options.visible
+            self._set_icon(button, spec.role)
             with QSignalBlocker(button):
                 button.setChecked(visible)
             text, more_text = _short(spec.title), ""
@@ -128,7 +133,6 @@ class LegendBar(QFrame):
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"
                     more_text = "fewer" if key in options.show_all else ""
-                self._set_icon(button, entry.role)
             button.setText(text)
             button.setToolTip(f"{spec.title}: {_numbers(entry)} (key {spec.digit})")
             more = self._all[key]

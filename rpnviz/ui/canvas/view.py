@@ -100,7 +100,7 @@ class CanvasView(QWidget):
             # The Model world before the model has answered: ground truth alone, which does not depend on it.
             if shown is not None and self._state.world is World.MODEL:
                 options = dataclasses.replace(self._state.layers, visible=frozenset({LayerKey.GT}), everything=False)
-                self.layers = make_layers(shown.training, World.TRAINING, options, self._state.gt_names)
+                self.layers = make_layers(shown.training, World.MODEL, options, self._state.gt_names)
             else:
                 self.layers = ()
         else:
@@ -292,7 +292,7 @@ class CanvasView(QWidget):
         if hit is not None:
             text = self._describe(hit)
             if len(self._hits) > 1:
-                text = f"{text}   ({self._hit_number + 1} of {len(self._hits)}, Tab: next)"
+                text = f"{text} · {self._hit_number + 1} of {len(self._hits)} here, Tab"
         self.hovered.emit(text)
         self.update()
 
@@ -302,7 +302,10 @@ class CanvasView(QWidget):
             shown = self._state.shown
             name = self._state.gt_names[hit.index]
             return texts.gt_line(shown.training, hit.index, name) if shown is not None else name
-        return texts.anchor_line(result, hit.index) if result is not None else ""
+        if result is None:
+            return ""
+        proposal = self._state.world is World.MODEL and hit.key is not LayerKey.NEGATIVE
+        return texts.proposal_line(result, hit.index) if proposal else texts.anchor_line(result, hit.index)
 
     _alt = False
     _photo_source: object = None

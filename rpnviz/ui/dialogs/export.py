@@ -75,7 +75,8 @@ class ExportDialog(QDialog):
         self._show()
 
     def _show(self) -> None:
-        self._picture = picture_of(self._state, self.stage.currentData(), self.theme.currentData())
+        # A combo box gives enumerations back as plain strings.
+        self._picture = picture_of(self._state, Stage(self.stage.currentData()), Theme(self.theme.currentData()))
         height, width = self._picture.shape[:2]
         image = QImage(np.ascontiguousarray(self._picture).data, width, height, 3 * width, QImage.Format.Format_RGB888)
         pixmap = QPixmap.fromImage(image.copy())

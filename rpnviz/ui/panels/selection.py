@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from rpnviz.app import texts
@@ -15,7 +16,7 @@ from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
 
 class SelectionPanel(QWidget):
-    """Verdict on the selected box, or a hint; below it one fixed line for what the pointer is over."""
+    """Verdict on the selected box, or a hint; below it a fixed place for what the pointer is over."""
 
     def __init__(self, state: AppState) -> None:
         super().__init__()
@@ -25,7 +26,9 @@ class SelectionPanel(QWidget):
         self.verdict = label("", "verdict", wrap=True)
         self.size_line = label("", "muted", wrap=True)
         self.body = label("", wrap=True, selectable=True)
-        self.hover = eliding_label("", "muted")
+        self.hover = label("", "muted", wrap=True)
+        self.hover.setFixedHeight(3 * self.hover.fontMetrics().lineSpacing() + 2)
+        self.hover.setAlignment(Qt.AlignmentFlag.AlignBottom)
         self.hover.setAccessibleName("Under the pointer")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
@@ -40,7 +43,7 @@ class SelectionPanel(QWidget):
         layout.addWidget(self.body)
         layout.addStretch(1)
         layout.addWidget(self.hover)
-        self.setMinimumHeight(190)
+        self.setMinimumHeight(220)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         for signal in (state.selection_changed, state.result_changed, state.image_changed, state.world_changed):
             signal.connect(lambda *_: self._show())
