@@ -6,7 +6,6 @@ Proposals come from ``rpnviz.core.pipeline``, as on the screen, with 100 kept af
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ from rpnviz.imaging import read_image
 from rpnviz.models.base import ProposalModel
 from rpnviz.models.registry import open_model, sanity
 from rpnviz.paths import resources, sample_images
+from tools.make_samples import FIRST_ID
 from tools.scenes import make_scene
 
 EVALUATION_SEED = 2_000_000
@@ -38,9 +38,9 @@ def proposals(model: ProposalModel, image: NDArray[np.uint8], num_proposals: int
     """The best ``num_proposals`` boxes after NMS, (P, 4) xyxy in original pixels, best first."""
     preset = presets.load("torchvision")
     settings = model.settings
-    params = dataclasses.replace(
-        preset.params, resize=settings.resize, anchors=settings.anchors, coder=settings.coder
-    ).with_values("proposals", nms_thresh=NMS_THRESH, post_nms_top_n={"train": num_proposals, "test": num_proposals})
+    params = settings.applied_to(preset.params).with_values(
+        "proposals", nms_thresh=NMS_THRESH, post_nms_top_n={"train": num_proposals, "test": num_proposals}
+    )
     inputs = pipeline.Inputs(
         image_size=(image.shape[0], image.shape[1]), gt_boxes=np.zeros((0, 4)), outputs=model.propose(image)
     )
@@ -65,6 +65,8 @@ def photo_ious(model: ProposalModel, folder: Path) -> dict[str, NDArray[np.float
     document = json.loads((folder / "instances.json").read_text(encoding="utf-8"))
     found = {}
     for entry in document["images"]:
+        if entry["id"] >= FIRST_ID:
+            continue  # a synthetic scene
         boxes = np.array([a["bbox"] for a in document["annotations"] if a["image_id"] == entry["id"]], np.float64)
         boxes = boxes.reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]

@@ -128,7 +128,7 @@ class AppState(QObject):
         self.jobs = JobQueue(self)
         self._loading: Job | None = None
         self._wanted_index = -1
-        self._reopen: Callable[[], Dataset] | None = None
+        self._reopen: Callable[[Job], Dataset] | None = None
         self._inference: Job | None = None
         self._compute = NewestWins(_compute, self)
         self._compute.answered.connect(self._on_computed)
@@ -150,14 +150,16 @@ class AppState(QObject):
 
     def open_samples(self) -> None:
         """Open the bundled photos and scenes."""
-        self._open("Opening the samples", datasets.sample_dataset)
+        self._open("Opening the samples", lambda job: datasets.sample_dataset())
 
     def open_paths(self, paths: Sequence[Path], annotations: Path | None = None) -> None:
         """Open images, a folder or an annotation file; a failure leaves what is shown."""
         names = ", ".join(path.name for path in paths[:3])
-        self._open(f"Opening {names}", lambda: datasets.open_dataset(list(paths), annotations))
+        self._open(
+            f"Opening {names}", lambda job: datasets.open_dataset(list(paths), annotations, progress=job.progress)
+        )
 
-    def _open(self, title: str, function: Callable[[], Dataset]) -> None:
+    def _open(self, title: str, function: Callable[[Job], Dataset]) -> None:
         def done(dataset: Dataset) -> None:
             self._reopen = function
             if not dataset.images:
@@ -165,9 +167,7 @@ class AppState(QObject):
                 return
             self._load(dataset, 0)
 
-        self.jobs.submit(
-            title, lambda job: function(), done, lambda error: self.tell(from_error("Could not open", error))
-        )
+        self.jobs.submit(title, function, done, lambda error: self.tell(from_error("Could not open", error)))
 
     def reload(self) -> None:
         """Read the data set's files again; image and selection stay where they still exist."""
@@ -182,9 +182,8 @@ class AppState(QObject):
                 keep = selected if selected is not None and selected < len(fresh.images[index].gt.boxes) else None
                 self._load(fresh, index, select=keep)
 
-        reopen = self._reopen
         self.jobs.submit(
-            "Reloading", lambda job: reopen(), done, lambda error: self.tell(from_error("Could not reload", error))
+            "Reloading", self._reopen, done, lambda error: self.tell(from_error("Could not reload", error))
         )
 
     def show_image(self, index: int) -> None:

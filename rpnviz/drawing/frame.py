@@ -107,9 +107,9 @@ def swatch(role: Role, theme: Theme, width: int, height: int, scale: int = 1, de
             inside[2 * scale : -2 * scale] = ramp
             draw_density(frame, inside, rgb(role, theme))
         else:
-            edge = outer_reach(role, scale) + scale
+            edge = outer_reach(role, scale)
             box = np.array([[edge, edge, shape[1] - 1 - edge, shape[0] - 1 - edge]], np.int32)
-            draw_styled(frame, box, role, theme, scale)
+            draw_styled(frame, box, role, theme, scale, keep_marks=True)
     # What differs between black and white shines through.
     through = np.clip(on_white.astype(np.int16) - on_black, 0, 255).max(axis=2)
     alpha = (255 - through).astype(np.uint8)

@@ -51,7 +51,15 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def draw_styled(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0, opacity: float = 1.0) -> None:
+def draw_styled(
+    frame: Frame,
+    boxes: Boxes,
+    role: Role,
+    theme: Theme,
+    ratio: float = 1.0,
+    opacity: float = 1.0,
+    keep_marks: bool = False,
+) -> None:
     """Outlines with the width, casing, dash and mark of their role; for some hundred boxes.
 
     Args:
@@ -61,6 +69,7 @@ def draw_styled(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: flo
         theme: ground.
         ratio: device px per px of the style.
         opacity: 0 to 1.
+        keep_marks: draw the marks of boxes that are so small that they would hide what is inside.
     """
     target = frame if opacity >= 1 else frame.copy()
     style = STYLES[role]
@@ -74,7 +83,7 @@ def draw_styled(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: flo
     last = full + half
     _stroke(target, roomy, range(-edge, 0), casing, dash, rounded)
     _stroke(target, boxes, range(last, last + edge), casing, dash, rounded)
-    marks = _marks(boxes, style.mark, full, ratio)
+    marks = _marks(boxes, style.mark, full, ratio, keep_marks)
     _fill(target, marks, casing, edge)
     if half:
         # Half a pixel of the line over half a pixel of its casing.
@@ -126,7 +135,7 @@ def outer_reach(role: Role, ratio: float) -> int:
     style = STYLES[role]
     edge = max(1, round(ratio))
     full, half = _line(style.width * ratio)
-    mark = {Mark.TICKS: full - 1 + edge, Mark.ALERT: full - 1 + edge, Mark.CROSS: max(2, round(3 * ratio))}
+    mark = {Mark.TICKS: full - 1 + edge, Mark.ALERT: full - 1 + edge, Mark.CROSS: _cross_reach(ratio)}
     return max(full - 1 + half, mark.get(style.mark, 0)) + edge
 
 
@@ -204,8 +213,16 @@ _Shape = list[tuple[int, int]]
 """Corners of a filled convex polygon, device px."""
 
 
-def _marks(boxes: Boxes, mark: Mark, outer: int, ratio: float) -> list[_Shape]:
-    """The shapes that the mark adds to every box, as polygons; ``outer`` is the width of the line in px."""
+def _marks(boxes: Boxes, mark: Mark, outer: int, ratio: float, keep: bool) -> list[_Shape]:
+    """The shapes that the mark adds to every box, as polygons.
+
+    Args:
+        boxes: device px.
+        mark: its kind.
+        outer: width of the line, px.
+        ratio: device px per px of the mark.
+        keep: draw it on small boxes too.
+    """
     shapes: list[_Shape] = []
     if mark in (Mark.NONE, Mark.ROUND):
         return shapes
@@ -213,20 +230,25 @@ def _marks(boxes: Boxes, mark: Mark, outer: int, ratio: float) -> list[_Shape]:
     for x1, y1, x2, y2 in boxes.tolist():
         side = min(x2 - x1, y2 - y1)
         if mark is Mark.TRIANGLE:
-            reach = min(round(7 * ratio), side // 3)
+            reach = min(round(7 * ratio), side if keep else side // 3)
             if reach >= 4:
                 shapes.append([(x1, y1), (x1 + reach, y1), (x1, y1 + reach)])
         elif mark is Mark.CROSS:
-            reach = max(2, round(3 * ratio))
-            half = thick // 2
-            for to in (1, -1) if side >= 4 * reach else ():
-                a, b = (x1 - reach, y1 - to * reach), (x1 + reach, y1 + to * reach)
-                shapes.append([(a[0], a[1]), (b[0], b[1]), (b[0] + half, b[1]), (a[0] + half, a[1])])
+            reach = _cross_reach(ratio)
+            if keep or side >= 4 * reach:
+                half = thick // 2
+                for to in (1, -1):
+                    a, b = (x1 - reach, y1 - to * reach), (x1 + reach, y1 + to * reach)
+                    shapes.append([(a[0], a[1]), (b[0], b[1]), (b[0] + half, b[1]), (a[0] + half, a[1])])
         else:
             length = min(round(9 * ratio), side // 3)
-            if length >= 3:
-                shapes += _corners((x1, y1, x2, y2), length, outer, thick)
+            if keep or length >= 3:
+                shapes += _corners((x1, y1, x2, y2), max(length, 2), outer, thick)
     return shapes
+
+
+def _cross_reach(ratio: float) -> int:
+    return max(2, round(3 * ratio))
 
 
 def _corners(box: tuple[int, int, int, int], length: int, outer: int, thick: int) -> list[_Shape]:

@@ -80,8 +80,9 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
     order = sorted(
         range(len(tags)), key=lambda i: (tags[i].role is not Role.GT_PROBLEM, -tags[i].opacity, -_area(tags[i].box))
     )
-    boxes = np.array([tag.box for tag in tags], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += 1
+    # With line and marks: a tag that touches them reads as theirs.
+    reach = np.array([outer_reach(tag.role, ratio) for tag in tags], np.float64)[:, None]
+    boxes = np.array([tag.box for tag in tags], np.float64).reshape(-1, 4) + reach * (-1, -1, 1, 1) + (0, 0, 1, 1)
     areas = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1)
     crowded = {problem: _crowded(tags, problem, size, ratio, width * height) for problem in (False, True)}
     taken = np.zeros((0, 4))

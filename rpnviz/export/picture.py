@@ -194,7 +194,7 @@ def _strip_lines(
         [
             Piece(f"{words[0].upper()}{words[1:]}: {count}")
             for words, count in summary(result, stage.world)
-            if words not in _IN_THE_LEGEND and (stage is not Stage.GT or words not in ("anchors", "mini-batch"))
+            if words not in _IN_THE_LEGEND and (stage not in (Stage.GT, Stage.ANCHORS) or words.startswith("GT"))
         ]
     )
     if model_note:

@@ -19,7 +19,7 @@ MIN_WIDTH = 560
 _FONT = 13
 _PAD = 12
 _GAP_X, _GAP_Y = 18, 5
-_SWATCH = (26, 14)
+_SWATCH = (28, 16)
 
 
 @dataclass(frozen=True)

@@ -292,7 +292,7 @@ class CanvasView(QWidget):
         if hit is not None:
             text = self._describe(hit)
             if len(self._hits) > 1:
-                text = f"{text} · {self._hit_number + 1} of {len(self._hits)} here, Tab"
+                text = f"{text} · {self._hit_number + 1}/{len(self._hits)}, Tab"
         self.hovered.emit(text)
         self.update()
 
