@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ _UNUSABLE = 2
 _STAGES = ("gt", "anchors", "labels", "proposals", "kept")
 _MODEL_STAGES = ("proposals", "kept")
 _MAX_FINDINGS = 5
+_ODD_NAMES = "backslashreplace"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words and words[0] in commands:
             parser, command = commands[words[0]]
             return command(parser().parse_args(words[1:]))
-        return _gui(_gui_parser().parse_args(words))
+        chosen = _gui_parser().parse_args(words)
+        if chosen.paths and str(chosen.paths[0]) in commands and not chosen.paths[0].exists():
+            name = chosen.paths[0]
+            _gui_parser().error(f"a command comes first: rpnviz {name} ... (a file of that name: ./{name})")
+        return _gui(chosen)
     except RpnvizError as error:
         print(f"rpnviz: {error}", file=sys.stderr)
         return _UNUSABLE
@@ -153,7 +158,7 @@ def _params(arguments: argparse.Namespace) -> int:
 
 def _match(arguments: argparse.Namespace) -> int:
     from rpnviz.core import pipeline
-    from rpnviz.datasets.base import load_image
+    from rpnviz.datasets.base import shown_size
     from rpnviz.export.tables import match_table
 
     preset = _preset(arguments)
@@ -161,9 +166,7 @@ def _match(arguments: argparse.Namespace) -> int:
     tables, failed = [], 0
     for record in dataset.images:
         try:
-            # The annotation file's size spares reading the pixels; a plain image has to be asked.
-            size = record.size or load_image(record).size
-            inputs = pipeline.Inputs(size, record.gt.boxes, record.gt.labels, record.gt.ignore)
+            inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
             tables.append(match_table(pipeline.run(inputs, preset.params, preset.conventions), record, dataset))
         except RpnvizError as error:
             print(f"rpnviz: {error}", file=sys.stderr)
@@ -179,7 +182,7 @@ def _render(arguments: argparse.Namespace) -> int:
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
-    targets = list(_targets(dataset, arguments.out, arguments.stage))
+    targets = _targets(dataset, arguments.out, arguments.stage)
     model: ProposalModel | None = None
     if arguments.stage in _MODEL_STAGES:
         from rpnviz.models.registry import open_model
@@ -220,27 +223,42 @@ def _run(loaded: LoadedImage, record: ImageRecord, preset: Preset, model: Propos
     return pipeline.run(inputs, params, preset.conventions)
 
 
-def _targets(dataset: Dataset, out: str, stage: str) -> Iterator[tuple[ImageRecord, Path]]:
+def _targets(dataset: Dataset, out: str, stage: str) -> list[tuple[ImageRecord, Path]]:
     """Where the picture of every image goes.
 
     Raises:
-        ExportError: several images would be written to one file.
+        ExportError: two images would be written to one file, or over an image of the data set.
     """
+    images = dataset.images
     if "{stem}" in out:
-        for record in dataset.images:
-            yield record, Path(out.replace("{stem}", Path(record.file_name).stem))
-    elif len(dataset.images) == 1 and not Path(out).is_dir():
-        yield dataset.images[0], Path(out)
+        targets = [(record, Path(out.replace("{stem}", Path(record.file_name).stem))) for record in images]
+    elif len(images) == 1 and not Path(out).is_dir():
+        targets = [(images[0], Path(out))]
     elif Path(out).suffix:
         raise ExportError(
-            f"{len(dataset.images)} images cannot go to one file.",
+            f"{len(images)} images cannot go to one file.",
             where=out,
             way_out="Give a folder, or a name with {stem} in it.",
         )
     else:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        for record in dataset.images:
-            yield record, Path(out) / f"{Path(record.file_name).stem}_{stage}.png"
+        try:
+            Path(out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ExportError(
+                f"the folder cannot be made: {error.strerror}.", where=out, way_out="Choose another place."
+            ) from error
+        targets = [(record, Path(out) / f"{Path(record.file_name).stem}_{stage}.png") for record in images]
+    taken: dict[Path, str] = {record.path.resolve(): f"the image {record.file_name}" for record in images}
+    for record, target in targets:
+        place = target.resolve()
+        if place in taken:
+            raise ExportError(
+                f"the picture of {record.file_name} would overwrite {taken[place]}.",
+                where=str(target),
+                way_out="Give another name or folder, or render the images one by one.",
+            )
+        taken[place] = f"the picture of {record.file_name}"
+    return targets
 
 
 # ---------------------------------------------------------------------- shared by the commands
@@ -288,12 +306,13 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
 def _write_json(value: object, target: str) -> None:
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     if target == "-":
-        print(text)
+        # A file name that is no text in the file system's own encoding.
+        print(text.encode(errors=_ODD_NAMES).decode())
         return
     path = Path(target)
     beside = path.with_name(path.name + ".new")
     try:
-        beside.write_text(text + "\n", encoding="utf-8")
+        beside.write_text(text + "\n", encoding="utf-8", errors=_ODD_NAMES)
         os.replace(beside, path)
     except OSError as error:
         raise ExportError(

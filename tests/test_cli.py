@@ -172,3 +172,51 @@ def test_a_reader_that_closes_the_pipe_is_no_error():
     process.stderr.close()
     assert process.wait(60) == 0
     assert "Traceback" not in errors
+
+
+def test_no_picture_overwrites_an_image_or_another_picture(tmp_path, image, capsys):
+    before = image.read_bytes()
+    assert cli.main(["render", str(image), "--out", str(image)]) == 2
+    assert image.read_bytes() == before
+    write_png(tmp_path / "twin.png", np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "twin.jpg").write_bytes((tmp_path / "twin.png").read_bytes())
+    image.unlink()
+    assert cli.main(["render", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "twin" in capsys.readouterr().err
+
+
+def test_an_out_folder_that_is_a_file_is_said(tmp_path, image, capsys):
+    write_png(tmp_path / "second.png", np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "plain").write_text("x", encoding="utf-8")
+    assert cli.main(["render", str(tmp_path), "--out", str(tmp_path / "plain")]) == 2
+    assert "plain" in capsys.readouterr().err
+
+
+def test_a_file_name_that_is_no_text(tmp_path, capsys):
+    odd = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
+    write_png(tmp_path / "a.png", np.zeros((20, 20, 3), np.uint8))
+    os.rename(tmp_path / "a.png", odd)
+    assert cli.main(["match", os.fsdecode(odd)]) == 0
+    assert cli.main(["match", os.fsdecode(odd), "--json", str(tmp_path / "out.json")]) == 0
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+
+
+def test_a_command_that_does_not_come_first_is_not_taken_for_a_file(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--preset", "torchvision", "render", "x.png"])
+    assert ended.value.code == 2
+    assert "comes first" in capsys.readouterr().err
+
+
+def test_a_missing_image_of_a_data_set_is_reported(tmp_path, capsys):
+    document = {
+        "images": [{"id": 1, "file_name": "gone.png", "width": 9, "height": 9}],
+        "annotations": [],
+        "categories": [],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert cli.main(["match", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == []
+    assert "gone.png" in captured.err

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
@@ -20,12 +18,11 @@ from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.undo import History
 from rpnviz.core import pipeline, presets
 from rpnviz.core.inputs import RPNOutput
-from rpnviz.core.matching import MatchResult, Rank
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
-from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image
-from rpnviz.drawing.scene import WEAK_IOU, LayerKey, LayerOptions, World, default_options
+from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image, shown_size
+from rpnviz.drawing.scene import LayerKey, LayerOptions, World, default_options
 from rpnviz.errors import RpnvizError
 from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
@@ -76,16 +73,6 @@ def _compute(request: _Request) -> Shown:
         inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
         model = pipeline.run(inputs, params, conventions, old.model if old else None)
     return Shown(training, model)
-
-
-def problems(match: MatchResult) -> list[int]:
-    """Ground-truth boxes with a problem, worst first: no positive, then forced below :data:`WEAK_IOU`."""
-    found = []
-    for gt, rank in enumerate(match.ranks):
-        best = float(match.gt_best_iou[gt])
-        if rank is Rank.NONE or (rank is Rank.FORCED and best < WEAK_IOU):
-            found.append((rank is not Rank.NONE, best, gt))
-    return [gt for _, _, gt in sorted(found)]
 
 
 class AppState(QObject):
@@ -476,7 +463,7 @@ class AppState(QObject):
         """Select the next problem of the image, worst first; after the last, the first of a following image."""
         if self.shown is None or self.dataset is None:
             return
-        found = problems(self.shown.training.match)
+        found = self.shown.training.match.problems()
         position = found.index(self.selection.gt) if self.selection.gt in found else (-1 if step > 0 else len(found))
         if 0 <= position + step < len(found):
             self.select(Selection(gt=found[position + step]))
@@ -528,13 +515,8 @@ def _problems_of(record: ImageRecord, preset: Preset, params: Params) -> list[in
     if not len(record.gt.boxes):
         return []
     try:
-        size = record.size or load_image(record).size
+        size = shown_size(record)
         inputs = pipeline.Inputs(size, record.gt.boxes, record.gt.labels, record.gt.ignore)
-        return problems(pipeline.run(inputs, params, preset.conventions).match)
+        return pipeline.run(inputs, params, preset.conventions).match.problems()
     except RpnvizError:
         return []  # an image that cannot be read is reported when it is opened
-
-
-def boxes_of(result: pipeline.Result, index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Boxes of some anchors in original pixels, (N, 4)."""
-    return result.frame.to_original(result.anchors.boxes[index])

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from rpnviz.app.state import Shown
 from rpnviz.core.boxes import box_iou
 from rpnviz.core.ground_truth import NotTrained, Reaction
-from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
-from rpnviz.drawing.scene import WEAK_IOU
 
 STATE_TEXT = {
     AnchorState.POSITIVE: "Positive",

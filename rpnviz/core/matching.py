@@ -33,6 +33,9 @@ class AnchorState(IntEnum):
     """Left out by a crowd or ignore region."""
 
 
+WEAK_IOU = 0.5
+"""A forced box whose best IoU is below this is a problem."""
+
 _LABEL_OF_STATE = np.array([1, 1, 0, -1, -1, -1], np.int8)
 
 
@@ -96,6 +99,15 @@ class MatchResult:
                 self.gt_trained.tolist(), self.gt_positives.tolist(), self.gt_forced.tolist(), strict=True
             )
         )
+
+    def problems(self, weak_iou: float = WEAK_IOU) -> list[int]:
+        """Ground-truth boxes with a problem, worst first: no positive, then forced with a best IoU below ``weak_iou``."""
+        found = [
+            (rank is not Rank.NONE, best, gt)
+            for gt, (rank, best) in enumerate(zip(self.ranks, self.gt_best_iou.tolist(), strict=True))
+            if rank is Rank.NONE or (rank is Rank.FORCED and best < weak_iou)
+        ]
+        return [gt for _, _, gt in sorted(found)]
 
     @cached_property
     def positives(self) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.errors import ShapeError
-from rpnviz.imaging import read_image
+from rpnviz.imaging import image_size, read_image
 
 Severity = Literal["error", "warning", "note"]
 """``error``: a record cannot be used as it stands; ``warning``: something was assumed; ``note``: worth knowing."""
@@ -147,6 +147,21 @@ class LoadedImage:
     findings: tuple[Finding, ...] = ()
 
 
+def shown_size(record: ImageRecord) -> tuple[int, int]:
+    """(H, W) that :func:`load_image` would show, from the file's header where that suffices.
+
+    Raises:
+        ImageFileError: the file is missing or no image.
+    """
+    raw, upright = image_size(record.path)
+    return _oriented(record.size, raw, upright)
+
+
+def _oriented(stated: tuple[int, int] | None, raw: tuple[int, int], upright: tuple[int, int]) -> tuple[int, int]:
+    """Upright, unless the stated size is that of the stored rows and columns alone."""
+    return raw if stated is not None and stated != upright and stated == raw else upright
+
+
 def load_image(record: ImageRecord) -> LoadedImage:
     """Read the pixels of an image and compare its size with the stated one.
 
@@ -172,7 +187,8 @@ def load_image(record: ImageRecord) -> LoadedImage:
     elif record.size != pixels.shape[:2]:
         stored = read_image(record.path, upright=False)
         stated, upright = _size_text(record.size), _size_text(pixels.shape[:2])
-        if record.size == stored.shape[:2]:
+        raw = (stored.shape[0], stored.shape[1])
+        if _oriented(record.size, raw, (pixels.shape[0], pixels.shape[1])) == record.size:
             findings.append(
                 Finding(
                     "warning",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rpnviz.core.anchors import Anchors
 from rpnviz.core.boxes import box_iou
 from rpnviz.core.frame import Frame
-from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Decoded, Fate
 from rpnviz.palette import Role
@@ -27,8 +27,6 @@ BEST_PER_GT = 3
 """Positives that stand for each ground-truth box until all are asked for."""
 BEST_KEPT = 50
 """Proposals that are drawn until all are asked for."""
-WEAK_IOU = 0.5
-"""A forced ground-truth box whose best IoU is below this is a problem."""
 FINDS_IOU = 0.5
 """A proposal is drawn for a selected ground-truth box if its IoU with it is at least this."""
 BACKGROUND_OPACITY = 0.35
@@ -242,13 +240,10 @@ def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendE
 
 def gt_roles(result: Result, weak_iou: float = WEAK_IOU) -> tuple[Role, ...]:
     """How each ground-truth box is drawn in the Training world: plain, with a problem, or as not trained on."""
+    problems = set(result.match.problems(weak_iou))
     return tuple(
-        Role.LEFT_OUT
-        if rank is Rank.NOT_TRAINED
-        else Role.GT_PROBLEM
-        if rank is Rank.NONE or (rank is Rank.FORCED and best < weak_iou)
-        else Role.GT
-        for rank, best in zip(result.match.ranks, result.match.gt_best_iou.tolist(), strict=True)
+        Role.LEFT_OUT if rank is Rank.NOT_TRAINED else Role.GT_PROBLEM if gt in problems else Role.GT
+        for gt, rank in enumerate(result.match.ranks)
     )
 
 

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from rpnviz.app.state import AppState, Selection, problems
+from rpnviz.app.state import AppState, Selection
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.palette import Theme
@@ -72,7 +72,7 @@ class GtTableModel(QAbstractTableModel):
     def show_result(self, result: Result | None, names: tuple[str, ...]) -> None:
         """Show another result; keeps the rows where only values changed, so that the selection stays."""
         rows, keys, tips = _rows(result, names) if result is not None else ([], [], [])
-        self.problems = frozenset(problems(result.match)) if result is not None else frozenset()
+        self.problems = frozenset(result.match.problems()) if result is not None else frozenset()
         if len(rows) != len(self._rows):
             self.beginResetModel()
             self._rows, self._keys, self._tips = rows, keys, tips

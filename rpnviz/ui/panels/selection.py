@@ -7,11 +7,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from rpnviz.app import texts
-from rpnviz.app.state import AppState, problems
-from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.app.state import AppState
+from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
-from rpnviz.drawing.scene import WEAK_IOU, World
+from rpnviz.drawing.scene import World
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
 
@@ -101,7 +101,7 @@ class SelectionPanel(QWidget):
                 "Click a box to see its way.",
             )
             return
-        count = len(problems(result.match))
+        count = len(result.match.problems())
         noun = "box" if count == 1 else "boxes"
         if special:
             self._fill("", special, "", "")
@@ -130,7 +130,7 @@ class SelectionPanel(QWidget):
             texts.verdict(result, gt),
             size,
             "\n".join(lines),
-            problem=gt in problems(result.match),
+            problem=gt in result.match.problems(),
         )
 
     def _show_anchor(self, result: Result, index: int) -> None:
