@@ -101,7 +101,7 @@ class MatchResult:
         )
 
     def problems(self, weak_iou: float = WEAK_IOU) -> list[int]:
-        """Ground-truth boxes with a problem, worst first: no positive, then forced with a best IoU below ``weak_iou``."""
+        """Ground-truth boxes with a problem, worst first: no positive, then forced at a best IoU below ``weak_iou``."""
         found = [
             (rank is not Rank.NONE, best, gt)
             for gt, (rank, best) in enumerate(zip(self.ranks, self.gt_best_iou.tolist(), strict=True))
