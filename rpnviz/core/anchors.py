@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.conventions import (
+    AnchorFormula,
     BaseRounding,
     CellOrder,
     Conventions,
+    OffsetUnit,
+    Pixels,
     RatioMeaning,
     StrideSource,
 )
@@ -138,35 +141,96 @@ class Anchors:
         return cls((level,), frozen(boxes.copy()))
 
 
-def base_anchors(sizes: Sequence[float], ratios: Sequence[float], conventions: Conventions) -> NDArray:
-    """The anchors at one position, centred on the origin, (C, 4) xyxy.
+def base_anchors(params: AnchorParams, level: int, conventions: Conventions) -> NDArray:
+    """The anchors of a level at its first cell, (C, 4) xyxy.
+
+    Args:
+        params: sizes, ratios and, where the offset counts in base sizes, the centre.
+        level: index of the level.
+        conventions: ``anchor_formula``, ``ratio_meaning``, ``base_rounding``, ``anchor_pixels``, ``offset_unit``,
+            ``cell_order``, ``iou_dtype``.
 
     Convention:
-        Size 32, ratio 0.5 (height / width), corners rounded: (-23, -11, 23, 11).
+        torchvision, size 32, ratio 0.5 (height / width), corners rounded: (-23, -11, 23, 11).
 
-    Source: torchvision ``models/detection/anchor_utils.py: AnchorGenerator.generate_anchors``.
+    Source: torchvision ``anchor_utils.py: AnchorGenerator.generate_anchors``; detectron2 ``DefaultAnchorGenerator``;
+    mmdet ``anchor_generator.py: gen_single_level_base_anchors``; Matterport ``utils.generate_anchors``; py-faster-rcnn
+    ``generate_anchors.py``; keras-retinanet ``utils/anchors.py: generate_anchors``.
     """
-    dtype = np.dtype(conventions.iou_dtype.value)
-    scale = np.array(sizes, dtype)
-    ratio = np.array(ratios, dtype)
-    if conventions.ratio_meaning is RatioMeaning.WIDTH_OVER_HEIGHT:
-        ratio = 1 / ratio
-    height_factor = np.sqrt(ratio)
-    width_factor = 1 / height_factor
-    if conventions.cell_order is CellOrder.RATIO_SIZE:
-        widths = (width_factor[:, None] * scale[None, :]).ravel()
-        heights = (height_factor[:, None] * scale[None, :]).ravel()
-    else:
-        widths = (width_factor[None, :] * scale[:, None]).ravel()
-        heights = (height_factor[None, :] * scale[:, None]).ravel()
-    boxes = np.stack([-widths, -heights, widths, heights], axis=1) / 2
+    base, scales = _base_and_scales(params, level)
+    widths, heights = _sides(base, scales, params.aspect_ratios[level], conventions)
+    last = 1 if conventions.anchor_pixels is Pixels.INCLUSIVE else 0
+    dtype = widths.dtype.type
+    centre = dtype(0)
+    if conventions.offset_unit is OffsetUnit.BASE:
+        centre = dtype(params.offset * (base - last))
+    half_width, half_height = dtype(0.5) * (widths - dtype(last)), dtype(0.5) * (heights - dtype(last))
+    boxes = np.stack([centre - half_width, centre - half_height, centre + half_width, centre + half_height], axis=1)
     if conventions.base_rounding is BaseRounding.CORNERS:
         boxes = np.round(boxes)
-    return boxes.astype(dtype)
+    return boxes.astype(conventions.iou_dtype.value)
+
+
+def _base_and_scales(params: AnchorParams, level: int) -> tuple[float, tuple[float, ...]]:
+    """Base size of a level and the factors that make its sizes; without base sizes the stride takes their place."""
+    if isinstance(params.base_sizes, tuple):
+        return params.base_sizes[level], params.scales
+    stride = float(params.strides[level])
+    return stride, tuple(size / stride for size in params.level_sizes[level])
+
+
+def _sides(
+    base: float, scales: Sequence[float], ratios: Sequence[float], conventions: Conventions
+) -> tuple[NDArray, NDArray]:
+    """Widths and heights of the anchors of one cell, (C,) each, in the precision of the formula."""
+    sizes = [base * scale for scale in scales]
+    # Both arrays have one axis for ratios and one for sizes; the slower of them comes first.
+    ratio_first = conventions.cell_order is CellOrder.RATIO_SIZE
+
+    def of_ratio(values: NDArray) -> NDArray:
+        return values[:, None] if ratio_first else values[None, :]
+
+    def of_size(values: NDArray) -> NDArray:
+        return values[None, :] if ratio_first else values[:, None]
+
+    single, double = np.array(ratios, np.float32), np.array(ratios, np.float64)
+    match conventions.anchor_formula:
+        case AnchorFormula.ROOT_THEN_SIZE:
+            root = np.sqrt(single)
+            size = of_size(np.array(sizes, np.float32))
+            along, across = of_ratio(root) * size, of_ratio(1 / root) * size
+        case AnchorFormula.AREA:
+            size = of_size(np.array(sizes, np.float64))
+            across = np.sqrt(size * size / of_ratio(double))
+            along = of_ratio(double) * across
+        case AnchorFormula.BASE_ROOT_SCALE:
+            root, scale = np.sqrt(single), of_size(np.array(scales, np.float32))
+            unit = np.float32(base)
+            if ratio_first:
+                along, across = unit * of_ratio(root) * scale, unit * of_ratio(1 / root) * scale
+            else:
+                along, across = unit * scale * of_ratio(root), unit * scale * of_ratio(1 / root)
+        case AnchorFormula.SIZE_TIMES_ROOT:
+            root, size = np.sqrt(double), of_size(np.array(sizes, np.float64))
+            along, across = size * of_ratio(root), size / of_ratio(root)
+        case AnchorFormula.ROUNDED_RATIO:
+            first = np.round(np.sqrt(base * base / double))
+            second = np.round(first * double)
+            scale = of_size(np.array(scales, np.float64))
+            along, across = of_ratio(second) * scale, of_ratio(first) * scale
+        case AnchorFormula.AREA_OF_SCALED:
+            scaled = (np.float32(base) * np.array(scales, np.float32)).astype(np.float64)
+            size, wide = of_size(scaled), of_ratio(single.astype(np.float64))
+            across = np.sqrt(size * size / wide)
+            along = across * wide
+    along, across = np.broadcast_arrays(along, across)
+    if conventions.ratio_meaning is RatioMeaning.HEIGHT_OVER_WIDTH:
+        return across.ravel(), along.ravel()
+    return along.ravel(), across.ravel()
 
 
 def grid_shapes(input_size: tuple[int, int], params: AnchorParams) -> list[tuple[int, int]]:
-    """(H, W) positions per level of a backbone that halves with rounding up, from the padded size."""
+    """(H, W) of every feature map of a backbone that halves with rounding up, from the padded size."""
     return [(math.ceil(input_size[0] / stride), math.ceil(input_size[1] / stride)) for stride in params.strides]
 
 
@@ -181,7 +245,7 @@ def make_anchors(
     Args:
         input_size: padded size in pixels.
         params: strides, sizes and ratios per level.
-        conventions: ``ratio_meaning``, ``base_rounding``, ``stride_source``, ``cell_order``, ``iou_dtype``.
+        conventions: as :func:`base_anchors`, and ``stride_source``.
         shapes: (H, W) of every feature map where known; None: as :func:`grid_shapes`.
 
     Raises:
@@ -197,19 +261,22 @@ def make_anchors(
         raise ShapeError(f"{len(shapes)} feature maps, expected {len(params.strides)}: one per stride.")
     dtype = np.dtype(conventions.iou_dtype.value)
     levels, start = [], 0
-    for shape, nominal, sizes, ratios in zip(shapes, params.strides, params.sizes, params.aspect_ratios, strict=True):
-        height, width = shape
+    for number, (shape, nominal) in enumerate(zip(shapes, params.strides, strict=True)):
         if conventions.stride_source is StrideSource.FEATURE_MAP:
-            stride = (input_size[0] // height, input_size[1] // width)
+            stride = (input_size[0] // shape[0], input_size[1] // shape[1])
         else:
             stride = (nominal, nominal)
-        base = base_anchors(sizes, ratios, conventions)
-        rows = (np.arange(height) * stride[0]).astype(dtype)
-        columns = (np.arange(width) * stride[1]).astype(dtype)
+        base = base_anchors(params, number, conventions)
+        shift = params.offset if conventions.offset_unit is OffsetUnit.STRIDE else 0.0
+        every = params.subsample
+        rows, columns = (
+            ((np.arange(0, count, every) + shift) * step).astype(dtype)
+            for count, step in zip(shape, stride, strict=True)
+        )
         level = AnchorLevel(
             start,
-            (height, width),
-            (float(stride[0]), float(stride[1])),
+            (len(rows), len(columns)),
+            (float(stride[0] * every), float(stride[1] * every)),
             x1=frozen(columns[None] + base[:, 0:1]),
             x2=frozen(columns[None] + base[:, 2:3]),
             y1=frozen(rows[None] + base[:, 1:2]),

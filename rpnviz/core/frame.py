@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpnviz.core.conventions import BoxScaling, Conventions, ResizeRounding
+from rpnviz.core.conventions import BoxScaling, Conventions, Enlarging, Padding, ResizeLimit, ResizeRounding
 from rpnviz.core.params import ResizeMode, ResizeParams
 from rpnviz.errors import ShapeError
 
@@ -20,27 +20,28 @@ class Frame:
     Attributes:
         image_size: the original image.
         resized_size: after resizing, before padding.
-        input_size: after padding at the bottom and the right; what the network sees.
+        input_size: after padding; what the network sees.
+        scale: input pixels per original pixel, (y, x).
+        offset: (y, x) input pixels of padding above and to the left of the image.
+        own_size: as ``input_size``, but of this image alone where a batch decides the latter.
     """
 
     image_size: tuple[int, int]
     resized_size: tuple[int, int]
     input_size: tuple[int, int]
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Input pixels per original pixel, (y, x)."""
-        return self.resized_size[0] / self.image_size[0], self.resized_size[1] / self.image_size[1]
+    scale: tuple[float, float]
+    offset: tuple[int, int]
+    own_size: tuple[int, int]
 
     def to_input(self, boxes: ArrayLike) -> NDArray[np.float64]:
         """Original xyxy boxes (N, 4) in input pixels, float64, without any framework's rounding."""
-        y, x = self.scale
-        return np.asarray(boxes, dtype=np.float64) * np.array([x, y, x, y])
+        (y, x), (top, left) = self.scale, self.offset
+        return np.asarray(boxes, dtype=np.float64) * np.array([x, y, x, y]) + np.array([left, top, left, top])
 
     def to_original(self, boxes: ArrayLike) -> NDArray[np.float64]:
         """Input xyxy boxes (N, 4) in original pixels, float64."""
-        y, x = self.scale
-        return np.asarray(boxes, dtype=np.float64) / np.array([x, y, x, y])
+        (y, x), (top, left) = self.scale, self.offset
+        return (np.asarray(boxes, dtype=np.float64) - np.array([left, top, left, top])) / np.array([x, y, x, y])
 
 
 def make_frame(
@@ -54,43 +55,134 @@ def make_frame(
     Args:
         image_size: (H, W) of the original.
         params: wanted sides and the multiple for padding.
-        conventions: ``resize_rounding``.
+        conventions: ``resize_limit``, ``resize_rounding``, ``enlarging``, ``padding``, ``box_scaling``.
         padded_size: (H, W) of the batch's padded tensor; None: this image alone decides.
 
     Raises:
         ShapeError: ``padded_size`` is smaller than the resized image.
 
     Convention:
-        480 x 640 at 800 / 1333 becomes 800 x 1066 (floor), padded to 800 x 1088.
+        480 x 640 at 800 / 1333 becomes 800 x 1066 with FLOOR and 800 x 1067 with HALF_UP, padded to 800 x 1088.
 
-    Source: torchvision ``models/detection/transform.py: GeneralizedRCNNTransform.resize, batch_images``.
+    Source: torchvision ``models/detection/transform.py: GeneralizedRCNNTransform``; detectron2 ``ResizeShortestEdge``;
+    mmcv ``rescale_size``; Matterport ``utils.resize_image``; py-faster-rcnn ``prep_im_for_blob``; keras-retinanet
+    ``compute_resize_scale``.
     """
-    resized = _resized_size(image_size, params, conventions)
-    if padded_size is None:
+    size = (image_size[0], image_size[1])
+    resized, factor = _resized_size(size, params, conventions)
+    if params.mode is ResizeMode.SQUARE:
+        own = (max(params.max_size, resized[0]), max(params.max_size, resized[1]))
+    else:
         multiple = params.pad_multiple
-        padded_size = (math.ceil(resized[0] / multiple) * multiple, math.ceil(resized[1] / multiple) * multiple)
-    elif padded_size[0] < resized[0] or padded_size[1] < resized[1]:
-        raise ShapeError(f"padded_size {padded_size} is smaller than the resized image {resized}.")
-    return Frame((image_size[0], image_size[1]), resized, (padded_size[0], padded_size[1]))
+        own = (math.ceil(resized[0] / multiple) * multiple, math.ceil(resized[1] / multiple) * multiple)
+    padded = own if padded_size is None else (padded_size[0], padded_size[1])
+    if padded[0] < resized[0] or padded[1] < resized[1]:
+        raise ShapeError(f"padded_size {padded} is smaller than the resized image {resized}.")
+    offset = (0, 0)
+    if conventions.padding is Padding.CENTRED:
+        offset = ((padded[0] - resized[0]) // 2, (padded[1] - resized[1]) // 2)
+    if conventions.box_scaling in (BoxScaling.ONE_FACTOR_FLOAT32, BoxScaling.ONE_FACTOR_FLOAT64):
+        scale = (factor, factor)
+    else:
+        scale = (resized[0] / size[0], resized[1] / size[1])
+    return Frame(size, resized, padded, scale, offset, own)
 
 
-def _resized_size(size: tuple[int, int], params: ResizeParams, conventions: Conventions) -> tuple[int, int]:
-    if params.mode is ResizeMode.NONE:
-        return size
-    match conventions.resize_rounding:
+def _resized_size(
+    size: tuple[int, int], params: ResizeParams, conventions: Conventions
+) -> tuple[tuple[int, int], float]:
+    """(H, W) after resizing, and the factor that was asked for."""
+    match params.mode:
+        case ResizeMode.NONE:
+            return size, 1.0
+        case ResizeMode.SCALE:
+            factor = params.scale
+            sides = (size[0] * factor, size[1] * factor)
+        case _:
+            sides, factor = _wanted_sides(size, params, conventions)
+    # A 1 x 2000 strip would get a side of 0, where the trainers raise; one pixel keeps it visible.
+    whole = [max(1, _whole(side, conventions.resize_rounding)) for side in sides]
+    return (whole[0], whole[1]), factor
+
+
+def _wanted_sides(
+    size: tuple[int, int], params: ResizeParams, conventions: Conventions
+) -> tuple[tuple[float, float], float]:
+    short, long = min(size), max(size)
+    scale = params.min_size / short
+    if conventions.enlarging is Enlarging.NEVER_SHRINKS:
+        scale = max(1.0, scale)
+    scale = max(scale, params.min_scale)
+    match conventions.resize_limit:
+        case ResizeLimit.SMALLER_SCALE:
+            scale = min(scale, params.max_size / long)
+        case ResizeLimit.ROUNDED_LONG_SIDE:
+            if round(long * scale) > params.max_size:
+                scale = params.max_size / long
+        case ResizeLimit.LONG_SIDE:
+            if long * scale > params.max_size:
+                scale = params.max_size / long
+        case ResizeLimit.LONG_SIDE_AGAIN:
+            # The short side is set, not multiplied: 37 * (800 / 37) need not be 800.
+            sides = [float(params.min_size) if side == short else scale * side for side in size]
+            if max(sides) > params.max_size:
+                again = params.max_size / max(sides)
+                sides = [side * again for side in sides]
+            return (sides[0], sides[1]), sides[0] / size[0]
+    return (size[0] * scale, size[1] * scale), scale
+
+
+def _whole(side: float, rounding: ResizeRounding) -> int:
+    match rounding:
         case ResizeRounding.FLOOR:
-            scale = min(params.min_size / min(size), params.max_size / max(size))
-            # A 1 x 2000 strip would get a side of 0, where torch's interpolate raises; one pixel keeps it visible.
-            return max(1, math.floor(size[0] * scale)), max(1, math.floor(size[1] * scale))
+            return math.floor(side)
+        case ResizeRounding.HALF_UP:
+            return int(side + 0.5)
+        case ResizeRounding.HALF_EVEN:
+            return round(side)
 
 
 def scale_ground_truth(boxes: NDArray[np.float64], frame: Frame, conventions: Conventions) -> NDArray:
-    """Original ground-truth boxes (M, 4) as the trainer sees them in input pixels, in its own dtype.
+    """Original ground-truth boxes (M, 4) as the trainer sees them in input pixels, in its own dtype, not clipped.
 
-    Source: torchvision ``models/detection/transform.py: resize_boxes``.
+    Source: torchvision ``transform.py: resize_boxes``; detectron2 ``ResizeTransform.apply_coords``; mmdet
+    ``Resize._resize_bboxes``; Matterport ``utils.resize_mask, extract_bboxes``; py-faster-rcnn ``roi_data_layer``.
     """
-    match conventions.box_scaling:
-        case BoxScaling.PER_AXIS_FLOAT32:
-            y, x = np.array(frame.resized_size, np.float32) / np.array(frame.image_size, np.float32)
-            with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        match conventions.box_scaling:
+            case BoxScaling.PER_AXIS_FLOAT32:
+                y, x = np.array(frame.resized_size, np.float32) / np.array(frame.image_size, np.float32)
                 return boxes.astype(np.float32) * np.array([x, y, x, y], dtype=np.float32)
+            case BoxScaling.PER_AXIS_FLOAT64 | BoxScaling.ONE_FACTOR_FLOAT32:
+                return frame.to_input(boxes).astype(np.float32)
+            case BoxScaling.ONE_FACTOR_FLOAT64:
+                return frame.to_input(boxes)
+            case BoxScaling.MASKS:
+                return _through_masks(boxes, frame)
+
+
+def _through_masks(boxes: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
+    """Rectangles as masks of whole pixels, zoomed by nearest neighbour and boxed again; vanished ones are all 0.
+
+    Convention:
+        Pixel i of n zoomed pixels shows pixel floor(i * (m - 1) / (n - 1) + 0.5) of m, as ``scipy.ndimage.zoom`` of
+        order 0 does. The end of a box is exclusive.
+    """
+    result = np.full(boxes.shape, np.nan)
+    for row, box in enumerate(boxes):
+        if not np.isfinite(box).all():
+            continue
+        edges = []
+        for axis in (0, 1):
+            side, zoomed = frame.image_size[1 - axis], frame.resized_size[1 - axis]
+            low, high = (int(np.clip(np.rint(box[axis + end]), 0, side)) for end in (0, 2))
+            step = (side - 1) / (zoomed - 1) if zoomed > 1 else 1.0
+            source = np.floor(np.arange(zoomed) * step + 0.5)
+            inside = np.flatnonzero((source >= low) & (source < high))
+            edges.append((int(inside[0]), int(inside[-1]) + 1) if len(inside) else None)
+        if edges[0] is None or edges[1] is None:
+            result[row] = 0
+        else:
+            top, left = frame.offset
+            result[row] = (edges[0][0] + left, edges[1][0] + top, edges[0][1] + left, edges[1][1] + top)
+    return result

@@ -8,15 +8,20 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.conventions import Conventions, CrowdRule, EmptyImageRule, InvalidBoxRule
+from rpnviz.core.boxes import clip_boxes
+from rpnviz.core.conventions import BoxClip, Conventions, CrowdRule, EmptyImageRule, InvalidBoxRule, OutsideRule
 from rpnviz.core.frame import Frame, scale_ground_truth
 from rpnviz.core.inputs import frozen
+
+_TINY = 1e-5
+"""Sides up to this are empty for detectron2 (``structures/boxes.py: nonempty`` in ``detection_utils.py``)."""
 
 
 class NotTrained(StrEnum):
     """Why a ground-truth box takes no part in training (DESIGN section 7)."""
 
     INVALID_BOX = "invalid_box"
+    OUTSIDE_IMAGE = "outside_image"
     CROWD = "crowd"
 
 
@@ -37,6 +42,7 @@ class GroundTruth:
         boxes: (M, 4) xyxy input pixels, as the trainer rounds them.
         not_trained: per box, why it takes no part, or None.
         trained: (K,) indices of the boxes that do.
+        ignored: (I,) indices of the crowd and ignore regions that act on anchors.
         raised_by: (R,) indices of the boxes that make the trainer stop.
         reaction: what the trainer does with the image, None if it just trains.
     """
@@ -44,6 +50,7 @@ class GroundTruth:
     boxes: NDArray
     not_trained: tuple[NotTrained | None, ...]
     trained: NDArray[np.int64]
+    ignored: NDArray[np.int64]
     raised_by: NDArray[np.int64]
     reaction: Reaction | None
 
@@ -51,6 +58,14 @@ class GroundTruth:
     def image_skipped(self) -> bool:
         """Whether the trainer labels no anchor of this image at all."""
         return self.reaction is Reaction.SKIPS
+
+    @classmethod
+    def of_input_boxes(cls, boxes: NDArray, ignored: NDArray[np.bool_] | None = None) -> GroundTruth:
+        """Boxes (M, 4) in input pixels that are all trained on, but for those that are ``ignored``; for stages alone."""
+        crowd = np.zeros(len(boxes), bool) if ignored is None else ignored
+        reasons = tuple(NotTrained.CROWD if is_crowd else None for is_crowd in crowd.tolist())
+        none = np.zeros(0, np.int64)
+        return cls(boxes, reasons, np.flatnonzero(~crowd), np.flatnonzero(crowd), none, None)
 
 
 def select_ground_truth(
@@ -62,28 +77,49 @@ def select_ground_truth(
         boxes_original: (M, 4) xyxy in original pixels, broken ones included.
         ignore: (M,) crowd or ignore regions; None: none.
         frame: sizes of the image.
-        conventions: ``box_scaling``, ``invalid_box``, ``crowd``, ``empty_image``.
+        conventions: ``box_scaling``, ``box_clip``, ``invalid_box``, ``outside_box``, ``crowd``, ``empty_image``.
 
     Convention:
-        A box is invalid if, after scaling, a side is not above 0 (NaN included). torchvision tests
-        ``x2 <= x1``, which NaN passes: a NaN is left out here too, but it is not what makes the trainer stop.
+        A box is invalid if a side is not above 0 after scaling (NaN included), or for detectron2 not above 1e-5.
+        torchvision tests ``x2 <= x1``, which NaN passes: a NaN is left out here too, but it is not what makes the
+        trainer stop. A box that clipping empties lies outside.
 
-    Source: torchvision ``models/detection/generalized_rcnn.py: GeneralizedRCNN.forward``;
-    ``references/detection/coco_utils.py`` (crowd).
+    Source: torchvision ``models/detection/generalized_rcnn.py: GeneralizedRCNN.forward``,
+    ``references/detection/coco_utils.py`` (crowd); detectron2 ``data/detection_utils.py``; keras-retinanet
+    ``preprocessing/generator.py: filter_annotations``; Matterport ``model.py: load_image_gt, build_rpn_targets``.
     """
-    boxes = scale_ground_truth(boxes_original, frame, conventions)
-    with np.errstate(invalid="ignore"):
-        sides = boxes[:, 2:] - boxes[:, :2]
-        invalid = ~((sides > 0) & np.isfinite(sides)).all(axis=1)
-        degenerate = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
-    crowd = np.zeros(len(boxes), bool)
-    if ignore is not None and conventions.crowd is CrowdRule.DROPS:
+    count = len(boxes_original)
+    unclipped = scale_ground_truth(boxes_original, frame, conventions)
+    boxes = unclipped
+    if conventions.box_clip is BoxClip.IMAGE:
+        boxes = clip_boxes(unclipped, frame.resized_size)
+    crowd = np.zeros(count, bool)
+    if ignore is not None and conventions.crowd is not CrowdRule.KEEPS:
         crowd = ignore
+    with np.errstate(invalid="ignore", over="ignore"):
+        whole = _has_sides(unclipped, 0) & _has_sides(boxes_original, 0)
+        valid = whole & _has_sides(boxes, _TINY if conventions.invalid_box is InvalidBoxRule.DROPS_TINY else 0)
+        if conventions.invalid_box is InvalidBoxRule.KEEPS:
+            valid = np.isfinite(boxes).all(axis=1)
+        degenerate = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+        beyond = np.zeros(count, bool)
+        if conventions.outside_box is OutsideRule.DROPS:
+            height, width = frame.image_size
+            beyond = (boxes_original[:, :2] < 0).any(axis=1) | (boxes_original[:, 2:] > (width, height)).any(axis=1)
+    outside = (whole & ~valid & (conventions.box_clip is BoxClip.IMAGE)) | (valid & beyond)
     reasons = tuple(
-        NotTrained.CROWD if is_crowd else NotTrained.INVALID_BOX if is_invalid else None
-        for is_crowd, is_invalid in zip(crowd.tolist(), invalid.tolist(), strict=True)
+        NotTrained.CROWD
+        if is_crowd
+        else NotTrained.OUTSIDE_IMAGE
+        if is_outside
+        else NotTrained.INVALID_BOX
+        if not is_valid
+        else None
+        for is_crowd, is_outside, is_valid in zip(crowd.tolist(), outside.tolist(), valid.tolist(), strict=True)
     )
-    trained = np.flatnonzero(~(crowd | invalid))
+    trained = np.flatnonzero(valid & ~crowd & ~outside)
+    acts = conventions.crowd in (CrowdRule.BARS_NEGATIVES, CrowdRule.IGNORES_BY_IOF)
+    ignored = np.flatnonzero(crowd & valid) if acts else np.zeros(0, np.int64)
     raised_by = np.flatnonzero(degenerate & ~crowd)
     reaction = None
     if len(raised_by) and conventions.invalid_box is InvalidBoxRule.RAISES:
@@ -92,4 +128,10 @@ def select_ground_truth(
         raised_by = raised_by[:0]
         if not len(trained) and conventions.empty_image is EmptyImageRule.REFUSES:
             reaction = Reaction.SKIPS
-    return GroundTruth(frozen(boxes), reasons, frozen(trained), frozen(raised_by), reaction)
+    return GroundTruth(frozen(boxes), reasons, frozen(trained), frozen(ignored), frozen(raised_by), reaction)
+
+
+def _has_sides(boxes: NDArray, least: float) -> NDArray[np.bool_]:
+    """(M,) whether both sides are finite and above ``least``."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return ((sides > least) & np.isfinite(sides)).all(axis=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from rpnviz.core.rules import Choice, Flag, Group, ListOf, Number, Ruled, check_names, plain, ruled
+from rpnviz.core.rules import Choice, Flag, Group, ListOf, Number, OffOr, Ruled, check_names, plain, ruled
 from rpnviz.errors import ParamsError
 
 
@@ -21,6 +21,10 @@ class ResizeMode(StrEnum):
 
     SHORTEST_EDGE = "shortest_edge"
     """The short side becomes ``min_size`` unless the long side would exceed ``max_size``."""
+    SQUARE = "square"
+    """The same, then padded to a square of ``max_size``."""
+    SCALE = "scale"
+    """Both sides times ``scale``."""
     NONE = "none"
     """The image keeps its size; only the padding applies."""
 
@@ -41,6 +45,8 @@ class ResizeParams(Ruled):
     mode: ResizeMode = ruled(Choice(ResizeMode), "How the image is resized")
     min_size: int = ruled(Number(1, 100_000, whole=True), "Short side after resizing, in px")
     max_size: int = ruled(Number(1, 100_000, whole=True), "Long side after resizing, at most, in px")
+    scale: float = ruled(Number(1e-4, 1e4), "Factor of both sides in the mode scale")
+    min_scale: float = ruled(Number(0, 1e4), "The scale that min_size asks for is at least this")
     pad_multiple: int = ruled(Number(1, 4096, whole=True), "The padded sides are multiples of this, in px")
 
 
@@ -53,27 +59,46 @@ class AnchorParams(Ruled):
     strides: tuple[int, ...] = ruled(
         ListOf(Number(1, 4096, whole=True)), "Distance of neighbouring cells per level, in input px"
     )
-    sizes: tuple[tuple[float, ...], ...] = ruled(
-        ListOf(ListOf(Number(0.01, 100_000))), "Anchor sizes (square root of the area) per level, in input px"
+    sizes: tuple[tuple[float, ...], ...] | int = ruled(
+        OffOr(ListOf(ListOf(Number(0.01, 100_000)))),
+        "Anchor sizes (square root of the area) per level, in input px; -1 if base_sizes and scales give them",
     )
     aspect_ratios: tuple[tuple[float, ...], ...] = ruled(
-        ListOf(ListOf(Number(0.001, 1000))),
-        "Aspect ratios per level; the preset says whether height / width or the inverse",
+        ListOf(ListOf(Number(0.001, 1000))), "Aspect ratios per level; the preset says whether height / width or the inverse"
     )
+    offset: float = ruled(
+        Number(-1000, 1000), "Centre of the first cell, in strides or base sizes, whichever the preset counts in"
+    )
+    base_sizes: tuple[float, ...] | int = ruled(
+        OffOr(ListOf(Number(0.01, 100_000))), "Base size per level, in input px, that the scales multiply; -1 is off"
+    )
+    scales: tuple[float, ...] = ruled(
+        ListOf(Number(0.0001, 100_000)), "Factors of the base size at every level; without effect while base_sizes is off"
+    )
+    subsample: int = ruled(Number(1, 64, whole=True), "Every how many-th cell carries anchors")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("sizes", "aspect_ratios"):
-            if len(getattr(self, name)) != len(self.strides):
+        if (self.sizes == -1) == (self.base_sizes == -1):
+            state = "off" if self.sizes == -1 else "on"
+            raise ParamsError(
+                f"sizes and base_sizes are both {state}; expected one of them to be -1.", where="anchors.base_sizes"
+            )
+        for name in ("sizes", "aspect_ratios", "base_sizes"):
+            value = getattr(self, name)
+            if value != -1 and len(value) != len(self.strides):
                 raise ParamsError(
-                    f"has {len(getattr(self, name))} levels, expected {len(self.strides)}: one list per stride.",
+                    f"has {len(value)} levels, expected {len(self.strides)}: one entry per stride.",
                     where=f"anchors.{name}",
                 )
 
     @property
-    def cells(self) -> tuple[int, ...]:
-        """Anchors at one position, per level."""
-        return tuple(len(s) * len(r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True))
+    def level_sizes(self) -> tuple[tuple[float, ...], ...]:
+        """Anchor sizes per level, whichever way they are given, in input px."""
+        if isinstance(self.base_sizes, tuple):
+            return tuple(tuple(base * scale for scale in self.scales) for base in self.base_sizes)
+        assert isinstance(self.sizes, tuple)
+        return self.sizes
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,12 @@ class MatchParams(Ruled):
         Flag(), "The best anchors of a ground-truth box are positive whatever their IoU"
     )
     min_pos_iou: float = ruled(Number(0, 1), "...but only if that best IoU is at least this")
+    border_thresh: float = ruled(
+        Number(-1, 100_000), "Anchors may reach beyond the image by less than this, in input px; -1 is off"
+    )
+    ignore_iof_thresh: float = ruled(
+        Number(-1, 1), "An anchor is ignored if more than this share of it lies in an ignore region; -1 is off"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -113,6 +113,27 @@ class ListOf:
 
 
 @dataclass(frozen=True)
+class OffOr:
+    """A value that follows a rule, or -1 for off."""
+
+    rule: Rule
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.rule.allowed}, or -1 for off"
+
+    def read(self, value: object, where: str) -> Any:
+        if value == -1 and not isinstance(value, bool):
+            return -1
+        try:
+            return self.rule.read(value, where)
+        except ParamsError as error:
+            if error.where == where:
+                raise _refuse(value, where, self.allowed) from None
+            raise
+
+
+@dataclass(frozen=True)
 class Group:
     """A nested group of fields, given as the group itself or as a mapping."""
 
