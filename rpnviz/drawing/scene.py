@@ -89,7 +89,7 @@ LAYERS: dict[World, tuple[LayerSpec, ...]] = {
         LayerSpec(LayerKey.GT, "Ground truth", Role.GT, True, 1),
         LayerSpec(LayerKey.CANDIDATES, "Before NMS", Role.PROPOSAL, False, 2),
         LayerSpec(LayerKey.SUPPRESSED, "Suppressed by NMS", Role.SUPPRESSED, False, 3),
-        LayerSpec(LayerKey.KEPT, "After NMS", Role.PROPOSAL, True, 4),
+        LayerSpec(LayerKey.KEPT, "Kept after NMS", Role.PROPOSAL, True, 4),
     ),
 }
 
@@ -256,7 +256,7 @@ def summary(result: Result, world: World) -> list[tuple[str, str]]:
             numbers += [
                 ("before NMS", f"{_total(result, world, LayerKey.CANDIDATES):,}"),
                 ("suppressed by NMS", f"{_total(result, world, LayerKey.SUPPRESSED):,}"),
-                ("after NMS", f"{len(result.proposals.kept):,}"),
+                ("kept after NMS", f"{len(result.proposals.kept):,}"),
             ]
         return [*numbers, ("ground truth", f"{len(match.ranks):,}")]
     counts = match.counts
