@@ -14,6 +14,7 @@ from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.params import MatchParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
+from rpnviz.drawing.scene import RANK_TEXT
 
 STATE_TEXT = {
     AnchorState.POSITIVE: "Positive",
@@ -93,13 +94,8 @@ def verdict(result: Result, gt: int) -> str:
     match = result.match
     rank = match.ranks[gt]
     if rank is Rank.NOT_TRAINED:
-        return "Not trained on"
-    best, fg = float(match.gt_best_iou[gt]), result.params.match.fg_iou_thresh
-    if rank is Rank.NONE:
-        return f"No positive, best IoU {best:.2f} / {fg:.2f}"
-    if rank is Rank.FORCED:
-        return f"Forced only, best IoU {best:.2f} / {fg:.2f}"
-    return f"Matched, best IoU {best:.2f} / {fg:.2f}"
+        return RANK_TEXT[rank]
+    return f"{RANK_TEXT[rank]}, best IoU {float(match.gt_best_iou[gt]):.2f} / {result.params.match.fg_iou_thresh:.2f}"
 
 
 def gt_sentences(result: Result, gt: int) -> list[str]:

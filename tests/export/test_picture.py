@@ -177,7 +177,7 @@ def test_what_stands_on_the_picture_of_proposals(words):
     result = run((160, 640), [[20, 20, 90, 80]], outputs, params)
     render(grey(160, 640), result, Stage.KEPT, model_note="Sample model, trained on synthetic shapes")
     assert "Model: Sample model, trained on synthetic shapes" in words
-    assert f"After NMS: 50 of {len(result.proposals.boxes):,} drawn (best 50)" in words
+    assert f"Kept after NMS: 50 of {len(result.proposals.boxes):,} drawn (best 50)" in words
     assert "proposals.nms_thresh 0.7 → 0.5" in words
     assert not any(text.startswith("resize.") for text in words), "the model's own resize is nobody's change"
 
@@ -194,7 +194,7 @@ def test_all_boxes_are_drawn_when_asked(words):
     outputs, params = network_outputs((160, 640))
     result = run((160, 640), [[20, 20, 90, 80]], outputs, params)
     render(grey(160, 640), result, Stage.KEPT, show_all=True)
-    assert f"After NMS: {len(result.proposals.boxes):,}, as density" in words
+    assert f"Kept after NMS: {len(result.proposals.boxes):,}, as density" in words
 
 
 def test_layers_can_be_given(words):
