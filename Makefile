@@ -19,7 +19,7 @@ test: $(STAMP)
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
 
 test-reference: $(STAMP)
-	$(BIN)/python -m pytest tests/reference -p no:pytest-qt
+	$(BIN)/python -m pytest tests/reference
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -7,8 +7,10 @@ them, so that ``rpnviz --help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -132,22 +134,52 @@ def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
 
 def _gui(arguments: argparse.Namespace) -> int:
     preset = _preset(arguments)
-    if not _has_display():
-        print(
-            "rpnviz: there is no display to open a window on; 'rpnviz render' writes the pictures without one.",
-            file=sys.stderr,
-        )
+    problem = _display_problem()
+    if problem:
+        print(f"rpnviz: {problem}; 'rpnviz render' writes the pictures without a window.", file=sys.stderr)
         return _UNUSABLE
     from rpnviz.ui.application import run
 
     return run(arguments.paths, arguments.annotations, preset, arguments.model)
 
 
-def _has_display() -> bool:
-    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return True
-    platform = os.environ.get("QT_QPA_PLATFORM", "xcb").split(":")[0]
-    return not platform.startswith(("xcb", "wayland"))
+def _display_problem() -> str:
+    """Why no window can open, empty if one can: Qt would abort the process instead of saying so."""
+    if sys.platform != "linux":
+        return ""
+    platform = os.environ.get("QT_QPA_PLATFORM", "").split(":")[0].split(";")[0]
+    display = os.environ.get("DISPLAY", "")
+    if platform not in ("", "xcb", "wayland") or (platform != "xcb" and os.environ.get("WAYLAND_DISPLAY")):
+        return ""
+    if not display:
+        return "there is no display to open a window on"
+    if not _answers(display):
+        return f"the display {display} does not answer"
+    import PySide6
+
+    plugin = Path(PySide6.__file__).parent / "Qt" / "plugins" / "platforms" / "libqxcb.so"
+    if plugin.is_file():
+        try:
+            ctypes.CDLL(str(plugin))
+        except OSError as error:
+            return f"a library that windows need is missing ({error}); README.md lists them"
+    return ""
+
+
+def _answers(display: str) -> bool:
+    """Whether an X server listens at ``host:number.screen``, or at a socket of this machine without a host."""
+    host, _, number = display.rpartition(":")
+    number = number.split(".")[0]
+    try:
+        if host in ("", "unix"):
+            with socket.socket(socket.AF_UNIX) as local:
+                local.settimeout(2)
+                local.connect(f"/tmp/.X11-unix/X{number}")
+        elif not host.startswith("/"):
+            socket.create_connection((host, 6000 + int(number)), timeout=2).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _params(arguments: argparse.Namespace) -> int:

@@ -60,6 +60,14 @@ def test_without_a_display_one_line_names_the_way_out():
     assert "rpnviz render" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="X11 is asked on Linux alone")
+def test_a_display_that_does_not_answer_is_one_line_too():
+    done = start(QT_QPA_PLATFORM="xcb", DISPLAY=":4321")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert ":4321 does not answer" in done.stderr
+
+
 def test_params_prints_a_document_that_can_be_given_back(capsys):
     assert cli.main(["params", "--preset", "torchvision"]) == 0
     assert presets.from_document(json.loads(capsys.readouterr().out)) == presets.load("torchvision")

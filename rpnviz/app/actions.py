@@ -30,11 +30,6 @@ class ActionSpec:
         """The shortcuts one by one."""
         return [keys for keys in self.shortcut.split(" | ") if keys]
 
-    @property
-    def plain_text(self) -> str:
-        """The text without the mnemonic."""
-        return self.text.replace("&", "")
-
 
 ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open_images", "&File", "&Open images or annotations…", "Ctrl+O", "Images, or a COCO JSON file"),

@@ -50,7 +50,7 @@ class JobQueue(QObject):
     started = Signal(object)
     progressed = Signal(object, float)
     ended = Signal(object)
-    _answered = Signal(object, object)
+    _answered = Signal(object, object, object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -65,11 +65,12 @@ class JobQueue(QObject):
         function: Callable[[Job], Any],
         done: Callable[[Any], None],
         failed: Callable[[BaseException], None],
+        cancelled: Callable[[], None] = lambda: None,
     ) -> Job:
-        """Queue ``function(job)``; ``done(value)`` or ``failed(error)`` follows unless the job is cancelled."""
+        """Queue ``function(job)``; one of ``done(value)``, ``failed(error)`` and ``cancelled()`` follows."""
         job = Job(title, self.progressed.emit)
         self._running.append(job)
-        self._executor.submit(self._run, job, function, done, failed)
+        self._executor.submit(self._run, job, function, done, failed, cancelled)
         self.started.emit(job)
         return job
 
@@ -91,24 +92,28 @@ class JobQueue(QObject):
         function: Callable[[Job], Any],
         done: Callable[[Any], None],
         failed: Callable[[BaseException], None],
+        cancelled: Callable[[], None],
     ) -> None:
         try:
             job.progress(0.0)
             value = function(job)
             answer: Callable[[], None] = lambda: done(value)  # noqa: E731
         except Cancelled:
-            answer = lambda: None  # noqa: E731
+            job.cancel()
+            answer = cancelled
         except BaseException as error:  # the end of a job is reported on failure too, whatever failed
             problem = error
             answer = lambda: failed(problem)  # noqa: E731
         if not self._closed:
-            self._answered.emit(job, answer)
+            self._answered.emit(job, answer, cancelled)
 
-    def _on_answered(self, job: Job, answer: Callable[[], None]) -> None:
+    def _on_answered(self, job: Job, answer: Callable[[], None], cancelled: Callable[[], None]) -> None:
+        if self._closed:
+            return
         self._running.remove(job)
+        # A cancel may come while the finished answer is on its way.
+        (cancelled if job.cancelled else answer)()
         self.ended.emit(job)
-        if not job.cancelled and not self._closed:
-            answer()
 
 
 class NewestWins(QObject):
@@ -144,11 +149,6 @@ class NewestWins(QObject):
             self._waiting = argument
         else:
             self._start(argument)
-
-    def drop(self) -> None:
-        """Forget what runs and what waits; no answer follows."""
-        self._newest += 1
-        self._waiting = None
 
     def close(self) -> None:
         """Forget everything and wait for the thread to end."""

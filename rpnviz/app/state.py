@@ -6,6 +6,7 @@ Widgets show this state and call its methods; nobody reads a widget to learn a v
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image, shown_size
 from rpnviz.drawing.scene import LayerKey, LayerOptions, World, default_options
-from rpnviz.errors import RpnvizError
+from rpnviz.errors import ImageFileError, RpnvizError
 from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
 
@@ -48,10 +49,12 @@ class Shown:
     Attributes:
         training: the result under the user's parameters.
         model: the result under the model's anchors and resize, with its outputs; None without a model.
+        seconds: how long the computation took.
     """
 
     training: pipeline.Result
     model: pipeline.Result | None
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ class _Request:
 
 
 def _compute(request: _Request) -> Shown:
+    begin = time.perf_counter()
     conventions = request.preset.conventions
     old = request.previous
     training = pipeline.run(request.inputs, request.params, conventions, old.training if old else None)
@@ -72,7 +76,7 @@ def _compute(request: _Request) -> Shown:
         params = request.outputs.settings.applied_to(request.params)
         inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
         model = pipeline.run(inputs, params, conventions, old.model if old else None)
-    return Shown(training, model)
+    return Shown(training, model, time.perf_counter() - begin)
 
 
 class AppState(QObject):
@@ -105,7 +109,6 @@ class AppState(QObject):
         self.world = World.TRAINING
         self.selection = Selection()
         self.model: ProposalModel | None = None
-        self.model_loading = False
         self._layers = {world: default_options(world) for world in World}
         self._history: History[Params] = History()
         self._inputs: pipeline.Inputs | None = None
@@ -117,6 +120,8 @@ class AppState(QObject):
         self._wanted_index = -1
         self._reopen: Callable[[Job], Dataset] | None = None
         self._inference: Job | None = None
+        self._opening: Job | None = None
+        self._search: Job | None = None
         self._compute = NewestWins(_compute, self)
         self._compute.answered.connect(self._on_computed)
         self._compute.failed.connect(self._on_compute_failed)
@@ -148,11 +153,10 @@ class AppState(QObject):
 
     def _open(self, title: str, function: Callable[[Job], Dataset]) -> None:
         def done(dataset: Dataset) -> None:
-            self._reopen = function
             if not dataset.images:
                 self.tell(Message(Severity.ERROR, "Nothing to show", f"{dataset.source} holds no image."))
                 return
-            self._load(dataset, 0)
+            self._load(dataset, 0, reopen=function)
 
         self.jobs.submit(title, function, done, lambda error: self.tell(from_error("Could not open", error)))
 
@@ -165,18 +169,27 @@ class AppState(QObject):
         def done(fresh: Dataset) -> None:
             names = [image.file_name for image in fresh.images]
             index = names.index(record.file_name) if record.file_name in names else 0
-            if fresh.images:
+            if not fresh.images:
+                self.tell(Message(Severity.ERROR, "Nothing to reload", f"{fresh.source} holds no image any more."))
+            else:
                 keep = selected if selected is not None and selected < len(fresh.images[index].gt.boxes) else None
-                self._load(fresh, index, select=keep)
+                self._load(fresh, index, select=keep, reopen=reopen)
 
-        self.jobs.submit(
-            "Reloading", self._reopen, done, lambda error: self.tell(from_error("Could not reload", error))
-        )
+        reopen = self._reopen
+        self.jobs.submit("Reloading", reopen, done, lambda error: self.tell(from_error("Could not reload", error)))
 
     def show_image(self, index: int) -> None:
         """Show another image of the data set; an unreadable one leaves the present one standing."""
-        if self.dataset is not None and 0 <= index < len(self.dataset.images) and index != self.index:
+        self._cancel_search()
+        if self.dataset is None or not 0 <= index < len(self.dataset.images):
+            return
+        if index != self.index:
             self._load(self.dataset, index)
+        elif self._loading is not None:
+            # Back to what is shown, before another image has come.
+            self._loading.cancel()
+            self._loading = None
+            self.image_changed.emit()
 
     def step_image(self, step: int) -> None:
         """Show the next (1) or previous (-1) image that can be read."""
@@ -186,36 +199,66 @@ class AppState(QObject):
     def _target_index(self) -> int:
         return self._wanted_index if self._loading is not None and not self._loading.cancelled else self.index
 
-    def _load(self, dataset: Dataset, index: int, select: int | None = None) -> None:
+    def _load(
+        self,
+        dataset: Dataset,
+        index: int,
+        *,
+        select: int | None = None,
+        reopen: Callable[[Job], Dataset] | None = None,
+    ) -> None:
+        """Read an image and show it; ``reopen`` marks the opening of a data set, which may pass over broken images."""
         if self._loading is not None:
             self._loading.cancel()
-        record = dataset.images[index]
         self._wanted_index = index
+        first = reopen is not None
 
-        def done(loaded: LoadedImage) -> None:
+        def work(job: Job) -> tuple[int, LoadedImage, list[str]]:
+            problems: list[str] = []
+            for number in range(index, len(dataset.images) if first else index + 1):
+                job.progress(0.0)
+                try:
+                    return number, load_image(dataset.images[number]), problems
+                except RpnvizError as error:
+                    if not first:
+                        raise
+                    problems.append(str(error))
+            raise ImageFileError(
+                f"none of the {len(problems):,} images can be read; the first: {problems[0]}",
+                where=dataset.source.name,
+            )
+
+        def done(answer: tuple[int, LoadedImage, list[str]]) -> None:
+            number, loaded, problems = answer
             self._loading = None
-            self._take_image(dataset, index, loaded)
-            if select is not None:
+            self._take_image(dataset, number, loaded, reopen)
+            if problems:
+                noun = "image" if len(problems) == 1 else "images"
+                shown = "\n".join(problems[:200])
+                self.tell(Message(Severity.WARNING, f"{len(problems):,} {noun} could not be read", shown))
+            if select is not None and number == index:
                 self.select(Selection(gt=select))
 
         def failed(error: BaseException) -> None:
             self._loading = None
-            if dataset is self.dataset:
-                self.image_changed.emit()  # whoever marked the wanted image returns to the shown one
-                self.tell(from_error(f"Could not show {record.file_name}", error))
-            else:
-                self._first_readable(dataset, index, error)
+            self.image_changed.emit()  # whoever marked the wanted image returns to the shown one
+            name = dataset.source.name if first else dataset.images[index].file_name
+            self.tell(from_error(f"Could not show {name}", error))
 
-        self._loading = self.jobs.submit(f"Reading {record.file_name}", lambda job: load_image(record), done, failed)
+        def cancelled() -> None:
+            if self._loading is not None and self._loading.cancelled:
+                self._loading = None
+                self.image_changed.emit()
 
-    def _first_readable(self, dataset: Dataset, index: int, error: BaseException) -> None:
-        """A new data set opens at its first readable image, and says what it passed over."""
-        self.tell(from_error(f"Could not show {dataset.images[index].file_name}", error))
-        if index + 1 < len(dataset.images):
-            self._load(dataset, index + 1)
+        title = f"Reading {dataset.images[index].file_name}"
+        self._loading = self.jobs.submit(title, work, done, failed, cancelled)
 
-    def _take_image(self, dataset: Dataset, index: int, loaded: LoadedImage) -> None:
+    def _take_image(
+        self, dataset: Dataset, index: int, loaded: LoadedImage, reopen: Callable[[Job], Dataset] | None
+    ) -> None:
         new_dataset = dataset is not self.dataset
+        if reopen is not None:
+            self._reopen = reopen
         self.dataset, self.index, self.loaded = dataset, index, loaded
         if new_dataset:
             self._output_cache.clear()
@@ -231,8 +274,8 @@ class AppState(QObject):
         for finding in loaded.findings:
             self.tell(Message(Severity.WARNING, finding.what, f"{finding.where} {finding.way_out}".strip()))
         self.selection_changed.emit(self.selection)
-        self._infer()
-        self._request()
+        if not self._infer():
+            self._request()
 
     def _tell_findings(self, dataset: Dataset) -> None:
         serious = [finding for finding in dataset.findings if finding.severity != "note"]
@@ -269,11 +312,16 @@ class AppState(QObject):
 
     def undo(self) -> None:
         """Take the last parameter change back."""
-        self._replace(self._history.undo(self.params))
+        self._step(self._history.undo(self.params))
 
     def redo(self) -> None:
         """Bring the last undone change back."""
-        self._replace(self._history.redo(self.params))
+        self._step(self._history.redo(self.params))
+
+    def _step(self, params: Params | None) -> None:
+        self._before = self.shown
+        self._replace(params)
+        self.history_changed.emit()
 
     @property
     def undo_label(self) -> str:
@@ -325,58 +373,73 @@ class AppState(QObject):
             self.computing_changed.emit(True)
 
     def _on_computed(self, shown: Shown) -> None:
+        before = self.result
         self.shown = shown
         result = self.result
-        if self.selection.anchor is not None and (result is None or self.selection.anchor >= len(result.anchors)):
-            self.select(Selection(gt=self.selection.gt))
+        if self.selection.anchor is not None and (
+            before is None or result is None or before.anchors is not result.anchors
+        ):
+            self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
         self.computing_changed.emit(False)
         self.result_changed.emit()
 
     def _on_compute_failed(self, error: BaseException) -> None:
         self.computing_changed.emit(False)
         self.tell(from_error("Could not compute the labels", error))
-        previous = self._history.undo(self.params)
-        if previous is not None:
-            self._replace(previous)
+        if self.shown is not None and self.params != self.shown.training.params:
+            # What is shown stays true: the parameters go back to it.
+            self._replace(self.shown.training.params)
 
     # ------------------------------------------------------------------ model
 
     def load_model(self, path: Path | None = None) -> None:
-        """Open a model file, or the bundled model; a failure leaves the present one standing."""
-        if self.model_loading:
-            return
-        self.model_loading = True
-        self.model_changed.emit()
+        """Open a model file, or the bundled model; a failure leaves the present one standing, the newest wish wins."""
+        if self._opening is not None:
+            self._opening.cancel()
 
         def done(model: ProposalModel) -> None:
-            self.model_loading = False
+            self._opening = None
             self.model = model
             self._output_cache.clear()
             self._outputs = None
-            self._infer()
+            if not self._infer():
+                self._request()
             self.model_changed.emit()
 
         def failed(error: BaseException) -> None:
-            self.model_loading = False
+            self._opening = None
             self.model_changed.emit()
             self.tell(from_error("Could not load the model", error))
 
-        name = path.name if path else "the sample model"
-        self.jobs.submit(f"Loading {name}", lambda job: models.open_model(path), done, failed)
+        def cancelled() -> None:
+            if self._opening is not None and self._opening.cancelled:
+                self._opening = None
+                self.model_changed.emit()
 
-    def _infer(self) -> None:
-        """Run the model on the present image, once the Model world was asked for."""
-        if self.model is None or self.loaded is None or self.record is None:
-            return
+        name = path.name if path else "the sample model"
+        self._opening = self.jobs.submit(
+            f"Loading {name}", lambda job: models.open_model(path), done, failed, cancelled
+        )
+        self.model_changed.emit()
+
+    @property
+    def model_loading(self) -> bool:
+        """Whether a model is being opened."""
+        return self._opening is not None
+
+    def _infer(self) -> bool:
+        """Run the model on the present image, if there is one; True if its outputs were at hand and are requested."""
         if self._inference is not None:
             self._inference.cancel()
             self._inference = None
+        if self.model is None or self.loaded is None or self.record is None:
+            return False
         model, record, pixels = self.model, self.record, self.loaded.pixels
         key = (id(model), str(record.path))
         if key in self._output_cache:
             self._outputs = self._output_cache[key]
             self._request()
-            return
+            return True
 
         def done(outputs: RPNOutput) -> None:
             self._inference = None
@@ -396,15 +459,21 @@ class AppState(QObject):
             self.model_changed.emit()
             self.tell(from_error(f"{model.name} failed on {record.file_name}", error))
 
+        def cancelled() -> None:
+            if self._inference is not None and self._inference.cancelled:
+                self._inference = None
+                self.model_changed.emit()
+
         def work(job: Job) -> RPNOutput:
             return model.propose(pixels, lambda: job.cancelled)
 
-        self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed)
+        self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed, cancelled)
+        return False
 
     @property
     def inferring(self) -> bool:
         """Whether the model runs on the present image or is being loaded."""
-        return self.model_loading or self._inference is not None
+        return self._opening is not None or self._inference is not None
 
     # ------------------------------------------------------------------ view
 
@@ -420,8 +489,10 @@ class AppState(QObject):
         self.world_changed.emit(world)
         self.layers_changed.emit()
         self.result_changed.emit()
-        if world is World.MODEL and self.model is None:
+        if world is World.MODEL and self.model is None and self._opening is None:
             self.load_model()
+        elif world is World.MODEL and self._outputs is None and self._inference is None:
+            self._infer()  # it was cancelled or has failed: asking again is trying again
 
     @property
     def layers(self) -> LayerOptions:
@@ -461,6 +532,7 @@ class AppState(QObject):
 
     def next_problem(self, step: int = 1) -> None:
         """Select the next problem of the image, worst first; after the last, the first of a following image."""
+        self._cancel_search()
         if self.shown is None or self.dataset is None:
             return
         found = self.shown.training.match.problems()
@@ -486,20 +558,27 @@ class AppState(QObject):
             return None
 
         def done(target: tuple[int, int] | None) -> None:
+            self._search = None
             if target is None:
                 self.tell(
                     Message(Severity.INFO, "No problem left: every ground-truth box has a positive anchor it fits")
                 )
-            elif dataset is self.dataset:
+            elif dataset is self.dataset and start == self.index and params == self.params:
                 index, gt = target
                 if index == self.index:
                     self.select(Selection(gt=gt))
                 else:
                     self._load(dataset, index, select=gt)
 
-        self.jobs.submit(
+        self._search = self.jobs.submit(
             "Looking for the next problem", work, done, lambda error: self.tell(from_error("The search stopped", error))
         )
+
+    def _cancel_search(self) -> None:
+        """Whoever goes somewhere else does not want to be taken to the next problem."""
+        if self._search is not None:
+            self._search.cancel()
+            self._search = None
 
     def tell(self, message: Message) -> None:
         """Tell the user something."""

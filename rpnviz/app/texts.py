@@ -11,8 +11,10 @@ from rpnviz.app.state import Shown
 from rpnviz.core.boxes import box_iou
 from rpnviz.core.ground_truth import NotTrained, Reaction
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
+from rpnviz.core.params import MatchParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
+from rpnviz.drawing.scene import RANK_TEXT
 
 STATE_TEXT = {
     AnchorState.POSITIVE: "Positive",
@@ -92,21 +94,16 @@ def verdict(result: Result, gt: int) -> str:
     match = result.match
     rank = match.ranks[gt]
     if rank is Rank.NOT_TRAINED:
-        return "Not trained on"
-    best, fg = float(match.gt_best_iou[gt]), result.params.match.fg_iou_thresh
-    if rank is Rank.NONE:
-        return f"No positive, best IoU {best:.2f} / {fg:.2f}"
-    if rank is Rank.FORCED:
-        return f"Forced only, best IoU {best:.2f} / {fg:.2f}"
-    return f"Matched, best IoU {best:.2f} / {fg:.2f}"
+        return RANK_TEXT[rank]
+    return f"{RANK_TEXT[rank]}, best IoU {float(match.gt_best_iou[gt]):.2f} / {result.params.match.fg_iou_thresh:.2f}"
 
 
-def gt_sentences(result: Result, gt: int, name: str) -> list[str]:
+def gt_sentences(result: Result, gt: int) -> list[str]:
     """What the verdict means for the training, in full sentences."""
-    match, preset_name = result.match, "the trainer"
-    rank, best = match.ranks[gt], float(match.gt_best_iou[gt])
+    match, params = result.match, result.params.match
+    rank, best, fg = match.ranks[gt], float(match.gt_best_iou[gt]), params.fg_iou_thresh
     positives, forced = int(match.gt_positives[gt]), int(match.gt_forced[gt])
-    fg = result.params.match.fg_iou_thresh
+    touches_nothing = gt in match.everything_positive
     lines = []
     if rank is Rank.NOT_TRAINED:
         reason = result.gt.not_trained[gt]
@@ -115,24 +112,36 @@ def gt_sentences(result: Result, gt: int, name: str) -> list[str]:
         elif reason is NotTrained.INVALID_BOX:
             lines.append("The box has no positive width and height, so no anchor can be matched with it.")
             if gt in result.gt.raised_by:
-                lines.append(f"{preset_name.capitalize()} stops with an error on this image.")
+                lines.append("The trainer stops with an error on this image.")
     elif rank is Rank.NONE:
-        lines.append(f"No anchor is trained towards it: best IoU is {best:.2f} and {fg:.2f} is needed.")
-        if result.params.match.allow_low_quality_matches:
-            lines.append("The anchors that fit it best overlap another box more and are trained towards that one.")
-        else:
-            lines.append("The low-quality rule, which would force its best anchor, is off.")
+        lines += _why_none(params, best, touches_nothing)
     elif rank is Rank.FORCED:
         noun = "anchor" if positives == 1 else "anchors"
         lines.append(f"Trains only on {positives} forced {noun}: the best there is, at IoU {best:.2f}.")
         if best < WEAK_IOU:
             lines.append("That is a poor fit: regression has to do most of the work.")
     else:
-        good = positives - forced
-        lines.append(f"{good} of its {positives} positive anchors reach {fg:.2f}.")
-    if gt in match.everything_positive:
+        lines.append(f"{positives - forced} of its {positives} positive anchors reach {fg:.2f}.")
+    if touches_nothing:
         lines.append("It touches no anchor, so the low-quality rule makes every anchor positive.")
     return lines
+
+
+def _why_none(params: MatchParams, best: float, touches_nothing: bool) -> list[str]:
+    """Why no anchor is trained towards a box."""
+    first = f"No anchor is trained towards it: its best IoU is {best:.2f}."
+    if touches_nothing:
+        return ["No anchor is trained towards it: none overlaps it."]
+    if best >= params.fg_iou_thresh:
+        return [
+            first,
+            "The anchors that reach the threshold overlap another box more and train towards that.",
+        ]
+    if not params.allow_low_quality_matches:
+        return [first, f"{params.fg_iou_thresh:.2f} is needed, because the low-quality rule is off."]
+    if best < params.min_pos_iou:
+        return [first, f"The low-quality rule takes an anchor only from {params.min_pos_iou:.2f} on (min_pos_iou)."]
+    return [first, "The anchors that fit it best overlap another box more and are trained towards that one."]
 
 
 def image_sentence(result: Result) -> str:
@@ -142,8 +151,10 @@ def image_sentence(result: Result) -> str:
         return f"The trainer stops with an error here: GT {boxes} has no positive width and height."
     if result.gt.reaction is Reaction.SKIPS:
         return "The trainer skips this image: it has no ground truth."
-    if not len(result.gt.trained):
+    if not len(result.gt.boxes):
         return "No boxes: every anchor is negative here."
+    if not len(result.gt.trained):
+        return "No box is trained on: every anchor is negative here."
     if len(result.match.everything_positive):
         return "Every anchor is positive: a box touches no anchor, and the low-quality rule then takes them all."
     return ""
@@ -166,10 +177,10 @@ def funnel(result: Result) -> list[tuple[str, str, str]]:
 
 _STAGE_TEXT = {
     "all": ("boxes", "One box per anchor, before any cut"),
-    "top_k": ("best-scored", "The best of every level (pre_nms_top_n)"),
+    "top_k": ("best of their level", "The best-scored of every level (pre_nms_top_n)"),
     "clip": ("clipped", "Cut to the image"),
     "min_size": ("large enough", "Both sides at least min_size"),
-    "score": ("score", "Objectness probability at least score_thresh"),
+    "score": ("before NMS", "Large enough, and their objectness probability is at least score_thresh"),
     "nms": ("after NMS", "No better box overlaps them by more than nms_thresh"),
     "top_n": ("kept", "The best of the image (post_nms_top_n)"),
 }
@@ -181,7 +192,7 @@ def proposal_funnel(result: Result) -> list[tuple[str, str, str]]:
     cells = []
     for stage in result.proposals.stages:
         words, meaning = _STAGE_TEXT[stage.name]
-        if stage.name in ("all", "top_k", "nms", "top_n") or len(stage.dropped):
+        if stage.name in ("all", "score", "nms", "top_n") or len(stage.dropped):
             cells.append((f"{len(stage.indices):,}", words, meaning))
     return cells
 
@@ -200,12 +211,12 @@ def change_text(before: Shown, after: Shown) -> str:
     compare("forced", a.counts[AnchorState.FORCED], b.counts[AnchorState.FORCED])
     compare("neutral", a.counts[AnchorState.NEUTRAL], b.counts[AnchorState.NEUTRAL])
     compare("GT at threshold", a.ranks.count(Rank.MATCHED), b.ranks.count(Rank.MATCHED))
-    compare("GT without positive", a.ranks.count(Rank.NONE), b.ranks.count(Rank.NONE))
+    compare("GT with no positive", a.ranks.count(Rank.NONE), b.ranks.count(Rank.NONE))
     if before.model is not None and after.model is not None:
         old, new = before.model.proposals, after.model.proposals
         assert old is not None
         assert new is not None
-        compare("before NMS", len(old.candidates.scores), len(new.candidates.scores))
+        compare("before NMS", len(old.stages[-3].indices), len(new.stages[-3].indices))
         compare("after NMS", len(old.stages[-2].indices), len(new.stages[-2].indices))
         compare("kept", len(old.scores), len(new.scores))
     return " · ".join(parts)

@@ -49,12 +49,13 @@ class History(Generic[T]):
         return self._move(self._future, self._past, now)
 
     def _move(self, source: list[_Step[T]], target: list[_Step[T]], now: T) -> T | None:
-        if not source:
-            return None
-        step = source.pop()
-        target.append(_Step(step.label, now))
         self._last_label = ""
-        return step.before
+        while source:
+            step = source.pop()
+            if step.before != now:  # a drag that came back to its start is no step
+                target.append(_Step(step.label, now))
+                return step.before
+        return None
 
     @property
     def undo_label(self) -> str:

@@ -17,7 +17,7 @@ def frozen(array: NDArray) -> NDArray:
     return array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LevelOutput:
     """A network's outputs on one feature map.
 
@@ -56,7 +56,7 @@ class ModelSettings:
         return replace(params, resize=self.resize, anchors=self.anchors, coder=self.coder)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RPNOutput:
     """All levels of one image, and the frame in which they were computed.
 

@@ -57,6 +57,15 @@ class LayerKey(StrEnum):
     """All anchors, or all decoded boxes; not in :data:`LAYERS`, see ``LayerOptions.everything``."""
 
 
+RANK_TEXT = {
+    Rank.NONE: "No positive",
+    Rank.FORCED: "Forced only",
+    Rank.MATCHED: "Matched",
+    Rank.NOT_TRAINED: "Not trained on",
+}
+"""A rank in the same words everywhere."""
+
+
 @dataclass(frozen=True)
 class LayerSpec:
     """One line of the key.
@@ -89,7 +98,7 @@ LAYERS: dict[World, tuple[LayerSpec, ...]] = {
         LayerSpec(LayerKey.GT, "Ground truth", Role.GT, True, 1),
         LayerSpec(LayerKey.CANDIDATES, "Before NMS", Role.PROPOSAL, False, 2),
         LayerSpec(LayerKey.SUPPRESSED, "Suppressed by NMS", Role.SUPPRESSED, False, 3),
-        LayerSpec(LayerKey.KEPT, "After NMS", Role.PROPOSAL, True, 4),
+        LayerSpec(LayerKey.KEPT, "Kept after NMS", Role.PROPOSAL, True, 4),
     ),
 }
 
@@ -256,7 +265,7 @@ def summary(result: Result, world: World) -> list[tuple[str, str]]:
             numbers += [
                 ("before NMS", f"{_total(result, world, LayerKey.CANDIDATES):,}"),
                 ("suppressed by NMS", f"{_total(result, world, LayerKey.SUPPRESSED):,}"),
-                ("after NMS", f"{len(result.proposals.kept):,}"),
+                ("kept after NMS", f"{len(result.proposals.kept):,}"),
             ]
         return [*numbers, ("ground truth", f"{len(match.ranks):,}")]
     counts = match.counts
@@ -273,14 +282,9 @@ def summary(result: Result, world: World) -> list[tuple[str, str]]:
         ("mini-batch", f"{len(sample.positive):,} positive + {len(sample.negative):,} negative"),
         ("ground truth", f"{len(match.ranks):,}"),
     ]
-    for rank, words in (
-        (Rank.MATCHED, "GT matched"),
-        (Rank.FORCED, "GT forced only"),
-        (Rank.NONE, "GT without positive"),
-        (Rank.NOT_TRAINED, "GT not trained on"),
-    ):
+    for rank in (Rank.MATCHED, Rank.FORCED, Rank.NONE, Rank.NOT_TRAINED):
         if rank in match.ranks:
-            numbers.append((words, f"{match.ranks.count(rank):,}"))
+            numbers.append((f"GT {RANK_TEXT[rank].lower()}", f"{match.ranks.count(rank):,}"))
     return numbers
 
 
@@ -448,11 +452,11 @@ def _gt_layers(result: Result, world: World, options: LayerOptions, names: Seque
 
 
 def _gt_label(result: Result, gt: int, role: Role, names: Sequence[str]) -> str:
-    """``7 coin``, ``7 coin ! none``, ``7 coin ! forced 0.42``, ``7 coin (not trained on)``."""
+    """``7 coin``, ``7 coin ! no positive``, ``7 coin ! forced 0.42``, ``7 coin (not trained on)``."""
     name = f"{gt} {names[gt]}" if gt < len(names) and names[gt] else str(gt)
     if role is Role.LEFT_OUT:
         return f"{name} (not trained on)"
     if role is Role.GT_PROBLEM:
         none = result.match.ranks[gt] is Rank.NONE
-        return f"{name} ! none" if none else f"{name} ! forced {float(result.match.gt_best_iou[gt]):.2f}"
+        return f"{name} ! no positive" if none else f"{name} ! forced {float(result.match.gt_best_iou[gt]):.2f}"
     return name

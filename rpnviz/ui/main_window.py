@@ -13,15 +13,16 @@ from PySide6.QtGui import (
     QDropEvent,
     QGuiApplication,
     QKeySequence,
-    QResizeEvent,
     QShortcut,
 )
 from PySide6.QtWidgets import (
+    QAbstractSpinBox,
     QApplication,
     QButtonGroup,
     QComboBox,
     QFileDialog,
     QFrame,
+    QGraphicsOpacityEffect,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -53,7 +54,7 @@ from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.selection import SelectionPanel
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
-from rpnviz.ui.widgets.basics import eliding_label, label, separator, tool_button
+from rpnviz.ui.widgets.basics import UndoBelongsToTheWindow, eliding_label, label, separator, tool_button
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
@@ -82,6 +83,7 @@ class MainWindow(QMainWindow):
         self.funnel = FunnelBar(state)
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
+        self._alone = False
         self._build_menus()
         self._build_layout()
         self._build_layer_keys()
@@ -93,6 +95,10 @@ class MainWindow(QMainWindow):
         self._job_delay.setSingleShot(True)
         self._job_delay.setInterval(_JOB_SHOWN_AFTER_MS)
         self._job_delay.timeout.connect(self._show_jobs)
+        self._undo_filter = UndoBelongsToTheWindow(self)
+        for spin in self.controls.findChildren(QAbstractSpinBox):
+            spin.installEventFilter(self._undo_filter)
+            spin.lineEdit().installEventFilter(self._undo_filter)
         self._connect()
         self._show_params()
         self._show_history()
@@ -201,7 +207,7 @@ class MainWindow(QMainWindow):
         self.middle.addWidget(upper)
         self.middle.addWidget(self.table)
         self.middle.setStretchFactor(0, 1)
-        self.middle.setSizes([540, 150])
+        self.middle.setSizes([590, 108])
         self.right = QWidget()
         right = QVBoxLayout(self.right)
         right.setContentsMargins(0, 0, 0, 0)
@@ -263,6 +269,7 @@ class MainWindow(QMainWindow):
         state.jobs.started.connect(lambda _job: self._job_delay.start())
         state.jobs.ended.connect(lambda _job: self._show_jobs())
         state.jobs.progressed.connect(self._show_progress)
+        self.canvas.resized.connect(self._place_overlays)
         self.canvas.hovered.connect(self.selection.show_hover)
         self.canvas.zoomed.connect(lambda zoom: self.zoom_label.setText(f"{zoom:.0%}"))
 
@@ -271,7 +278,7 @@ class MainWindow(QMainWindow):
     def _show_image(self) -> None:
         record, loaded = self.state.record, self.state.loaded
         self.empty.setVisible(record is None)
-        self.legend.setVisible(record is not None)
+        self.legend.setVisible(record is not None and not self._alone)
         if record is None or loaded is None:
             return
         self.file_name.setText(record.file_name)
@@ -286,8 +293,9 @@ class MainWindow(QMainWindow):
             (h, w), (rh, rw), (ih, iw) = frame.image_size, frame.resized_size, frame.input_size
             self.sizes.setText(f"{w} x {h} px › input {rw} x {rh}")
             self.sizes.setToolTip(f"Original {w} x {h} px, resized to {rw} x {rh}, padded to {iw} x {ih}")
+            self.time_label.setText(f"{shown.seconds * 1000:.0f} ms" if shown is not None else "")
+            self.time_label.setToolTip("Time of the last computation")
         self._show_model()
-        self._place_overlays()
 
     def _show_params(self) -> None:
         changes = self.state.changed_fields()
@@ -349,10 +357,14 @@ class MainWindow(QMainWindow):
             self._show_stale(False)
 
     def _show_stale(self, stale: bool) -> None:
-        """Numbers that belong to the last parameters are greyed out while the new ones take long to compute."""
-        for part in (self.funnel, self.table, self.selection, self.legend):
-            part.setEnabled(not stale)
-        self.time_label.setText("computing…" if stale else "")
+        """What belongs to the last parameters pales while the new ones take long to compute; the focus stays."""
+        for part in (self.funnel, self.table, self.selection, self.legend, self.canvas):
+            effect = QGraphicsOpacityEffect(part) if stale else None
+            if effect is not None:
+                effect.setOpacity(0.35)
+            part.setGraphicsEffect(effect)  # type: ignore[arg-type] # None takes the effect away
+        if stale:
+            self.time_label.setText("computing…")
 
     def _show_message(self, message: Message) -> None:
         self.banner.show_message(message)
@@ -361,8 +373,7 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(6000, self, lambda: self._drop(message))
 
     def _drop(self, message: Message) -> None:
-        if self.banner.messages and self.banner.messages[-1] is message:
-            self.banner.dismiss()
+        self.banner.forget(message)
 
     def _show_jobs(self) -> None:
         running = self.state.jobs.running
@@ -387,10 +398,6 @@ class MainWindow(QMainWindow):
         self.empty.setGeometry(self.canvas.rect())
         self.banner.setGeometry(8, 8, max(self.canvas.width() - 16, 40), self.banner.sizeHint().height())
         self.banner.raise_()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        QTimer.singleShot(0, self, self._place_overlays)
 
     def _toggle_layer(self, number: int) -> None:
         for spec in LAYERS[self.state.world]:
@@ -435,12 +442,13 @@ class MainWindow(QMainWindow):
         self.state.set_world(World.MODEL)
 
     def do_export_picture(self) -> None:
-        if self.state.shown is None or self.state.computing:
+        from rpnviz.ui.dialogs.export import ExportDialog, Snapshot  # spares the start-up what few sessions need
+
+        snapshot = Snapshot.of(self.state)
+        if snapshot is None:
             self.state.tell(Message(Severity.INFO, "Nothing to export yet", "Open an image first."))
             return
-        from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
-
-        dialog = ExportDialog(self.state, self.settings.theme, self)
+        dialog = ExportDialog(self.state, snapshot, self.settings.theme, self._last_folder(), self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
@@ -503,7 +511,7 @@ class MainWindow(QMainWindow):
         self.state.set_everything(not self.state.layers.everything)
 
     def do_focus_canvas(self) -> None:
-        alone = self.images.isVisible()
+        self._alone = alone = not self._alone
         for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.legend, self.status):
             part.setVisible(not alone)
 
@@ -563,7 +571,7 @@ class MainWindow(QMainWindow):
                     restore(value)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if not self.images.isVisible():
+        if self._alone:
             self.do_focus_canvas()
         stored = QSettings()
         stored.setValue("layout/version", _LAYOUT_VERSION)

@@ -27,7 +27,6 @@ class Colours:
     accent: str
     on_accent: str
     problem: str
-    warning: str
 
 
 COLOURS = {
@@ -42,7 +41,6 @@ COLOURS = {
         accent="#5B9DFF",
         on_accent="#0D1420",
         problem="#FF7B84",
-        warning="#FCC22D",
     ),
     Theme.LIGHT: Colours(
         canvas="#F5F6F8",
@@ -55,7 +53,6 @@ COLOURS = {
         accent="#1F6FEB",
         on_accent="#FFFFFF",
         problem="#C80404",
-        warning="#8A5A00",
     ),
 }
 
@@ -120,6 +117,8 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
                              color: {colours.muted}; }}
         QToolButton#layer:checked {{ color: {colours.text}; }}
         QToolButton#layer:hover {{ background: {colours.raised}; }}
+        QToolButton#flat:focus, QToolButton#chip:focus, QToolButton#segment:focus, QToolButton#layer:focus,
+        QToolButton#link:focus {{ border: 1px solid {colours.accent}; }}
         QToolTip {{ color: {colours.text}; background: {colours.raised}; border: 1px solid {colours.border};
                     padding: 4px; }}
         QSplitter::handle {{ background: {colours.border}; }}

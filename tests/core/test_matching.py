@@ -65,7 +65,7 @@ def test_labels_equal_the_dense_matcher(scene, a, b, force):
     assert counts[AnchorState.POSITIVE] + counts[AnchorState.FORCED] == np.count_nonzero(labels == 1)
     assert result.match.gt_positives.sum() == np.count_nonzero(labels == 1)
     assert (result.match.gt_positives[~result.match.gt_trained] == 0).all()
-    # every positive's target is encoded so that decoding gives the box back
+    # ranks, positives of a box and its count agree
     for gt, rank in enumerate(result.match.ranks):
         mine = result.match.positives_of(gt)
         assert len(mine) == result.match.gt_positives[gt]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rpnviz.core import pipeline, presets
+from rpnviz.core.deltas import decode
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.params import TopN
 from rpnviz.core.proposals import Fate
@@ -80,6 +81,21 @@ def test_new_ground_truth_keeps_the_anchors_and_the_proposals():
     other = pipeline.Inputs(SIZE, np.array([[0.0, 0, 30, 30]]), outputs=INPUTS.outputs)
     second = pipeline.run(other, PARAMS, PRESET.conventions, first)
     assert reused(first, second) == {"frame", "anchors", "decode", "candidates", "eligible", "proposals"}
+
+
+def test_other_outputs_keep_the_labels():
+    first = pipeline.run(INPUTS, PARAMS, PRESET.conventions)
+    other = pipeline.Inputs(SIZE, INPUTS.gt_boxes, outputs=outputs(seed=1))
+    second = pipeline.run(other, PARAMS, PRESET.conventions, first)
+    assert reused(first, second) == {"frame", "anchors"}
+    assert (second.proposals.boxes != first.proposals.boxes).any()
+
+
+def test_targets_decode_back():
+    result = pipeline.run(INPUTS, PARAMS, PRESET.conventions)
+    index = result.targets.anchor_index
+    back = decode(result.anchors.boxes[index], result.targets.deltas, PARAMS.coder)
+    np.testing.assert_allclose(back, result.gt.boxes[result.match.matched_gt[index]], atol=1e-3)
 
 
 def test_every_box_has_one_fate_and_the_funnel_adds_up():

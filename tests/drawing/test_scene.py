@@ -195,7 +195,7 @@ def test_labels_of_ground_truth(run):
     assert Rank.NONE in ranks
     for gt, label in labels.items():
         name = f"{gt} {NAMES[gt]}".strip()
-        assert label == (f"{name} ! none" if ranks[gt] is Rank.NONE else name)
+        assert label == (f"{name} ! no positive" if ranks[gt] is Rank.NONE else name)
     forced = run()
     weak = next(gt for gt, role in enumerate(gt_roles(forced)) if role is Role.GT_PROBLEM)
     found = layer_of_role(make_layers(forced, World.TRAINING, only(LayerKey.GT), ()), Role.GT_PROBLEM)
@@ -305,7 +305,7 @@ def test_counts_in_words(proposed):
     assert numbers["positive"] == f"{counts[AnchorState.POSITIVE]:,}"
     assert numbers["ground truth"] == "4"
     model = dict(summary(proposed, World.MODEL))
-    assert model["after NMS"] == f"{len(proposed.proposals.boxes):,}"
+    assert model["kept after NMS"] == f"{len(proposed.proposals.boxes):,}"
 
 
 @pytest.mark.parametrize("world", World)

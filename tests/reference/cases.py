@@ -38,6 +38,9 @@ class Case:
     def params(self) -> dict[str, Any]:
         return self.entry["params"]
 
+    def file_bytes(self) -> bytes:
+        return (self.folder / self.entry["file"]).read_bytes()
+
     def arrays(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Inputs and outputs by name."""
         with np.load(self.folder / self.entry["file"], allow_pickle=False) as file:
@@ -60,5 +63,9 @@ def load_cases() -> list[Case]:
     for folder in folders():
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         for entry in manifest["cases"]:
-            found.setdefault(entry["id"], Case(folder, entry))
+            case = Case(folder, entry)
+            if entry["id"] in found and found[entry["id"]].file_bytes() == case.file_bytes():
+                continue
+            name = entry["id"] if entry["id"] not in found else f"{entry['id']} ({folder})"
+            found[name] = case
     return list(found.values())

@@ -171,3 +171,24 @@ def test_reload_reads_changed_annotations_and_keeps_the_selection(window, qtbot,
     qtbot.keyClick(window, Qt.Key.Key_F5)
     qtbot.waitUntil(lambda: window.table.model.rowCount() == 3 and settled(window), timeout=5000)
     assert window.state.selection.gt == 1
+
+
+def test_a_data_set_without_any_image_is_one_message(window, qtbot, tmp_path):
+    document = {
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 9, "height": 9} for n in range(300)],
+        "annotations": [],
+        "categories": [],
+    }
+    path = tmp_path / "lost.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    before = window.state.shown
+    open_and_wait(window, qtbot, path)
+    qtbot.waitUntil(lambda: bool(window.banner.messages), timeout=10000)
+    assert len(window.banner.messages) == 1
+    assert "300" in told(window)
+    assert window.state.shown is before
+    window.banner.dismiss()
+    window.do_reload()  # of the samples, which are what is shown
+    qtbot.waitUntil(lambda: settled(window), timeout=10000)
+    assert window.state.record.file_name == "astronaut.jpg"
+    assert window.banner.messages == []

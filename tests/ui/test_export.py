@@ -13,7 +13,7 @@ from rpnviz.export.picture import Stage
 from rpnviz.imaging import read_image
 from rpnviz.palette import Theme
 from rpnviz.paths import sample_images
-from rpnviz.ui.dialogs.export import ExportDialog
+from rpnviz.ui.dialogs.export import ExportDialog, Snapshot
 
 
 def open_dialog(window, qtbot) -> ExportDialog:
@@ -48,9 +48,7 @@ def test_changed_parameters_are_in_the_picture(window, qtbot, tmp_path):
     dialog.reject()
     window.state.update("match", fg_iou_thresh=0.5)
     qtbot.waitUntil(lambda: settled(window))
-    from rpnviz.ui.dialogs.export import picture_of
-
-    after = picture_of(window.state, Stage.LABELS, window.settings.theme)
+    after = Snapshot.of(window.state).picture(Stage.LABELS, window.settings.theme)
     assert after.shape != before.shape or (after != before).any()
 
 

@@ -66,8 +66,10 @@ def test_before_and_after_nms_are_layers(model_window, qtbot):
     before = window.canvas.compose()
     window.state.show_only(frozenset({LayerKey.KEPT}))
     assert (window.canvas.compose() != before).any()
-    totals = {entry: window.legend.rows[entry].text() for entry in window.legend.rows}
-    assert set(totals) >= {LayerKey.CANDIDATES, LayerKey.SUPPRESSED, LayerKey.KEPT}
+    stages = {stage.name: len(stage.indices) for stage in window.state.result.proposals.stages}
+    assert f"{stages['score']:,}" in window.legend.rows[LayerKey.CANDIDATES].text()
+    assert f"{stages['score'] - stages['nms']:,}" in window.legend.rows[LayerKey.SUPPRESSED].text()
+    assert f"{stages['top_n']:,}" in window.legend.rows[LayerKey.KEPT].text()
 
 
 def test_another_image_gets_its_own_proposals(model_window, qtbot):
@@ -106,6 +108,28 @@ def test_a_file_that_is_no_model_leaves_the_old_one(model_window, qtbot, tmp_pat
     assert window.state.model is model
     assert window.state.result is result
     assert window.banner.isVisible()
+
+
+def test_loading_the_model_again_keeps_the_parameters(model_window, qtbot):
+    window = model_window
+    window.state.update("proposals", nms_thresh=0.5)
+    qtbot.waitUntil(lambda: settled(window))
+    before = window.state.result
+    window.do_open_bundled_model()
+    qtbot.waitUntil(lambda: window.state.result not in (before, None) and settled(window), timeout=30000)
+    assert window.state.params.proposals.nms_thresh == 0.5
+    assert window.banner.messages == []
+    np.testing.assert_array_equal(window.state.result.proposals.boxes, before.proposals.boxes)
+
+
+def test_a_cancelled_load_can_be_asked_for_again(window, qtbot):
+    window.do_model_world()
+    window._cancel_jobs()
+    qtbot.waitUntil(lambda: not window.state.jobs.running, timeout=30000)
+    assert not window.state.inferring
+    window.do_training_world()
+    window.do_model_world()
+    qtbot.waitUntil(lambda: window.state.result is not None and settled(window), timeout=60000)
 
 
 def test_closing_while_the_model_loads_is_clean(window, qtbot):

@@ -16,7 +16,7 @@ from rpnviz.drawing.scene import LayerKey, World
 
 
 def key(qtbot, window, code, modifier=Qt.KeyboardModifier.NoModifier):
-    qtbot.keyClick(window, code, modifier)
+    qtbot.keyClick(QApplication.focusWidget() or window, code, modifier)
 
 
 def result(window):
@@ -69,8 +69,38 @@ def test_the_positive_threshold_acts_at_once_and_can_be_undone(window, qtbot):
     qtbot.waitUntil(lambda: settled(window) and result(window).params.match.fg_iou_thresh == 0.5)
 
 
+def test_a_control_writes_only_the_value_it_moves(window, qtbot):
+    window.state.update("match", fg_iou_thresh=0.7055)
+    qtbot.waitUntil(lambda: settled(window))
+    window.controls.matching.thresholds.negative.stepUp()
+    assert window.state.params.match.bg_iou_thresh == pytest.approx(0.31)
+    assert window.state.params.match.fg_iou_thresh == 0.7055
+    window.state.update("anchors", aspect_ratios=((1 / 3, 1.0),) * 5)
+    edit = window.controls.anchors.ratios
+    edit.setFocus()
+    edit.end(False)
+    qtbot.keyClicks(edit, ", 2")
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    assert window.state.params.anchors.aspect_ratios[0] == pytest.approx((1 / 3, 1, 2), abs=1e-14)
+
+
+def test_a_drag_back_to_its_start_is_no_step(window, qtbot):
+    slider = window.controls.matching.thresholds.slider
+    for value in (0.65, 0.6, 0.65, 0.7):
+        slider.setValue((0.3, value))
+    assert window.state.params.match.fg_iou_thresh == pytest.approx(0.7)
+    window.do_undo()
+    assert window.state.params == window.state.preset.params
+    assert not window.undo_button.isEnabled()
+
+
 def test_the_thresholds_cannot_cross(window, qtbot):
     thresholds = window.controls.matching.thresholds
+    thresholds.slider.setValue((0.3, 0.1))
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.params.match.bg_iou_thresh <= window.state.params.match.fg_iou_thresh
+    window.state.reset_params()
+    qtbot.waitUntil(lambda: settled(window))
     set_spin(qtbot, thresholds.negative, "0.95")
     qtbot.waitUntil(lambda: settled(window))
     match = window.state.params.match
@@ -143,6 +173,38 @@ def test_images_by_key_and_by_list(window, qtbot):
 def test_the_name_filter_narrows_the_list(window, qtbot):
     qtbot.keyClicks(window.images.filter, "coin")
     assert window.images.list.model().rowCount() == 1
+    qtbot.wait(50)
+    assert window.state.index == 0  # filtering opens nothing
+    assert not window.state.jobs.running
+    window.images.filter.clear()
+    assert window.images.list.currentIndex().row() == 0
+
+
+def test_the_newest_navigation_wins(window, qtbot):
+    start = window.state.index
+    window.do_next_image()
+    window.do_previous_image()
+    qtbot.waitUntil(lambda: settled(window))
+    qtbot.wait(50)
+    assert window.state.index == start
+    assert window.images.list.currentIndex().row() == start
+    open_image(window, qtbot, "coins.png")
+    window.do_next_problem()  # there is none here: it searches the other images
+    window.state.show_image(start)
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.index == start
+
+
+def test_a_selected_anchor_is_forgotten_when_the_anchors_change(window, qtbot):
+    from rpnviz.app.state import Selection
+
+    window.state.select(Selection(anchor=100))
+    window.state.update("match", fg_iou_thresh=0.6)
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.selection.anchor == 100
+    window.state.update("anchors", sizes=((24,), (64,), (128,), (256,), (512,)))
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.selection.anchor is None
 
 
 def test_n_walks_through_the_problems_worst_first_and_on_to_other_images(window, qtbot):
@@ -196,9 +258,11 @@ def test_a_click_in_the_canvas_selects_and_the_hover_names_the_anchor(window, qt
     qtbot.mouseMove(window.canvas, place)
     qtbot.waitUntil(lambda: "GT" in window.selection.hover.text(), timeout=2000)
     text = window.selection.hover.text()
-    if window.canvas.hover_hit.key is not LayerKey.GT:
-        assert "row" in text
-        assert "IoU" in text
+    assert f"GT {gt}" in text
+    window.state.set_layer_visible(LayerKey.GT, False)
+    qtbot.mouseMove(window.canvas, place + QPoint(1, 0))
+    qtbot.waitUntil(lambda: "row" in window.selection.hover.text(), timeout=2000)
+    assert "IoU" in window.selection.hover.text()
 
 
 def test_zoom_keeps_the_point_under_the_pointer(window):
@@ -341,5 +405,16 @@ def test_settings_and_layout_survive(window, qtbot):
     from rpnviz.palette import Theme
 
     window.do_toggle_theme()
+    window.panes.setSizes([260, 660, 360])
+    sizes = window.panes.sizes()
     window.close()
     assert load_settings().theme is Theme.LIGHT
+    from rpnviz.ui.application import make_window
+
+    again = make_window()
+    qtbot.addWidget(again)
+    again.resize(1280, 800)
+    again.show()
+    qtbot.waitExposed(again)
+    assert again.panes.sizes() == pytest.approx(sizes, abs=2)
+    again.close()

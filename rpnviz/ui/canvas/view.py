@@ -45,6 +45,7 @@ class CanvasView(QWidget):
     hovered = Signal(str)
     zoomed = Signal(float)
     painted = Signal()
+    resized = Signal()
 
     def __init__(self, state: AppState, theme: Theme) -> None:
         super().__init__()
@@ -181,6 +182,7 @@ class CanvasView(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self.resized.emit()
         if self._fit:
             self.fit()
         else:

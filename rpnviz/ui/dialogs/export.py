@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz.app.messages import Message, Severity, from_error
-from rpnviz.app.state import AppState
+from rpnviz.app.state import AppState, Shown
+from rpnviz.core.presets import Preset
+from rpnviz.datasets.base import ImageRecord, LoadedImage
 from rpnviz.drawing.scene import World
 from rpnviz.errors import RpnvizError
 from rpnviz.export.picture import Stage, render_picture, save_picture
@@ -38,15 +41,17 @@ _PREVIEW = (480, 360)
 class ExportDialog(QDialog):
     """The same picture that ``rpnviz render`` makes, of the state on the screen."""
 
-    def __init__(self, state: AppState, theme: Theme, parent: QWidget) -> None:
+    def __init__(self, state: AppState, snapshot: Snapshot, theme: Theme, folder: str, parent: QWidget) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Export picture")
+        self.setWindowTitle(f"Export picture of {snapshot.record.file_name}")
         self._state = state
+        self._snapshot = snapshot
+        self._folder = folder
         self.stage = QComboBox()
         self.stage.setAccessibleName("What to draw")
-        has_model = state.shown is not None and state.shown.model is not None
+        has_model = snapshot.shown.model is not None
         for stage, text in _STAGES:
-            if stage in (Stage.PROPOSALS, Stage.KEPT) and not has_model:
+            if stage.world is World.MODEL and not has_model:
                 continue
             self.stage.addItem(text, stage)
         if state.world is World.MODEL and has_model:
@@ -76,7 +81,7 @@ class ExportDialog(QDialog):
 
     def _show(self) -> None:
         # A combo box gives enumerations back as plain strings.
-        self._picture = picture_of(self._state, Stage(self.stage.currentData()), Theme(self.theme.currentData()))
+        self._picture = self._snapshot.picture(Stage(self.stage.currentData()), Theme(self.theme.currentData()))
         height, width = self._picture.shape[:2]
         image = QImage(np.ascontiguousarray(self._picture).data, width, height, 3 * width, QImage.Format.Format_RGB888)
         pixmap = QPixmap.fromImage(image.copy())
@@ -85,10 +90,9 @@ class ExportDialog(QDialog):
         )
 
     def _on_save(self) -> None:
-        record = self._state.record
-        assert record is not None
-        name = f"{Path(record.file_name).stem}_{self.stage.currentData()}.png"
-        path, _ = QFileDialog.getSaveFileName(self, "Export picture", name, "PNG picture (*.png)")
+        name = f"{Path(self._snapshot.record.file_name).stem}_{self.stage.currentData()}.png"
+        start = str(Path(self._folder) / name)
+        path, _ = QFileDialog.getSaveFileName(self, "Export picture", start, "PNG picture (*.png)")
         if path:
             self.save(Path(path))
 
@@ -106,21 +110,37 @@ class ExportDialog(QDialog):
         self.accept()
 
 
-def picture_of(state: AppState, stage: Stage, theme: Theme) -> np.ndarray:
-    """The annotated picture of what is shown, (h, w, 3) uint8 RGB."""
-    assert state.shown is not None
-    assert state.loaded is not None
-    assert state.record is not None
-    model_stage = stage in (Stage.PROPOSALS, Stage.KEPT)
-    result = state.shown.model if model_stage else state.shown.training
-    assert result is not None
-    return render_picture(
-        state.loaded.pixels,
-        result,
-        stage,
-        file_name=state.record.file_name,
-        gt_names=state.gt_names,
-        preset=state.preset,
-        model_note=f"{state.model.name}, {state.model.note}" if model_stage and state.model else "",
-        theme=theme,
-    )
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was on the screen when the dialog opened; another image may load meanwhile."""
+
+    shown: Shown
+    loaded: LoadedImage
+    record: ImageRecord
+    gt_names: tuple[str, ...]
+    preset: Preset
+    model_note: str
+
+    @classmethod
+    def of(cls, state: AppState) -> Snapshot | None:
+        """The state's image and results; None if there are none that belong together."""
+        if state.shown is None or state.loaded is None or state.record is None or state.computing:
+            return None
+        note = f"{state.model.name}, {state.model.note}" if state.model is not None else ""
+        return cls(state.shown, state.loaded, state.record, state.gt_names, state.preset, note)
+
+    def picture(self, stage: Stage, theme: Theme) -> np.ndarray:
+        """The annotated picture, (h, w, 3) uint8 RGB."""
+        in_model = stage.world is World.MODEL
+        result = self.shown.model if in_model else self.shown.training
+        assert result is not None
+        return render_picture(
+            self.loaded.pixels,
+            result,
+            stage,
+            file_name=self.record.file_name,
+            gt_names=self.gt_names,
+            preset=self.preset,
+            model_note=self.model_note if in_model else "",
+            theme=theme,
+        )

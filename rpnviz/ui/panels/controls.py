@@ -11,11 +11,10 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollArea,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
+from superqt import QCollapsible, QLargeIntSpinBox
 
 from rpnviz.app.state import AppState
 from rpnviz.core.params import AnchorParams, Params, ProposalMode, ProposalParams, TopN
@@ -35,6 +34,7 @@ class ControlsPanel(QScrollArea):
         self._state = state
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.matching = MatchingControls(state)
         self.anchors = AnchorControls(state)
@@ -54,6 +54,9 @@ class ControlsPanel(QScrollArea):
             section = QCollapsible(title)
             section.setDuration(0)
             section.addWidget(content)
+            # Hidden content takes no focus.
+            section.toggled.connect(content.setVisible)
+            content.setVisible(is_open)
             frame = section.layout()
             assert frame is not None
             frame.setContentsMargins(0, 0, 0, 0)
@@ -67,7 +70,7 @@ class ControlsPanel(QScrollArea):
         self.show_theme()
         state.params_changed.connect(self._show_params)
         state.world_changed.connect(self._show_world)
-        state.model_changed.connect(lambda: self._show_world(state.world))
+        state.model_changed.connect(lambda: self.anchors.show_world(state.world))
         self._show_params(state.params)
         self._show_world(state.world)
 
@@ -110,7 +113,12 @@ class MatchingControls(QWidget):
         layout.setContentsMargins(4, 2, 4, 6)
         layout.addWidget(self.thresholds)
         layout.addWidget(self.force)
-        self.thresholds.changed.connect(lambda low, high: state.update("match", bg_iou_thresh=low, fg_iou_thresh=high))
+        self.thresholds.negative_changed.connect(
+            lambda low: state.update("match", bg_iou_thresh=min(low, state.params.match.fg_iou_thresh))
+        )
+        self.thresholds.positive_changed.connect(
+            lambda high: state.update("match", fg_iou_thresh=max(high, state.params.match.bg_iou_thresh))
+        )
         self.force.toggled.connect(lambda on: state.update("match", allow_low_quality_matches=on))
 
     def show_params(self, params: Params) -> None:
@@ -135,7 +143,7 @@ class NumberListEdit(QLineEdit):
     def show_numbers(self, values: tuple[float, ...]) -> None:
         """Show a value of the state."""
         with QSignalBlocker(self):
-            self.setText(", ".join(f"{value:g}" for value in values))
+            self.setText(", ".join(f"{value:.15g}" for value in values))
         self.mark("")
 
     def mark(self, problem: str) -> None:
@@ -227,6 +235,8 @@ class AnchorControls(QWidget):
             self._grid.addWidget(edit, level, 1)
             self._strides.append(caption)
             self.sizes.append(edit)
+        for before, after in zip(self.sizes, [*self.sizes[1:], self.ratios], strict=True):
+            self.setTabOrder(before, after)
 
     def _on_sizes(self, level: int, values: tuple[float, ...]) -> None:
         sizes = list(self._state.params.anchors.sizes)
@@ -250,7 +260,7 @@ class SamplingControls(QWidget):
         super().__init__()
         self.batch = NumberControl(
             "Anchors per image",
-            2,
+            1,
             1024,
             tip="Anchors drawn per image and step (batch_size_per_image)",
             logarithmic=True,
@@ -264,8 +274,8 @@ class SamplingControls(QWidget):
             decimals=2,
             step=0.05,
         )
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 2**31 - 1)
+        self.seed = QLargeIntSpinBox()
+        self.seed.setRange(0, 2**63 - 1)
         self.seed.setAccessibleName("Seed of the draw")
         self.seed.setToolTip("Seed of the draw, as torch.manual_seed would take it; another seed draws another batch")
         self.seed.setKeyboardTracking(False)
@@ -293,7 +303,7 @@ class SamplingControls(QWidget):
         self.batch.show_value(params.sample.batch_size_per_image)
         self.fraction.show_value(params.sample.positive_fraction)
         with QSignalBlocker(self.seed):
-            self.seed.setValue(min(params.sample.seed, 2**31 - 1))
+            self.seed.setValue(params.sample.seed)
 
 
 class ProposalControls(QWidget):

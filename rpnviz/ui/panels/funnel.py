@@ -10,12 +10,13 @@ from rpnviz.app.state import AppState
 from rpnviz.drawing.scene import LayerKey, World
 from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
 
-_TRAINING_LAYERS: dict[str, frozenset[LayerKey]] = {
+_TRAINING_LAYERS: dict[str, frozenset[LayerKey] | None] = {
+    "anchors": None,
     "positive": frozenset({LayerKey.GT, LayerKey.POSITIVE, LayerKey.FORCED}),
 }
-_MODEL_LAYERS: dict[str, frozenset[LayerKey]] = {
-    "best-scored": frozenset({LayerKey.GT, LayerKey.CANDIDATES}),
-    "after NMS": frozenset({LayerKey.GT, LayerKey.KEPT}),
+_MODEL_LAYERS: dict[str, frozenset[LayerKey] | None] = {
+    "boxes": None,
+    "before NMS": frozenset({LayerKey.GT, LayerKey.CANDIDATES}),
     "kept": frozenset({LayerKey.GT, LayerKey.KEPT}),
 }
 _CHANGE_SECONDS = 6
@@ -64,15 +65,18 @@ class FunnelBar(QWidget):
         for position, (count, words, meaning) in enumerate(cells):
             if position:
                 self._cells.addWidget(label("›", "muted"))
-            button = tool_button(f"{count} {words}", "flat", f"{meaning}\nClick: show them")
+            promise = "\nClick: show them" if words in self._sets() else ""
+            button = tool_button(f"{count} {words}", "flat", meaning + promise)
             button.clicked.connect(lambda _checked=False, words=words: self._on_cell(words))
             self._cells.addWidget(button)
 
+    def _sets(self) -> dict[str, frozenset[LayerKey] | None]:
+        """What a click on a cell shows; None: everything."""
+        return _TRAINING_LAYERS if self._state.world is World.TRAINING else _MODEL_LAYERS
+
     def _on_cell(self, words: str) -> None:
-        state = self._state
-        if words in ("anchors", "boxes"):
-            state.set_everything(not state.layers.everything)
-            return
-        wanted = (_TRAINING_LAYERS if state.world is World.TRAINING else _MODEL_LAYERS).get(words)
-        if wanted is not None:
-            state.show_only(wanted)
+        wanted = self._sets().get(words, frozenset())
+        if wanted is None:
+            self._state.set_everything(not self._state.layers.everything)
+        elif wanted:
+            self._state.show_only(wanted)

@@ -26,18 +26,12 @@ from PySide6.QtWidgets import (
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
+from rpnviz.drawing.scene import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import label, tool_button
 
 _Index = QModelIndex | QPersistentModelIndex
-
-RANK_TEXT = {
-    Rank.NONE: "No positive",
-    Rank.FORCED: "Forced only",
-    Rank.MATCHED: "Matched",
-    Rank.NOT_TRAINED: "Not trained on",
-}
 
 _COLUMNS = ("GT", "Category", "Rank", "Best IoU", "Positives", "Forced", "Size, px", "At the input, px")
 _TIPS = (

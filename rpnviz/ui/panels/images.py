@@ -108,7 +108,7 @@ class ImagesPanel(QWidget):
         self.filter.setPlaceholderText("Filter by name")
         self.filter.setClearButtonEnabled(True)
         self.filter.setAccessibleName("Filter images by name")
-        self.filter.textChanged.connect(self._proxy.setFilterFixedString)
+        self.filter.textChanged.connect(self._on_filter)
         self.list = QListView()
         self.list.setModel(self._proxy)
         self.list.setUniformItemSizes(True)
@@ -135,6 +135,12 @@ class ImagesPanel(QWidget):
         self._showing = False
         count = len(self._state.dataset.images) if self._state.dataset else 0
         self.title.setText(f"IMAGES  {count:,}")
+
+    def _on_filter(self, text: str) -> None:
+        # The list moves its current row when that is filtered out; nobody asked for another image.
+        self._showing = True
+        self._proxy.setFilterFixedString(text)
+        self._show_image()
 
     def _show_image(self) -> None:
         row = self._proxy.mapFromSource(self._model.index(self._state.index))

@@ -34,6 +34,19 @@ class Banner(QFrame):
     def show_message(self, message: Message) -> None:
         """Show a message above whatever else is told."""
         self.messages.append(message)
+        self._show()
+
+    def forget(self, message: Message) -> None:
+        """Drop one message; the others stay."""
+        if message in self.messages:
+            self.messages.remove(message)
+            self._show()
+
+    def _show(self) -> None:
+        if not self.messages:
+            self.hide()
+            return
+        message = self.messages[-1]
         self.sign.setText(_SIGN[message.severity])
         set_kind(self.sign, "title" if message.severity is Severity.INFO else "problem")
         first = message.detail.split("\n")[0]

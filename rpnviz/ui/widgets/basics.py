@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QFrame, QLabel, QLayout, QToolButton, QWidget
 from superqt import QElidingLabel
+
+
+class UndoBelongsToTheWindow(QObject):
+    """Event filter for the line edits of spin boxes: undo and redo are the window's, not the text's."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            for standard in (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo):
+                if event.matches(standard):
+                    event.ignore()
+                    return True
+        return super().eventFilter(watched, event)
 
 
 def label(text: str = "", kind: str = "", *, wrap: bool = False, selectable: bool = False) -> QLabel:
@@ -54,14 +67,11 @@ def tool_button(
     return button
 
 
-def separator(vertical: bool = False) -> QFrame:
+def separator() -> QFrame:
     """A hairline."""
     line = QFrame()
     line.setObjectName("separator")
-    if vertical:
-        line.setFixedWidth(1)
-    else:
-        line.setFixedHeight(1)
+    line.setFixedHeight(1)
     return line
 
 

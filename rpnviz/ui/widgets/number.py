@@ -31,7 +31,6 @@ class NumberControl(QWidget):
         decimals: int = 0,
         step: float = 1,
         logarithmic: bool = False,
-        suffix: str = "",
         spin_high: float | None = None,
     ) -> None:
         super().__init__()
@@ -40,7 +39,6 @@ class NumberControl(QWidget):
         self.spin.setDecimals(decimals)
         self.spin.setRange(low, high if spin_high is None else spin_high)
         self.spin.setSingleStep(step)
-        self.spin.setSuffix(suffix)
         self.spin.setKeyboardTracking(False)
         self.spin.setAccessibleName(text)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)

@@ -13,9 +13,10 @@ _TIP_POSITIVE = "Positive IoU, at least: an anchor whose best IoU reaches this i
 
 
 class ThresholdControl(QWidget):
-    """Range slider with two spin boxes; ``changed(negative, positive)`` follows only the user's hand."""
+    """Range slider with two spin boxes; the signals follow only the user's hand, each for the value it moved."""
 
-    changed = Signal(float, float)
+    negative_changed = Signal(float)
+    positive_changed = Signal(float)
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,10 +26,11 @@ class ThresholdControl(QWidget):
         self.slider.setRange(0.0, 1.0)
         self.slider.setSingleStep(0.01)
         self.slider.setPageStep(0.05)
-        self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        # It takes no arrow keys (two handles, one focus); the spin boxes are the way in by keyboard.
+        self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.slider.setAccessibleName("Negative and positive IoU")
         self.slider.setToolTip(f"{_TIP_NEGATIVE}\n{_TIP_POSITIVE}\nBetween them: neutral, not trained on")
-        left, right = label("Negative, below"), label("Positive, at least")
+        left, right = label("Negative IoU, below"), label("Positive IoU, at least")
         left.setBuddy(self.negative)
         right.setBuddy(self.positive)
         left.setToolTip(_TIP_NEGATIVE)
@@ -43,8 +45,9 @@ class ThresholdControl(QWidget):
         layout.addWidget(self.positive, 1, 1, Qt.AlignmentFlag.AlignRight)
         layout.addWidget(self.slider, 2, 0, 1, 2)
         self.slider.valueChanged.connect(self._on_slider)
-        self.negative.valueChanged.connect(self._on_spins)
-        self.positive.valueChanged.connect(self._on_spins)
+        self.negative.valueChanged.connect(self.negative_changed)
+        self.positive.valueChanged.connect(self.positive_changed)
+        self._shown = (0.0, 1.0)
 
     @staticmethod
     def _spin(name: str, tip: str) -> QDoubleSpinBox:
@@ -66,20 +69,13 @@ class ThresholdControl(QWidget):
             self.negative.setValue(negative)
             self.positive.setValue(positive)
             self.slider.setValue((negative, positive))
+            values: list[float] = list(self.slider.value())
+            self._shown = (values[0], values[1])
 
     def _on_slider(self, values: tuple[float, float]) -> None:
-        negative, positive = (round(value, 2) for value in sorted(values))
-        with QSignalBlocker(self.negative), QSignalBlocker(self.positive):
-            self.negative.setMaximum(positive)
-            self.positive.setMinimum(negative)
-            self.negative.setValue(negative)
-            self.positive.setValue(positive)
-        self.changed.emit(negative, positive)
-
-    def _on_spins(self) -> None:
-        negative, positive = self.negative.value(), self.positive.value()
-        with QSignalBlocker(self.slider):
-            self.slider.setValue((negative, positive))
-        self.negative.setMaximum(positive)
-        self.positive.setMinimum(negative)
-        self.changed.emit(negative, positive)
+        before, self._shown = self._shown, values
+        # Handles that are pushed together stay together: the lower value first, so that the two never cross.
+        if values[0] != before[0]:
+            self.negative_changed.emit(round(values[0], 2))
+        if values[1] != before[1]:
+            self.positive_changed.emit(round(values[1], 2))
