@@ -116,6 +116,8 @@ class CrowdRule(StrEnum):
     """They leave the ground truth, and an anchor with IoU >= 0.001 to one cannot be negative. MP."""
     IGNORES_BY_IOF = "ignores_by_iof"
     """They leave the ground truth, and an anchor more than ``ignore_iof_thresh`` of which lies in one is ignored. MM."""
+    IGNORES_BY_IOF_OF_REGION = "ignores_by_iof_of_region"
+    """The same, but the share of the region counts. MM with ``ignore_wrt_candidates=False``."""
 
 
 class EmptyImageRule(StrEnum):
@@ -329,6 +331,24 @@ class DecodeClamp(StrEnum):
     """-clip <= dw, dh <= clip. MM."""
 
 
+class CoderWeights(StrEnum):
+    """How the coder's weights act."""
+
+    MULTIPLY = "multiply"
+    """Targets are multiplied, deltas divided by them. TV, D2, PY (1)."""
+    DIVIDE_BY_INVERSE = "divide_by_inverse"
+    """Targets are divided, deltas multiplied by standard deviations, their inverses. MM, MP (0.1, 0.2), KR (0.2)."""
+
+
+class EndCorner(StrEnum):
+    """How the lower right corner of a decoded box is found."""
+
+    CENTRE_PLUS_HALF = "centre_plus_half"
+    """centre + size / 2. All but MP."""
+    START_PLUS_SIZE = "start_plus_size"
+    """Upper left corner + size. MP."""
+
+
 class ProposalFrame(StrEnum):
     """Coordinates in which proposals are decoded and suppressed."""
 
@@ -472,6 +492,8 @@ class Conventions(Ruled):
     draw: DrawRule = ruled(Choice(DrawRule), "How the mini-batch is drawn")
     codec: Codec = ruled(Choice(Codec), "What deltas are")
     coder_pixels: CoderPixels = ruled(Choice(CoderPixels), "How the coder measures boxes")
+    coder_weights: CoderWeights = ruled(Choice(CoderWeights), "How the coder's weights act")
+    end_corner: EndCorner = ruled(Choice(EndCorner), "How the lower right corner of a decoded box is found")
     encode_dtype: FloatKind = ruled(Choice(FloatKind), "Precision in which targets are computed")
     decode_clamp: DecodeClamp = ruled(Choice(DecodeClamp), "Which side of dwh_clip is enforced")
     proposal_stages: ProposalStages = ruled(Choice(ProposalStages), "Whether there are proposals")

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.conventions import Conventions, TieRule
+from rpnviz.core.anchors import Anchors
+from rpnviz.core.barring import Barred
+from rpnviz.core.conventions import Conventions, ForcedTarget, MatchOrder, NegativeTest, TieRule
 from rpnviz.core.ground_truth import GroundTruth
 from rpnviz.core.inputs import frozen
-from rpnviz.core.overlaps import Overlaps
+from rpnviz.core.overlaps import Overlaps, pair_iou
 from rpnviz.core.params import MatchParams
 
 
@@ -120,23 +122,32 @@ class MatchResult:
 
 
 def match_anchors(
-    overlaps: Overlaps, ground_truth: GroundTruth, params: MatchParams, conventions: Conventions
+    overlaps: Overlaps,
+    barred: Barred,
+    anchors: Anchors,
+    ground_truth: GroundTruth,
+    params: MatchParams,
+    conventions: Conventions,
 ) -> MatchResult:
     """Label every anchor by its best IoU with the trained ground truth.
 
     Args:
-        overlaps: of the K trained boxes, K = ``len(ground_truth.trained)``.
+        overlaps: of the K trained boxes, K = ``len(ground_truth.trained)``, with the anchors that take part.
+        barred: anchors that are kept out, or may not be negative.
+        anchors: to tell, where a box claims an anchor, how well they fit.
         ground_truth: which boxes of ``Inputs`` those are.
-        params: ``fg_iou_thresh`` is inclusive, ``bg_iou_thresh`` exclusive.
-        conventions: ``threshold_dtype``, ``tie_rule``.
+        params: ``fg_iou_thresh`` is inclusive, ``bg_iou_thresh`` as ``negative_test`` says.
+        conventions: ``threshold_dtype``, ``negative_test``, ``tie_rule``, ``forced_target``, ``match_order``.
 
     Convention:
         No trained box: all negative, or all neutral where the trainer skips such an image. IoU 0.70 at
         ``fg_iou_thresh=0.7`` is positive. A box that no anchor touches ties with every anchor at IoU 0: at
-        ``min_pos_iou=0`` all turn positive, each towards its own best box; ``everything_positive`` names the box.
+        ``min_pos_iou=0`` all turn positive (each towards its own best box, or towards the claiming one);
+        ``everything_positive`` names the box.
 
-    Source: Faster R-CNN, section 3.1.2, (i) and (ii); torchvision ``models/detection/_utils.py: Matcher``,
-    ``rpn.py: assign_targets_to_anchors``.
+    Source: Faster R-CNN, section 3.1.2, (i) and (ii); torchvision ``models/detection/_utils.py: Matcher``; detectron2
+    ``modeling/matcher.py``; mmdet ``max_iou_assigner.py``; Matterport ``build_rpn_targets``; py-faster-rcnn
+    ``anchor_target_layer.py``; keras-retinanet ``compute_gt_annotations``.
     """
     total, wanted = len(overlaps.best_iou), len(ground_truth.not_trained)
     trained = ground_truth.trained
@@ -144,19 +155,39 @@ def match_anchors(
     high, low = kind(params.fg_iou_thresh), kind(params.bg_iou_thresh)
     everything = np.zeros(0, np.int64)
     state = np.full(total, AnchorState.NEUTRAL, np.uint8)
+    matched_gt = trained[overlaps.best_gt] if len(trained) else np.full(total, -1, np.int64)
     if len(trained):
-        state[overlaps.best_iou < low] = AnchorState.NEGATIVE
+        negative = (
+            overlaps.best_iou <= low if conventions.negative_test is NegativeTest.AT_MOST else overlaps.best_iou < low
+        )
+        if barred.not_negative is not None:
+            negative &= ~barred.not_negative
+        if conventions.match_order is MatchOrder.NEGATIVES_FIRST:
+            state[negative] = AnchorState.NEGATIVE
         if params.allow_low_quality_matches:
-            everything = _force(state, overlaps, kind(params.min_pos_iou), conventions)
+            everything = _force(state, matched_gt, overlaps, trained, kind(params.min_pos_iou), barred, conventions)
         state[overlaps.best_iou >= high] = AnchorState.POSITIVE
+        if conventions.match_order is MatchOrder.NEGATIVES_LAST:
+            state[negative] = AnchorState.NEGATIVE
     elif not ground_truth.image_skipped:
         state[:] = AnchorState.NEGATIVE  # whatever the thresholds: there is nothing to compare with
+    for part, left_out in (
+        (barred.ignore, AnchorState.LEFT_OUT_IGNORE),
+        (barred.padding, AnchorState.LEFT_OUT_BORDER),
+        (barred.border_before, AnchorState.LEFT_OUT_BORDER),
+        (barred.border_after, AnchorState.LEFT_OUT_BORDER),
+        (barred.centre, AnchorState.LEFT_OUT_BORDER),
+    ):
+        if part is not None:
+            state[part] = left_out
     labels = _LABEL_OF_STATE[state]
-    matched_gt = trained[overlaps.best_gt] if len(trained) else np.full(total, -1, np.int64)
     positive = np.flatnonzero(state <= AnchorState.FORCED)
-    # A positive's target is its argmax box, so its IoU with the target is its best IoU and the state tells both apart.
     targets = matched_gt[positive]
-    forced_targets = targets[state[positive] == AnchorState.FORCED]
+    if conventions.forced_target is ForcedTarget.CLAIMING:
+        fits = pair_iou(anchors.boxes[positive], ground_truth.boxes[targets], conventions) >= high
+    else:
+        # A positive's target is its argmax box, so its IoU with the target is its best IoU, and the state tells.
+        fits = state[positive] == AnchorState.POSITIVE
     gt_best = np.full(wanted, np.nan, overlaps.gt_best_iou.dtype)
     gt_best[trained] = overlaps.gt_best_iou
     gt_trained = np.zeros(wanted, bool)
@@ -168,26 +199,42 @@ def match_anchors(
         best_iou=overlaps.best_iou,
         gt_best_iou=frozen(gt_best),
         gt_positives=frozen(np.bincount(targets, minlength=wanted)),
-        gt_forced=frozen(np.bincount(forced_targets, minlength=wanted)),
+        gt_forced=frozen(np.bincount(targets[~fits], minlength=wanted)),
         gt_trained=frozen(gt_trained),
         everything_positive=frozen(trained[everything]),
     )
 
 
 def _force(
-    state: NDArray[np.uint8], overlaps: Overlaps, min_pos_iou: np.floating, conventions: Conventions
+    state: NDArray[np.uint8],
+    matched_gt: NDArray[np.int64],
+    overlaps: Overlaps,
+    trained: NDArray[np.int64],
+    min_pos_iou: np.floating,
+    barred: Barred,
+    conventions: Conventions,
 ) -> NDArray[np.int64]:
-    """Mark the best anchors of every box as forced, in place; returns the boxes that force every anchor."""
+    """Mark the best anchors of every box as forced, in place, and let boxes claim them where they do.
+
+    Returns:
+        Rows of the boxes that force every anchor.
+    """
     everything = []
+    claims = conventions.forced_target is ForcedTarget.CLAIMING
+    allowed = barred.allowed
     for k, best in enumerate(overlaps.gt_best_anchors):
         if overlaps.gt_best_iou[k] < min_pos_iou:
             continue
+        chosen: slice | NDArray[np.int64]
         if best is None:
-            everything.append(k)
+            chosen = slice(None) if allowed is None else np.flatnonzero(allowed)
             if conventions.tie_rule is TieRule.ALL:
-                state[:] = AnchorState.FORCED
+                everything.append(k)
             else:
-                state[:1] = AnchorState.FORCED
+                chosen = slice(0, 1) if allowed is None else np.flatnonzero(allowed)[:1]
         else:
-            state[best if conventions.tie_rule is TieRule.ALL else best[:1]] = AnchorState.FORCED
+            chosen = best if conventions.tie_rule is TieRule.ALL else best[:1]
+        state[chosen] = AnchorState.FORCED
+        if claims:
+            matched_gt[chosen] = trained[k]
     return np.array(everything, np.int64)

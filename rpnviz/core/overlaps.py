@@ -7,13 +7,18 @@ float operations in the same order as a dense matrix would, so values and ties a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.anchors import AnchorLevel, Anchors
+from rpnviz.core.conventions import Conventions, Pixels, UnionGuard
 from rpnviz.core.inputs import frozen
+
+_LEAST_UNION = 1e-6
+"""mmdet ``bbox_overlaps``, eps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +26,9 @@ class Overlaps:
     """What the thresholds are compared with.
 
     Attributes:
-        best_iou: (A,) best IoU of every anchor, 0 where it touches no box.
+        best_iou: (A,) best IoU of every anchor, 0 where it touches no box or takes no part.
         best_gt: (A,) int32 row of ``boxes`` with that IoU, the lowest of equals; 0 where it touches none, -1 if K == 0.
-        gt_best_iou: (K,) best IoU of every ground-truth box.
+        gt_best_iou: (K,) best IoU of every ground-truth box over the anchors that take part.
         gt_best_anchors: per box, the ascending indices of all anchors with exactly that IoU;
             None if it touches no anchor (then every anchor ties at 0).
     """
@@ -34,14 +39,19 @@ class Overlaps:
     gt_best_anchors: tuple[NDArray[np.int64] | None, ...]
 
 
-def compute_overlaps(anchors: Anchors, boxes: NDArray) -> Overlaps:
-    """Overlaps of all anchors with the trained ground truth.
+def compute_overlaps(
+    anchors: Anchors, boxes: NDArray, conventions: Conventions, allowed: NDArray[np.bool_] | None = None
+) -> Overlaps:
+    """Overlaps of the anchors with the trained ground truth.
 
     Args:
         anchors: A anchors.
-        boxes: (K, 4) xyxy input pixels, the ground truth that is trained on, in the dtype of the anchors.
+        boxes: (K, 4) xyxy input pixels, the ground truth that is trained on.
+        conventions: ``iou_pixels``, ``union_guard``; IoUs are taken in the dtype of the anchors.
+        allowed: (A,) anchors that take part; None: all.
 
-    Source: torchvision ``ops.boxes.box_iou`` (order of the operations), ``models/detection/_utils.py: Matcher``.
+    Source: torchvision ``ops.boxes.box_iou``; mmdet ``bbox_overlaps``; Matterport ``utils.compute_overlaps``;
+    py-faster-rcnn ``utils/bbox.pyx`` (order of the operations).
     """
     dtype = anchors.boxes.dtype
     boxes = boxes.astype(dtype, copy=False)
@@ -50,11 +60,29 @@ def compute_overlaps(anchors: Anchors, boxes: NDArray) -> Overlaps:
     best_gt = np.full(total, -1 if count == 0 else 0, np.int32)
     gt_best = np.zeros(count, dtype)
     ties: list[list[NDArray[np.int64]]] = [[] for _ in range(count)]
-    if count:
-        with np.errstate(over="ignore", invalid="ignore"):  # a box as large as float32 allows has an infinite area
-            areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-            for level in anchors.lattice:
-                _visit_level(level, boxes, areas, best_iou, best_gt, gt_best, ties)
+    for level in anchors.lattice if count else ():
+        height, width = level.grid
+        # Cell-major while visiting, so that a window is a block of long rows; anchors are ordered cell-minor.
+        iou_here = np.zeros((level.cells, height, width), dtype)
+        gt_here = np.zeros((level.cells, height, width), np.int32)
+        part = None if allowed is None else _by_cell(level, allowed)
+        for k, rows, columns, iou in _windows(level, boxes, conventions):
+            if part is not None:
+                iou = np.where(part[:, rows, columns], iou, 0)
+            seen = iou_here[:, rows, columns]
+            better = iou > seen
+            np.copyto(seen, iou, where=better)
+            gt_here[:, rows, columns][better] = k
+            peak = iou.max()
+            if peak > 0 and peak >= gt_best[k]:
+                if peak > gt_best[k]:
+                    gt_best[k] = peak
+                    ties[k].clear()
+                cell, row, column = np.nonzero(iou == peak)
+                place = (row + rows.start) * width + column + columns.start
+                ties[k].append(level.start + place * level.cells + cell)
+        best_iou[level.start : level.stop] = iou_here.transpose(1, 2, 0).ravel()
+        best_gt[level.start : level.stop] = gt_here.transpose(1, 2, 0).ravel()
     return Overlaps(
         frozen(best_iou),
         frozen(best_gt),
@@ -63,52 +91,95 @@ def compute_overlaps(anchors: Anchors, boxes: NDArray) -> Overlaps:
     )
 
 
-def _visit_level(
+def largest_overlap(anchors: Anchors, boxes: NDArray, conventions: Conventions, share_of: str = "union") -> NDArray:
+    """(A,) the largest overlap of every anchor with any of some boxes (K, 4), 0 without any.
+
+    Args:
+        share_of: what the intersection is divided by: ``union``, ``anchor`` or ``box``.
+
+    Source: mmdet ``bbox_overlaps(mode="iof")``; Matterport ``build_rpn_targets`` (crowds).
+    """
+    dtype = anchors.boxes.dtype
+    boxes = boxes.astype(dtype, copy=False)
+    largest = np.zeros(len(anchors), dtype)
+    for level in anchors.lattice if len(boxes) else ():
+        here = np.zeros((level.cells, *level.grid), dtype)
+        for _, rows, columns, share in _windows(level, boxes, conventions, share_of=share_of):
+            seen = here[:, rows, columns]
+            np.maximum(seen, share, out=seen)
+        largest[level.start : level.stop] = here.transpose(1, 2, 0).ravel()
+    return largest
+
+
+def pair_iou(anchors: NDArray, boxes: NDArray, conventions: Conventions) -> NDArray:
+    """(N,) IoU of each anchor (N, 4) with its own box (N, 4), by the same operations as :func:`compute_overlaps`."""
+    last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
+    boxes = boxes.astype(anchors.dtype, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        across = (
+            np.minimum(anchors[:, 2], boxes[:, 2]) - np.maximum(anchors[:, 0], boxes[:, 0]) + anchors.dtype.type(last)
+        )
+        down = (
+            np.minimum(anchors[:, 3], boxes[:, 3]) - np.maximum(anchors[:, 1], boxes[:, 1]) + anchors.dtype.type(last)
+        )
+        overlap = np.maximum(across, 0) * np.maximum(down, 0)
+        union = _areas(anchors, last) + _areas(boxes, last) - overlap
+        return overlap / _guarded(union, conventions)
+
+
+def _windows(
     level: AnchorLevel,
     boxes: NDArray,
-    areas: NDArray,
-    best_iou: NDArray,
-    best_gt: NDArray[np.int32],
-    gt_best: NDArray,
-    ties: list[list[NDArray[np.int64]]],
-) -> None:
-    """Update the running bests with one level; ``ties`` and ``gt_best`` change in place."""
-    height, width = level.grid
-    cells = level.cells
-    own_area = (level.y2 - level.y1)[:, :, None] * (level.x2 - level.x1)[:, None, :]
-    # Cell-major while visiting, so that a window is a block of long rows; anchors are ordered cell-minor.
-    iou_here = np.zeros((cells, height, width), best_iou.dtype)
-    gt_here = np.zeros((cells, height, width), np.int32)
-    left, right = level.x1.min(axis=0), level.x2.max(axis=0)
-    top, bottom = level.y1.min(axis=0), level.y2.max(axis=0)
-    column_span = _spans(left, right, boxes[:, 0], boxes[:, 2])
-    row_span = _spans(top, bottom, boxes[:, 1], boxes[:, 3])
-    for k, ((c0, c1), (r0, r1)) in enumerate(zip(column_span, row_span, strict=True)):
-        if c0 >= c1 or r0 >= r1:
-            continue
-        x1, y1, x2, y2 = boxes[k]
-        across = np.minimum(level.x2[:, c0:c1], x2) - np.maximum(level.x1[:, c0:c1], x1)
-        down = np.minimum(level.y2[:, r0:r1], y2) - np.maximum(level.y1[:, r0:r1], y1)
-        np.maximum(across, 0, out=across)
-        np.maximum(down, 0, out=down)
-        iou = down[:, :, None] * across[:, None, :]
-        union = own_area[:, r0:r1, c0:c1] + areas[k]
-        union -= iou
-        iou /= union
-        seen = iou_here[:, r0:r1, c0:c1]
-        better = iou > seen
-        np.copyto(seen, iou, where=better)
-        gt_here[:, r0:r1, c0:c1][better] = k
-        peak = iou.max()
-        if peak > 0 and peak >= gt_best[k]:
-            if peak > gt_best[k]:
-                gt_best[k] = peak
-                ties[k].clear()
-            cell, row, column = np.nonzero(iou == peak)
-            ties[k].append(level.start + ((row + r0) * width + column + c0) * cells + cell)
-    span = slice(level.start, level.stop)
-    best_iou[span] = iou_here.transpose(1, 2, 0).ravel()
-    best_gt[span] = gt_here.transpose(1, 2, 0).ravel()
+    conventions: Conventions,
+    share_of: str = "union",
+) -> Iterator[tuple[int, slice, slice, NDArray]]:
+    """Per box that touches the level: its row, the rows and columns of cells it may touch, and (C, rows, columns) IoU."""
+    last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
+    one = boxes.dtype.type(last)
+    with np.errstate(over="ignore", invalid="ignore"):  # a box as large as float32 allows has an infinite area
+        areas = _areas(boxes, last)
+        widths, heights = level.x2 - level.x1 + one, level.y2 - level.y1 + one
+        own_area = heights[:, :, None] * widths[:, None, :]
+        column_span = _spans(level.x1.min(axis=0), level.x2.max(axis=0) + one, boxes[:, 0], boxes[:, 2] + one)
+        row_span = _spans(level.y1.min(axis=0), level.y2.max(axis=0) + one, boxes[:, 1], boxes[:, 3] + one)
+        for k, ((c0, c1), (r0, r1)) in enumerate(zip(column_span, row_span, strict=True)):
+            if c0 >= c1 or r0 >= r1:
+                continue
+            x1, y1, x2, y2 = boxes[k]
+            rows, columns = slice(r0, r1), slice(c0, c1)
+            across = np.minimum(level.x2[:, columns], x2) - np.maximum(level.x1[:, columns], x1)
+            down = np.minimum(level.y2[:, rows], y2) - np.maximum(level.y1[:, rows], y1)
+            if last:
+                across += one
+                down += one
+            np.maximum(across, 0, out=across)
+            np.maximum(down, 0, out=down)
+            share = down[:, :, None] * across[:, None, :]
+            if share_of == "union":
+                whole = own_area[:, rows, columns] + areas[k]
+                whole -= share
+            elif share_of == "anchor":
+                whole = own_area[:, rows, columns].copy()
+            else:
+                whole = np.full_like(share, areas[k])
+            share /= _guarded(whole, conventions)
+            yield k, rows, columns, share
+
+
+def _guarded(union: NDArray, conventions: Conventions) -> NDArray:
+    if conventions.union_guard is UnionGuard.AT_LEAST_1E_6:
+        return np.maximum(union, union.dtype.type(_LEAST_UNION), out=union)
+    return union
+
+
+def _areas(boxes: NDArray, last: int) -> NDArray:
+    one = boxes.dtype.type(last)
+    return (boxes[:, 2] - boxes[:, 0] + one) * (boxes[:, 3] - boxes[:, 1] + one)
+
+
+def _by_cell(level: AnchorLevel, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(C, H, W) of the flags (A,) of a level."""
+    return flags[level.start : level.stop].reshape(*level.grid, level.cells).transpose(2, 0, 1)
 
 
 def _spans(low: NDArray, high: NDArray, box_low: NDArray, box_high: NDArray) -> list[tuple[int, int]]:

@@ -64,7 +64,8 @@ class AnchorParams(Ruled):
         "Anchor sizes (square root of the area) per level, in input px; -1 if base_sizes and scales give them",
     )
     aspect_ratios: tuple[tuple[float, ...], ...] = ruled(
-        ListOf(ListOf(Number(0.001, 1000))), "Aspect ratios per level; the preset says whether height / width or the inverse"
+        ListOf(ListOf(Number(0.001, 1000))),
+        "Aspect ratios per level; the preset says whether height / width or the inverse",
     )
     offset: float = ruled(
         Number(-1000, 1000), "Centre of the first cell, in strides or base sizes, whichever the preset counts in"
@@ -73,7 +74,8 @@ class AnchorParams(Ruled):
         OffOr(ListOf(Number(0.01, 100_000))), "Base size per level, in input px, that the scales multiply; -1 is off"
     )
     scales: tuple[float, ...] = ruled(
-        ListOf(Number(0.0001, 100_000)), "Factors of the base size at every level; without effect while base_sizes is off"
+        ListOf(Number(0.0001, 100_000)),
+        "Factors of the base size at every level; without effect while base_sizes is off",
     )
     subsample: int = ruled(Number(1, 64, whole=True), "Every how many-th cell carries anchors")
 

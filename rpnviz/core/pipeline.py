@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core import anchors as anchors_stage
-from rpnviz.core import deltas, ground_truth, matching, overlaps, sampling
+from rpnviz.core import barring, deltas, ground_truth, matching, overlaps, sampling
 from rpnviz.core import frame as frame_stage
 from rpnviz.core import proposals as proposals_stage
-from rpnviz.core.conventions import Conventions
+from rpnviz.core.conventions import Conventions, ProposalStages, SmallBoxRule
 from rpnviz.core.inputs import Inputs, frozen
 from rpnviz.core.params import CoderParams, Params
 
@@ -32,11 +32,11 @@ class TargetResult:
 
     Attributes:
         anchor_index: (N,) the positive anchors, ascending.
-        deltas: (N, 4) float32 dx dy dw dh from each to its target box, times the coder's weights.
+        deltas: (N, 4) from each to its target box, as the coder defines them, weights included.
     """
 
     anchor_index: NDArray[np.int64]
-    deltas: NDArray[np.float32]
+    deltas: NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +109,36 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
     sizes = stage("frame", frame_stage.make_frame, inputs.image_size, params.resize, conventions, inputs.padded_size)
     gt = stage("gt", ground_truth.select_ground_truth, inputs.gt_boxes, inputs.gt_ignore, sizes, conventions)
     anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
-    found = stage("overlaps", _overlaps, anchors, gt)
-    match = stage("match", matching.match_anchors, found, gt, params.match, conventions)
+    match_params = params.match
+    barred = stage(
+        "barred",
+        barring.find_barred,
+        anchors,
+        sizes,
+        gt,
+        match_params.border_thresh,
+        match_params.ignore_iof_thresh,
+        conventions,
+    )
+    found = stage("overlaps", _overlaps, anchors, gt, barred, conventions)
+    match = stage("match", matching.match_anchors, found, barred, anchors, gt, match_params, conventions)
     sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
-    targets = stage("targets", _targets, anchors, gt, match, params.coder)
+    targets = stage("targets", _targets, anchors, gt, match, params.coder, conventions)
     decoded = proposed = None
-    if inputs.outputs is not None:
+    if inputs.outputs is not None and conventions.proposal_stages is ProposalStages.RPN:
         wanted = params.proposals
-        decoded = stage("decode", proposals_stage.decode_outputs, anchors, inputs.outputs, params.coder)
+        decoded = stage(
+            "decode", proposals_stage.decode_outputs, anchors, inputs.outputs, sizes, params.coder, conventions
+        )
         candidates = stage(
-            "candidates", proposals_stage.pick_candidates, decoded, anchors, sizes.resized_size, wanted.pre_nms
+            "candidates",
+            proposals_stage.pick_candidates,
+            decoded,
+            anchors,
+            sizes,
+            wanted.pre_nms,
+            wanted.min_size if conventions.small_box is SmallBoxRule.INCLUSIVE_SCALED_FIRST else 0.0,
+            conventions,
         )
         eligible = stage(
             "eligible", proposals_stage.select_eligible, candidates, wanted.min_size, wanted.score_thresh, conventions
@@ -131,19 +151,26 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
             eligible,
             wanted.nms_thresh,
             wanted.post_nms,
+            conventions,
         )
     return Result(
         inputs, params, conventions, sizes, gt, anchors, match, sample, targets, proposed, decoded, stage.done
     )
 
 
-def _overlaps(anchors: anchors_stage.Anchors, gt: ground_truth.GroundTruth) -> overlaps.Overlaps:
-    return overlaps.compute_overlaps(anchors, gt.boxes[gt.trained])
+def _overlaps(
+    anchors: anchors_stage.Anchors, gt: ground_truth.GroundTruth, barred: barring.Barred, conventions: Conventions
+) -> overlaps.Overlaps:
+    return overlaps.compute_overlaps(anchors, gt.boxes[gt.trained], conventions, barred.allowed)
 
 
 def _targets(
-    anchors: anchors_stage.Anchors, gt: ground_truth.GroundTruth, match: matching.MatchResult, params: CoderParams
+    anchors: anchors_stage.Anchors,
+    gt: ground_truth.GroundTruth,
+    match: matching.MatchResult,
+    params: CoderParams,
+    conventions: Conventions,
 ) -> TargetResult:
     positives = match.positives
     boxes = gt.boxes[match.matched_gt[positives]]
-    return TargetResult(positives, frozen(deltas.encode(anchors.boxes[positives], boxes, params)))
+    return TargetResult(positives, frozen(deltas.encode(anchors.boxes[positives], boxes, params, conventions)))

@@ -1,6 +1,7 @@
 """From a network's outputs to proposals, stage by stage; every dropped box keeps its reason.
 
-Candidates are the boxes that survive the top-k cut; their arrays are ordered by level, then by falling logit.
+Candidates are the boxes that survive the top-k cut; their arrays are ordered by level, then by falling score, or by
+score alone where the levels are cut together.
 """
 
 from __future__ import annotations
@@ -13,10 +14,20 @@ from numpy.typing import NDArray
 
 from rpnviz.core.anchors import Anchors
 from rpnviz.core.boxes import clip_boxes
-from rpnviz.core.conventions import Conventions, NmsGrouping
+from rpnviz.core.conventions import (
+    ClipRule,
+    Conventions,
+    NmsGrouping,
+    NonFiniteRule,
+    ProposalFrame,
+    ScoreKind,
+    SmallBoxRule,
+    TopKScope,
+)
 from rpnviz.core.deltas import decode
+from rpnviz.core.frame import Frame
 from rpnviz.core.inputs import RPNOutput, frozen
-from rpnviz.core.nms import NmsGroup, make_groups, suppress
+from rpnviz.core.nms import NmsGroup, by_falling_score, make_groups, suppress
 from rpnviz.core.params import CoderParams
 from rpnviz.errors import ShapeError
 
@@ -37,6 +48,8 @@ class Fate(IntEnum):
     """A better box overlaps it by more than ``nms_thresh``."""
     TOP_N = 4
     """It survived NMS but not the cut to ``post_nms_top_n``."""
+    NOT_FINITE = 5
+    """The box or its score is infinite or not a number, and the trainer drops such boxes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,29 +57,41 @@ class Decoded:
     """All A boxes that the network proposes, before any cut.
 
     Attributes:
-        logits: (A,) float32 objectness.
-        boxes: (A, 4) float32 xyxy input pixels, not clipped.
+        objectness: (A,) float32 logits.
+        rank: (A,) float32 what the top-k cut goes by: logits or probabilities.
+        boxes: (A, 4) float32 xyxy, not clipped, in the frame of ``proposal_frame``.
+        boxes_input: (A, 4) float32 the same in input pixels.
     """
 
-    logits: NDArray[np.float32]
+    objectness: NDArray[np.float32]
+    rank: NDArray[np.float32]
     boxes: NDArray[np.float32]
+    boxes_input: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The best-scored boxes of every level, clipped to the image.
+    """The best-scored boxes, clipped to the image.
 
     Attributes:
-        anchor_index: (K,) anchors they come from.
+        anchor_index: (K,) anchors they come from, by level and falling score.
         levels: (K,) uint8.
-        scores: (K,) float32 objectness probability.
+        scores: (K,) float32 as the framework reports them: probabilities or logits.
+        objectness_prob: (K,) float32 probabilities.
         boxes: (K, 4) float32 xyxy input pixels, clipped.
+        nms_boxes: (K, 4) float32 the same in the frame of ``proposal_frame``.
+        too_small: anchors dropped for their size before the cut.
+        not_finite: (K,) bool, rows dropped before clipping.
     """
 
     anchor_index: NDArray[np.int64]
     levels: NDArray[np.uint8]
     scores: NDArray[np.float32]
+    objectness_prob: NDArray[np.float32]
     boxes: NDArray[np.float32]
+    nms_boxes: NDArray[np.float32]
+    too_small: NDArray[np.int64]
+    not_finite: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +157,9 @@ def sigmoid(logits: NDArray) -> NDArray[np.float32]:
         return (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
 
-def decode_outputs(anchors: Anchors, outputs: RPNOutput, params: CoderParams) -> Decoded:
+def decode_outputs(
+    anchors: Anchors, outputs: RPNOutput, frame: Frame, params: CoderParams, conventions: Conventions
+) -> Decoded:
     """Decode every box of the network.
 
     Raises:
@@ -145,7 +172,7 @@ def decode_outputs(anchors: Anchors, outputs: RPNOutput, params: CoderParams) ->
             f"the outputs of {outputs.source} have {len(outputs.levels)} levels, expected {len(anchors.lattice)}. "
             "Check that 'strides' are those the model was built with."
         )
-    logits, deltas = [], []
+    objectness, deltas = [], []
     for number, (output, level) in enumerate(zip(outputs.levels, anchors.lattice, strict=True)):
         expected = (level.cells, *level.grid)
         if output.objectness.shape != expected:
@@ -154,76 +181,166 @@ def decode_outputs(anchors: Anchors, outputs: RPNOutput, params: CoderParams) ->
                 f"anchors per cell on the grid of stride {level.stride[0]:g}. "
                 "Check that 'strides', 'sizes', 'aspect_ratios' and the input size are those the model ran with."
             )
-        logits.append(output.objectness.transpose(1, 2, 0).reshape(-1))
+        objectness.append(output.objectness.transpose(1, 2, 0).reshape(-1))
         deltas.append(output.deltas.transpose(2, 3, 0, 1).reshape(-1, 4))
-    boxes = decode(anchors.boxes, np.concatenate(deltas), params)
-    return Decoded(frozen(np.concatenate(logits)), frozen(boxes))
+    return decode_flat(anchors, np.concatenate(objectness), np.concatenate(deltas), frame, params, conventions)
 
 
-def pick_candidates(decoded: Decoded, anchors: Anchors, size: tuple[int, int], pre_nms_top_n: int) -> Candidates:
-    """The best ``pre_nms_top_n`` boxes of every level by logit, clipped to the resized image ``size`` (H, W).
+def decode_flat(
+    anchors: Anchors,
+    objectness: NDArray[np.float32],
+    deltas: NDArray[np.float32],
+    frame: Frame,
+    params: CoderParams,
+    conventions: Conventions,
+    probabilities: NDArray[np.float32] | None = None,
+) -> Decoded:
+    """Decode logits (A,) and deltas (A, 4) in the order of the anchors.
+
+    Args:
+        probabilities: (A,) where the framework's head gives them; None: the sigmoid of the logits.
 
     Convention:
-        Equal logits: the lower anchor index first. A NaN logit ranks highest, as in ``torch.topk``.
+        NORMALISED: anchors and boxes are (box - [0, 0, 1, 1]) / [W - 1, H - 1, W - 1, H - 1] of the padded input.
 
-    Source: torchvision ``models/detection/rpn.py: _get_top_n_idx``, ``filter_proposals``.
+    Source: Matterport ``utils.norm_boxes``, ``model.py: ProposalLayer``.
     """
+    rank = objectness
+    if conventions.score is ScoreKind.PROBABILITY:
+        rank = sigmoid(objectness) if probabilities is None else probabilities
+    if conventions.proposal_frame is ProposalFrame.NORMALISED:
+        scale, shift = _normal_frame(frame)
+        boxes = decode(((anchors.boxes - shift) / scale).astype(np.float32), deltas, params, conventions)
+        boxes_input = _to_pixels(boxes, frame)
+    else:
+        boxes = boxes_input = decode(anchors.boxes, deltas, params, conventions)
+    return Decoded(frozen(objectness), frozen(rank), frozen(boxes), frozen(boxes_input))
+
+
+def _normal_frame(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    height, width = frame.input_size
+    last = np.maximum(np.array([width, height, width, height], np.float64) - 1, 1)
+    return last, np.array([0.0, 0.0, 1.0, 1.0])
+
+
+def _to_pixels(boxes: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    scale, shift = _normal_frame(frame)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (boxes * scale + shift).astype(np.float32)
+
+
+def pick_candidates(
+    decoded: Decoded, anchors: Anchors, frame: Frame, pre_nms_top_n: int, min_size: float, conventions: Conventions
+) -> Candidates:
+    """The best ``pre_nms_top_n`` boxes, of every level or of all, clipped.
+
+    Convention:
+        Equal scores: as ``tie_order`` says. A NaN score ranks highest, as in ``torch.topk``. py-faster-rcnn drops
+        small boxes before the cut, the others after it (:func:`select_eligible`).
+
+    Source: torchvision ``rpn.py: _get_top_n_idx``, ``filter_proposals``; detectron2 ``find_top_rpn_proposals``; mmdet
+    ``RPNHead._predict_by_feat_single``; Matterport ``ProposalLayer``; py-faster-rcnn ``proposal_layer.py``.
+    """
+    total = len(anchors)
+    open_to_all = np.ones(total, bool)
+    if conventions.small_box is SmallBoxRule.INCLUSIVE_SCALED_FIRST:
+        sides = _clipped(decoded.boxes, frame, conventions)
+        sides = sides[:, 2:] - sides[:, :2] + np.float32(1)
+        open_to_all = (sides >= np.float32(min_size * frame.scale[0])).all(axis=1)
+    joint = conventions.top_k is TopKScope.JOINT
+    spans = [(0, total)] if joint else [(level.start, level.stop) for level in anchors.lattice]
     picked = []
-    for level in anchors.lattice:
-        keys = -decoded.logits[level.start : level.stop]
-        keys = np.where(np.isnan(keys), -np.inf, keys)
-        if pre_nms_top_n < len(keys):
-            # Only the best need sorting; everything up to the k-th value stays in, so that ties keep index order.
-            bound = np.partition(keys, pre_nms_top_n - 1)[pre_nms_top_n - 1]
-            near = np.flatnonzero(keys <= bound)
-        else:
-            near = np.arange(len(keys))
-        best = near[np.argsort(keys[near], kind="stable")][:pre_nms_top_n]
-        picked.append(best + level.start)
+    for start, stop in spans:
+        near = np.flatnonzero(open_to_all[start:stop])
+        keys = np.where(np.isnan(decoded.rank[start:stop]), np.inf, decoded.rank[start:stop])[near]
+        if pre_nms_top_n < len(near):
+            # Only the best need sorting; everything down to the k-th value stays in, so that ties keep their order.
+            bound = np.partition(keys, len(keys) - pre_nms_top_n)[len(keys) - pre_nms_top_n]
+            best = keys >= bound
+            near, keys = near[best], keys[best]
+        picked.append(near[by_falling_score(keys, conventions)][:pre_nms_top_n] + start)
     index = np.concatenate(picked)
+    rank, unclipped = decoded.rank[index], decoded.boxes[index]
+    not_finite = np.zeros(len(index), bool)
+    if conventions.non_finite is NonFiniteRule.DROPPED:
+        not_finite = ~(np.isfinite(unclipped).all(axis=1) & np.isfinite(rank))
+    boxes = _clipped(unclipped, frame, conventions)
+    prob = rank if conventions.score is ScoreKind.PROBABILITY else sigmoid(rank)
+    in_pixels = _to_pixels(boxes, frame) if conventions.proposal_frame is ProposalFrame.NORMALISED else boxes
     return Candidates(
-        frozen(index),
-        anchors.levels[index],
-        frozen(sigmoid(decoded.logits[index])),
-        frozen(clip_boxes(decoded.boxes[index], size)),
+        anchor_index=frozen(index),
+        levels=frozen(anchors.levels[index]),
+        scores=frozen(rank if conventions.score is ScoreKind.LOGIT else prob),
+        objectness_prob=frozen(prob),
+        boxes=frozen(in_pixels),
+        nms_boxes=frozen(boxes),
+        too_small=frozen(np.flatnonzero(~open_to_all)),
+        not_finite=frozen(not_finite),
     )
+
+
+def _clipped(boxes: NDArray[np.float32], frame: Frame, conventions: Conventions) -> NDArray[np.float32]:
+    height, width = frame.resized_size
+    match conventions.clip:
+        case ClipRule.RESIZED:
+            return clip_boxes(boxes, (height, width))
+        case ClipRule.LAST_PIXEL:
+            return clip_boxes(boxes, (height - 1, width - 1))
+        case ClipRule.PADDED:
+            normalised = conventions.proposal_frame is ProposalFrame.NORMALISED
+            return clip_boxes(boxes, (1, 1) if normalised else frame.input_size)
 
 
 def select_eligible(candidates: Candidates, min_size: float, score_thresh: float, conventions: Conventions) -> Eligible:
     """Drop small, undefined and low-scored candidates, and prepare NMS for the others.
 
-    Source: torchvision ``ops/boxes.py: remove_small_boxes, batched_nms``, ``models/detection/rpn.py``.
+    Source: torchvision ``ops/boxes.py: remove_small_boxes, batched_nms``, ``models/detection/rpn.py``; mmcv
+    ``ops/nms.py: batched_nms``.
     """
-    boxes = candidates.boxes
+    boxes = candidates.nms_boxes
+    fate = np.full(len(boxes), Fate.KEPT, np.uint8)
+    # Only torchvision asks at a threshold of 0 too, where a NaN fails.
+    if score_thresh > 0 or conventions.score is ScoreKind.LOGIT_THEN_SIGMOID:
+        fate[~(candidates.objectness_prob >= np.float32(score_thresh))] = Fate.LOW_SCORE
     with np.errstate(invalid="ignore"):
         sides = boxes[:, 2:] - boxes[:, :2]
-        large = (sides >= np.float32(min_size)).all(axis=1)
-    fate = np.full(len(boxes), Fate.KEPT, np.uint8)
-    fate[~(candidates.scores >= np.float32(score_thresh))] = Fate.LOW_SCORE
-    fate[~large] = Fate.SMALL
+        match conventions.small_box:
+            case SmallBoxRule.AT_LEAST:
+                fate[~(sides >= np.float32(min_size)).all(axis=1)] = Fate.SMALL
+            case SmallBoxRule.ABOVE:
+                fate[~(sides > np.float32(min_size)).all(axis=1)] = Fate.SMALL
+    fate[candidates.not_finite] = Fate.NOT_FINITE
     rows = np.flatnonzero(fate == Fate.KEPT)
-    shift = None
+    groups, shift = candidates.levels[rows], None
     match conventions.nms_grouping:
-        case NmsGrouping.OFFSET_UP_TO_1000:
-            if 0 < len(rows) <= _OFFSET_LIMIT:
+        case NmsGrouping.JOINT:
+            groups = np.zeros(len(rows), np.uint8)
+        case NmsGrouping.OFFSET | NmsGrouping.OFFSET_UP_TO_1000:
+            always = conventions.nms_grouping is NmsGrouping.OFFSET
+            if len(rows) and (always or len(rows) <= _OFFSET_LIMIT):
                 step = boxes[rows].max() + np.float32(1)
-                shift = candidates.levels[rows].astype(np.float32) * step
-    groups = make_groups(boxes[rows], candidates.scores[rows], candidates.levels[rows], shift)
-    return Eligible(frozen(fate), frozen(rows), groups)
+                shift = groups.astype(np.float32) * step
+    made = make_groups(boxes[rows], candidates.scores[rows], groups, conventions, shift)
+    return Eligible(frozen(fate), frozen(rows), made)
 
 
 def finish_proposals(
-    anchors: Anchors, candidates: Candidates, eligible: Eligible, nms_thresh: float, post_nms_top_n: int
+    anchors: Anchors,
+    candidates: Candidates,
+    eligible: Eligible,
+    nms_thresh: float,
+    post_nms_top_n: int,
+    conventions: Conventions,
 ) -> ProposalResult:
     """NMS, the final cut, and the funnel.
 
     Convention:
-        Proposals are ordered by falling score over all levels; equal scores by candidate row.
+        Proposals are ordered by falling score over all levels; equal scores as ``tie_order`` says.
 
     Source: torchvision ``models/detection/rpn.py: filter_proposals``.
     """
     rows = eligible.rows
-    nms = suppress(eligible.groups, len(rows), nms_thresh)
+    nms = suppress(eligible.groups, len(rows), nms_thresh, conventions)
     fate = eligible.fate.copy()
     fate[rows[~nms.kept]] = Fate.SUPPRESSED
     suppressor = np.full(len(fate), -1, np.int64)
@@ -232,30 +349,11 @@ def finish_proposals(
     suppressor[rows[gone]] = rows[nms.suppressor[gone]]
     suppressor_iou[rows[gone]] = nms.suppressor_iou[gone]
     survivors = rows[nms.kept]
-    survivors = survivors[np.argsort(-candidates.scores[survivors], kind="stable")]
+    survivors = survivors[by_falling_score(candidates.scores[survivors], conventions)]
     kept = survivors[:post_nms_top_n]
     fate[survivors[post_nms_top_n:]] = Fate.TOP_N
-    index = candidates.anchor_index
-    outside = np.ones(len(anchors), bool)
-    outside[index] = False
-    none = np.zeros(0, np.int64)
-
-    def step(name: str, fates: tuple[Fate, ...], lost: Fate) -> ProposalStage:
-        return ProposalStage(name, frozen(index[np.isin(fate, fates)]), frozen(index[fate == lost]))
-
-    after_nms = (Fate.KEPT, Fate.TOP_N)
-    after_score = (*after_nms, Fate.SUPPRESSED)
-    stages = (
-        ProposalStage("all", frozen(np.arange(len(anchors))), none),
-        ProposalStage("top_k", index, frozen(np.flatnonzero(outside))),
-        ProposalStage("clip", index, none),
-        step("min_size", (*after_score, Fate.LOW_SCORE), Fate.SMALL),
-        step("score", after_score, Fate.LOW_SCORE),
-        step("nms", after_nms, Fate.SUPPRESSED),
-        ProposalStage("top_n", frozen(index[kept]), frozen(index[fate == Fate.TOP_N])),
-    )
     return ProposalResult(
-        stages=stages,
+        stages=_funnel(anchors, candidates, fate, kept, conventions),
         candidates=candidates,
         fate=frozen(fate),
         suppressor=frozen(suppressor),
@@ -263,5 +361,49 @@ def finish_proposals(
         kept=frozen(kept),
         boxes=frozen(candidates.boxes[kept]),
         scores=frozen(candidates.scores[kept]),
-        anchor_index=frozen(index[kept]),
+        anchor_index=frozen(candidates.anchor_index[kept]),
+    )
+
+
+def _funnel(
+    anchors: Anchors,
+    candidates: Candidates,
+    fate: NDArray[np.uint8],
+    kept: NDArray[np.int64],
+    conventions: Conventions,
+) -> tuple[ProposalStage, ...]:
+    """The steps in the framework's order; small boxes go before the cut or after it."""
+    index, none = candidates.anchor_index, np.zeros(0, np.int64)
+    everything = np.arange(len(anchors))
+    outside = np.ones(len(anchors), bool)
+    outside[index] = False
+
+    def step(name: str, fates: tuple[Fate, ...], *lost: Fate) -> ProposalStage:
+        return ProposalStage(name, frozen(index[np.isin(fate, fates)]), frozen(index[np.isin(fate, lost)]))
+
+    after_nms = (Fate.KEPT, Fate.TOP_N)
+    after_score = (*after_nms, Fate.SUPPRESSED)
+    last = (
+        step("score", after_score, Fate.LOW_SCORE),
+        step("nms", after_nms, Fate.SUPPRESSED),
+        ProposalStage("top_n", frozen(index[kept]), frozen(index[fate == Fate.TOP_N])),
+    )
+    first = ProposalStage("all", frozen(everything), none)
+    if conventions.small_box is SmallBoxRule.INCLUSIVE_SCALED_FIRST:
+        small = candidates.too_small
+        large = np.setdiff1d(everything, small, assume_unique=True)
+        outside[small] = False
+        return (
+            first,
+            ProposalStage("clip", frozen(everything), none),
+            ProposalStage("min_size", frozen(large), small),
+            ProposalStage("top_k", index, frozen(np.flatnonzero(outside))),
+            *last,
+        )
+    return (
+        first,
+        ProposalStage("top_k", index, frozen(np.flatnonzero(outside))),
+        step("clip", (*after_score, Fate.LOW_SCORE, Fate.SMALL), Fate.NOT_FINITE),
+        step("min_size", (*after_score, Fate.LOW_SCORE), Fate.SMALL),
+        *last,
     )

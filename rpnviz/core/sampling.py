@@ -52,16 +52,36 @@ def sample_anchors(labels: NDArray[np.int8], params: SampleParams, conventions: 
 
     Convention:
         At most ``int(batch_size_per_image * positive_fraction)`` positives; negatives fill the rest; too few
-        negatives make a smaller batch.
+        negatives make a smaller batch. Without a mini-batch (focal loss) all positives and negatives train.
 
-    Source: torchvision ``models/detection/_utils.py: BalancedPositiveNegativeSampler``.
+    Source: torchvision ``models/detection/_utils.py: BalancedPositiveNegativeSampler``; detectron2
+    ``modeling/sampling.py``; mmdet ``random_sampler.py``; Matterport ``build_rpn_targets``; py-faster-rcnn
+    ``anchor_target_layer.py``.
     """
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+    if conventions.draw is DrawRule.NONE:
+        return SampleResult(frozen(positive), frozen(negative))
     num_positive = min(len(positive), int(params.batch_size_per_image * params.positive_fraction))
     num_negative = min(len(negative), params.batch_size_per_image - num_positive)
-    match conventions.draw:
-        case DrawRule.TORCH_ALWAYS_BOTH:
-            generator = TorchGenerator(params.seed)
+    if conventions.draw is DrawRule.NUMPY_DROPS:
+        legacy = np.random.RandomState(params.seed & 0xFFFFFFFF)
+        positive = _drop(positive, num_positive, legacy)
+        negative = _drop(negative, num_negative, legacy)
+    else:
+        generator = TorchGenerator(params.seed)
+        always = conventions.draw is DrawRule.TORCH_ALWAYS
+        for_positive = always or len(positive) > num_positive
+        for_negative = always or len(negative) > num_negative
+        if for_positive:
             positive = positive[generator.permutation_head(len(positive), num_positive)]
+        if for_negative:
             negative = negative[generator.permutation_head(len(negative), num_negative)]
     return SampleResult(frozen(np.sort(positive)), frozen(np.sort(negative)))
+
+
+def _drop(index: NDArray[np.int64], keep: int, legacy: np.random.RandomState) -> NDArray[np.int64]:
+    """Drop a random choice of the surplus, as ``numpy.random.choice(index, surplus, replace=False)`` draws it."""
+    surplus = len(index) - keep
+    if surplus <= 0:
+        return index
+    return np.setdiff1d(index, legacy.choice(index, surplus, replace=False), assume_unique=True)
