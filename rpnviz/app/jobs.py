@@ -45,7 +45,7 @@ class Job:
 
 
 class JobQueue(QObject):
-    """Runs long jobs one after another in one thread; callbacks run in the thread that owns the queue."""
+    """Runs long jobs, those of one lane one after another; callbacks run in the thread that owns the queue."""
 
     started = Signal(object)
     progressed = Signal(object, float)
@@ -54,7 +54,7 @@ class JobQueue(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rpnviz-job")
+        self._executors: dict[str, ThreadPoolExecutor] = {}
         self._running: list[Job] = []
         self._closed = False
         self._answered.connect(self._on_answered)
@@ -66,11 +66,17 @@ class JobQueue(QObject):
         done: Callable[[Any], None],
         failed: Callable[[BaseException], None],
         cancelled: Callable[[], None] = lambda: None,
+        lane: str = "files",
     ) -> Job:
-        """Queue ``function(job)``; one of ``done(value)``, ``failed(error)`` and ``cancelled()`` follows."""
+        """Queue ``function(job)``; one of ``done(value)``, ``failed(error)`` and ``cancelled()`` follows.
+
+        Jobs of different lanes run beside each other: an image does not wait for a model.
+        """
         job = Job(title, self.progressed.emit)
         self._running.append(job)
-        self._executor.submit(self._run, job, function, done, failed, cancelled)
+        if lane not in self._executors:
+            self._executors[lane] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"rpnviz-job-{lane}")
+        self._executors[lane].submit(self._run, job, function, done, failed, cancelled)
         self.started.emit(job)
         return job
 
@@ -84,7 +90,8 @@ class JobQueue(QObject):
         self._closed = True
         for job in self._running:
             job.cancel()
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in self._executors.values():
+            executor.shutdown(wait=True, cancel_futures=True)
 
     def _run(
         self,

@@ -118,6 +118,7 @@ class AppState(QObject):
         self.jobs = JobQueue(self)
         self._loading: Job | None = None
         self._wanted_index = -1
+        self._loading_opens = False
         self._reopen: Callable[[Job], Dataset] | None = None
         self._inference: Job | None = None
         self._opening: Job | None = None
@@ -181,7 +182,7 @@ class AppState(QObject):
     def show_image(self, index: int) -> None:
         """Show another image of the data set; an unreadable one leaves the present one standing."""
         self._cancel_search()
-        if self.dataset is None or not 0 <= index < len(self.dataset.images):
+        if self.dataset is None or self._opens or not 0 <= index < len(self.dataset.images):
             return
         if index != self.index:
             self._load(self.dataset, index)
@@ -192,12 +193,20 @@ class AppState(QObject):
             self.image_changed.emit()
 
     def step_image(self, step: int) -> None:
-        """Show the next (1) or previous (-1) image that can be read."""
-        if self.dataset is not None:
-            self.show_image(max(0, min(len(self.dataset.images) - 1, self._target_index() + step)))
+        """Show the next (1) or previous (-1) image that can be read; broken ones are passed over and named."""
+        self._cancel_search()
+        if self.dataset is None or self._opens:
+            return
+        target = (self._wanted_index if self._loading is not None else self.index) + step
+        if target == self.index:
+            self.show_image(target)
+        elif 0 <= target < len(self.dataset.images):
+            self._load(self.dataset, target, step=step)
 
-    def _target_index(self) -> int:
-        return self._wanted_index if self._loading is not None and not self._loading.cancelled else self.index
+    @property
+    def _opens(self) -> bool:
+        """Whether the first image of another data set is being read, which stepping must not disturb."""
+        return self._loading is not None and self._loading_opens
 
     def _load(
         self,
@@ -205,27 +214,36 @@ class AppState(QObject):
         index: int,
         *,
         select: int | None = None,
+        step: int = 0,
         reopen: Callable[[Job], Dataset] | None = None,
     ) -> None:
-        """Read an image and show it; ``reopen`` marks the opening of a data set, which may pass over broken images."""
+        """Read an image and show it.
+
+        Args:
+            dataset, index: the wanted image.
+            select: ground-truth box to select then.
+            step: 1 or -1: pass over images that cannot be read in this direction.
+            reopen: marks the opening of a data set; reads it again.
+        """
         if self._loading is not None:
             self._loading.cancel()
         self._wanted_index = index
-        first = reopen is not None
+        self._loading_opens = reopen is not None
+        step = 1 if reopen is not None else step
+        wanted = range(index, len(dataset.images) if step > 0 else -1, step) if step else [index]
 
         def work(job: Job) -> tuple[int, LoadedImage, list[str]]:
             problems: list[str] = []
-            for number in range(index, len(dataset.images) if first else index + 1):
+            for number in wanted:
                 job.progress(0.0)
                 try:
                     return number, load_image(dataset.images[number]), problems
                 except RpnvizError as error:
-                    if not first:
+                    if not step:
                         raise
                     problems.append(str(error))
             raise ImageFileError(
-                f"none of the {len(problems):,} images can be read; the first: {problems[0]}",
-                where=dataset.source.name,
+                f"none of {len(problems):,} images can be read; the first: {problems[0]}", where=dataset.source.name
             )
 
         def done(answer: tuple[int, LoadedImage, list[str]]) -> None:
@@ -242,7 +260,7 @@ class AppState(QObject):
         def failed(error: BaseException) -> None:
             self._loading = None
             self.image_changed.emit()  # whoever marked the wanted image returns to the shown one
-            name = dataset.source.name if first else dataset.images[index].file_name
+            name = dataset.source.name if reopen is not None else dataset.images[index].file_name
             self.tell(from_error(f"Could not show {name}", error))
 
         def cancelled() -> None:
@@ -418,7 +436,7 @@ class AppState(QObject):
 
         name = path.name if path else "the sample model"
         self._opening = self.jobs.submit(
-            f"Loading {name}", lambda job: models.open_model(path), done, failed, cancelled
+            f"Loading {name}", lambda job: models.open_model(path), done, failed, cancelled, lane="model"
         )
         self.model_changed.emit()
 
@@ -467,7 +485,7 @@ class AppState(QObject):
         def work(job: Job) -> RPNOutput:
             return model.propose(pixels, lambda: job.cancelled)
 
-        self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed, cancelled)
+        self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed, cancelled, lane="model")
         return False
 
     @property

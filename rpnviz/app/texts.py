@@ -95,7 +95,17 @@ def verdict(result: Result, gt: int) -> str:
     rank = match.ranks[gt]
     if rank is Rank.NOT_TRAINED:
         return RANK_TEXT[rank]
-    return f"{RANK_TEXT[rank]}, best IoU {float(match.gt_best_iou[gt]):.2f} / {result.params.match.fg_iou_thresh:.2f}"
+    best, fg = iou_pair(float(match.gt_best_iou[gt]), result.params.match.fg_iou_thresh)
+    return f"{RANK_TEXT[rank]}, best IoU {best} / {fg}"
+
+
+def iou_pair(iou: float, threshold: float) -> tuple[str, str]:
+    """An IoU and a threshold with as many digits as it takes to tell them apart, at least 2: 0.6975 and 0.7000."""
+    for digits in range(2, 7):
+        texts = f"{iou:.{digits}f}", f"{threshold:.{digits}f}"
+        if iou == threshold or texts[0] != texts[1]:
+            break
+    return texts
 
 
 def gt_sentences(result: Result, gt: int) -> list[str]:

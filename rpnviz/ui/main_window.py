@@ -16,6 +16,7 @@ from PySide6.QtGui import (
     QShortcut,
 )
 from PySide6.QtWidgets import (
+    QAbstractSlider,
     QAbstractSpinBox,
     QApplication,
     QButtonGroup,
@@ -54,7 +55,14 @@ from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.selection import SelectionPanel
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
-from rpnviz.ui.widgets.basics import UndoBelongsToTheWindow, eliding_label, label, separator, tool_button
+from rpnviz.ui.widgets.basics import (
+    UndoBelongsToTheWindow,
+    WheelNeedsFocus,
+    eliding_label,
+    label,
+    separator,
+    tool_button,
+)
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
@@ -99,6 +107,10 @@ class MainWindow(QMainWindow):
         for spin in self.controls.findChildren(QAbstractSpinBox):
             spin.installEventFilter(self._undo_filter)
             spin.lineEdit().installEventFilter(self._undo_filter)
+        self._wheel_filter = WheelNeedsFocus(self)
+        for kind in (QAbstractSpinBox, QAbstractSlider, QComboBox):
+            for control in self.controls.findChildren(kind):
+                control.installEventFilter(self._wheel_filter)
         self._connect()
         self._show_params()
         self._show_history()
@@ -134,6 +146,10 @@ class MainWindow(QMainWindow):
         self.preset.setToolTip("Whose rules apply")
         self.preset.setAccessibleName("Trainer")
         self.changed = tool_button("", "chip", "", self._show_changes)
+        self.changed.setFixedWidth(92)
+        policy = self.changed.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # its coming and going must not move the toolbar
+        self.changed.setSizePolicy(policy)
         self.training = tool_button("Training targets", "segment", "What the trainer sees (T)", checkable=True)
         self.model = tool_button("Model proposals", "segment", "What the model proposes (M)", checkable=True)
         worlds = QButtonGroup(self)
@@ -181,7 +197,7 @@ class MainWindow(QMainWindow):
         dim_label.setBuddy(self.dim)
         strip = QHBoxLayout()
         strip.setContentsMargins(8, 3, 8, 3)
-        strip.addWidget(self.file_name, 1)
+        strip.addWidget(self.file_name, 2)
         strip.addWidget(self.sizes)
         strip.addSpacing(8)
         strip.addWidget(self.model_note, 3)
@@ -257,7 +273,10 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         state = self.state
+        # What was said about another data set would be taken for a finding in this one.
+        state.dataset_changed.connect(self.banner.dismiss)
         state.image_changed.connect(self._show_image)
+        state.image_changed.connect(self._show_result)
         state.result_changed.connect(self._show_result)
         state.params_changed.connect(lambda _params: self._show_params())
         state.history_changed.connect(self._show_history)
@@ -288,8 +307,13 @@ class MainWindow(QMainWindow):
     def _show_result(self) -> None:
         result = self.state.result
         shown = self.state.shown
-        frame = result.frame if result is not None else shown.training.frame if shown is not None else None
-        if frame is not None:
+        self.sizes.setText("")
+        if result is None:
+            if self.state.loaded is not None:
+                height, width = self.state.loaded.size
+                self.sizes.setText(f"{width} x {height} px")
+        else:
+            frame = result.frame
             (h, w), (rh, rw), (ih, iw) = frame.image_size, frame.resized_size, frame.input_size
             self.sizes.setText(f"{w} x {h} px › input {rw} x {rh}")
             self.sizes.setToolTip(f"Original {w} x {h} px, resized to {rw} x {rh}, padded to {iw} x {ih}")
@@ -341,6 +365,7 @@ class MainWindow(QMainWindow):
             else:
                 text = "No model"
         self.model_note.setText(text)
+        self.model_note.setVisible(bool(text))
 
     def _show_selection(self, selection: Selection) -> None:
         record = self.state.record

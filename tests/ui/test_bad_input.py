@@ -91,6 +91,23 @@ def test_a_cut_photo_in_the_list_leaves_the_shown_one(window, qtbot, tmp_path):
     assert names[window.images.list.currentIndex().row()] == "coins.png"
 
 
+def test_stepping_passes_over_broken_images_and_says_so(window, qtbot, tmp_path):
+    for number in (1, 4):
+        write_png(tmp_path / f"{number}.png", np.zeros((30, 40, 3), np.uint8))
+    for number in (2, 3):
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
+    open_and_wait(window, qtbot, tmp_path)
+    assert window.state.record.file_name == "1.png"
+    window.banner.dismiss()
+    qtbot.keyClick(window, Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: window.state.record.file_name == "4.png" and settled(window), timeout=5000)
+    assert len(window.banner.messages) == 1
+    assert "2.png" in told(window)
+    assert "3.png" in told(window)
+    qtbot.keyClick(window, Qt.Key.Key_PageUp)
+    qtbot.waitUntil(lambda: window.state.record.file_name == "1.png" and settled(window), timeout=5000)
+
+
 def test_broken_boxes_stay_in_the_table_and_are_explained(window, qtbot, tmp_path, photo):
     boxes = [[10, 10, 60, 60], [20, 20, -30, 40], [50, 50, 0, 10], [500, 500, 20, 20]]
     open_and_wait(window, qtbot, coco(tmp_path, photo, boxes))

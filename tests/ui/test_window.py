@@ -265,6 +265,50 @@ def test_a_click_in_the_canvas_selects_and_the_hover_names_the_anchor(window, qt
     assert "IoU" in window.selection.hover.text()
 
 
+def test_a_quick_click_means_what_is_under_it(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    box = window.state.record.gt.boxes[5]
+    edge = window.canvas._to_view(box[0], (box[1] + box[3]) / 2).toPoint()
+    qtbot.mouseMove(window.canvas, edge)
+    qtbot.waitUntil(lambda: window.canvas.hover_hit is not None, timeout=2000)
+    outside = QPoint(5, 5)
+    qtbot.mouseMove(window.canvas, outside)
+    qtbot.mouseClick(window.canvas, Qt.MouseButton.LeftButton, pos=outside)  # before the hover has looked again
+    assert window.state.selection.gt is None
+    assert window.state.selection.anchor is None
+
+
+def test_no_change_of_parameters_resizes_the_window(window, qtbot):
+    window.resize(window.minimumSizeHint())
+    qtbot.wait(20)
+    size = window.size()
+    for fg in (0.31, 0.9, 0.5):
+        window.state.update("match", fg_iou_thresh=fg)
+        qtbot.waitUntil(lambda: settled(window))
+        qtbot.wait(10)
+        assert window.funnel.change.text()
+    assert window.size() == size
+
+
+def test_the_wheel_over_a_control_scrolls_and_changes_nothing(window, qtbot):
+    params = window.state.params
+    window.canvas.setFocus()
+    for control in (window.controls.matching.thresholds.slider, window.controls.matching.thresholds.positive):
+        at = QPointF(control.rect().center())
+        event = QWheelEvent(
+            at,
+            QPointF(control.mapToGlobal(at.toPoint())),
+            QPoint(),
+            QPoint(0, 120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(control, event)
+    assert window.state.params == params
+
+
 def test_zoom_keeps_the_point_under_the_pointer(window):
     canvas = window.canvas
     at = QPointF(200, 150)

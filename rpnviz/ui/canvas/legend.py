@@ -114,8 +114,8 @@ class LegendBar(QFrame):
         entries = {} if result is None else {e.key: e for e in legend(result, state.world, options)}
         with QSignalBlocker(self.everything):
             self.everything.setChecked(options.everything)
-        if result is not None:
-            self.everything.setText(f"All anchors  {len(result.anchors):,}")
+        count = f"  {len(result.anchors):,}" if result is not None else ""
+        self.everything.setText(f"All anchors{count}")
         for key, button in self.rows.items():
             spec = next(spec for spec in LAYERS[state.world] if spec.key is key)
             entry = entries.get(key)
@@ -128,7 +128,7 @@ class LegendBar(QFrame):
                 if not visible:
                     text = f"{_short(spec.title)}  off · {entry.total:,}"
                 elif entry.shown < entry.total:
-                    text = f"{_short(spec.title)}  {entry.shown:,} of {entry.total:,}"
+                    text = f"{_short(spec.title)}  {entry.shown:,}/{entry.total:,}"
                     more_text = "all" if options.selected_gt is None else ""
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"

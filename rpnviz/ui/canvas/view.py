@@ -69,6 +69,7 @@ class CanvasView(QWidget):
         self._image: QImage | None = None
         self._hits: list[Hit] = []
         self._hit_number = 0
+        self._hits_at: QPointF | None = None
         self._press: QPoint | None = None
         self._pan_from: QPointF | None = None
         self._pointer: QPointF | None = None
@@ -278,12 +279,12 @@ class CanvasView(QWidget):
         if self._pointer is None:
             return
         self._hits = self._find(self._pointer, self._alt)
-        self._hit_number = 0
+        self._hits_at, self._hit_number = self._pointer, 0
         self._say_hover()
 
     def _forget_hover(self) -> None:
         """What was under the pointer has moved; look again soon."""
-        self._hits = []
+        self._hits, self._hits_at = [], None
         self._say_hover()
         if self._pointer is not None:
             self._hover_timer.start()
@@ -338,11 +339,11 @@ class CanvasView(QWidget):
         self._press = self._pan_from = None
         self.unsetCursor()
         if not panned and was_pressed and event.button() == Qt.MouseButton.LeftButton:
-            hits = self._hits
-            any_anchor = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
-            if not hits or event.position() != self._pointer:
-                hits, self._hit_number = self._find(event.position(), any_anchor), 0
-            self._choose(hits[self._hit_number] if hits else None)
+            if self._hits_at != event.position():
+                # Faster than the hover: what counts is what lies under the click.
+                self._hits = self._find(event.position(), bool(event.modifiers() & Qt.KeyboardModifier.AltModifier))
+                self._hits_at, self._hit_number = event.position(), 0
+            self._choose(self.hover_hit)
 
     def _choose(self, hit: Hit | None) -> None:
         if hit is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from rpnviz.app import texts
 from rpnviz.app.state import AppState
 from rpnviz.drawing.scene import LayerKey, World
-from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
+from rpnviz.ui.widgets.basics import clear_layout, eliding_label, label, tool_button
 
 _TRAINING_LAYERS: dict[str, frozenset[LayerKey] | None] = {
     "anchors": None,
@@ -31,15 +31,15 @@ class FunnelBar(QWidget):
         self._cells = QHBoxLayout()
         self._cells.setContentsMargins(0, 0, 0, 0)
         self._cells.setSpacing(2)
-        self.change = label("", "title")
+        self.change = eliding_label("", "title")
+        self.change.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._forget = QTimer(self)
         self._forget.setSingleShot(True)
         self._forget.timeout.connect(lambda: self.change.setText(""))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 2)
         layout.addLayout(self._cells)
-        layout.addStretch(1)
-        layout.addWidget(self.change)
+        layout.addWidget(self.change, 1)
         state.result_changed.connect(self._show)
         state.image_changed.connect(self._show)
         self.shown_cells: list[tuple[str, str, str]] = []

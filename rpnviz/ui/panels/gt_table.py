@@ -29,7 +29,7 @@ from rpnviz.core.pipeline import Result
 from rpnviz.drawing.scene import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
-from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.basics import eliding_label, label, tool_button
 
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -173,6 +173,7 @@ class GtTable(QWidget):
         self.table.setShowGrid(False)
         self.table.setAlternatingRowColors(True)
         self.table.setWordWrap(False)
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Ground-truth boxes")
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(22)
@@ -180,7 +181,7 @@ class GtTable(QWidget):
         header.setHighlightSections(False)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, width in enumerate((44, 130, 150, 70, 72, 62, 96, 110)):
+        for column, width in enumerate((44, 110, 176, 68, 70, 60, 92, 112)):
             self.table.setColumnWidth(column, width)
         self.all = tool_button("All", "flat", "All ground-truth boxes of the image", checkable=True)
         self.problems = tool_button(
@@ -191,15 +192,16 @@ class GtTable(QWidget):
         for button in (self.problems, self.all):
             group.addButton(button)
         self.problems.toggled.connect(self._on_filter)
-        self.summary = label("", "muted")
+        self.summary = eliding_label("", "muted")
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 3, 8, 3)
         bar.addWidget(label("GROUND TRUTH", "heading"))
         bar.addSpacing(8)
         bar.addWidget(self.problems)
         bar.addWidget(self.all)
-        bar.addStretch(1)
-        bar.addWidget(self.summary)
+        bar.addSpacing(12)
+        bar.addWidget(self.summary, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -232,8 +234,8 @@ class GtTable(QWidget):
         self.proxy.invalidate()
         self._showing = False
         ranks = result.match.ranks if result is not None else ()
-        self.problems.setText(f"Problems {len(self.model.problems)}")
-        self.all.setText(f"All {len(ranks)}")
+        self.problems.setText(f"Problems {len(self.model.problems):,}")
+        self.all.setText(f"All {len(ranks):,}")
         parts = [f"{ranks.count(rank)} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
         if result is not None and not parts:
             parts = ["No boxes: every anchor is negative here"]

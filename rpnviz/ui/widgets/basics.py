@@ -22,6 +22,16 @@ class UndoBelongsToTheWindow(QObject):
         return super().eventFilter(watched, event)
 
 
+class WheelNeedsFocus(QObject):
+    """Event filter for controls in a scrolled panel: the wheel scrolls, unless the control was chosen first."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+
 def label(text: str = "", kind: str = "", *, wrap: bool = False, selectable: bool = False) -> QLabel:
     """A plain-text label; ``kind`` names a rule of the theme."""
     widget = QLabel(text)
