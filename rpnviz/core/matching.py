@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from rpnviz.core.anchors import Anchors
 from rpnviz.core.barring import Barred
-from rpnviz.core.conventions import Conventions, ForcedTarget, MatchOrder, NegativeTest, TieRule
+from rpnviz.core.conventions import Conventions, EmptyImageRule, ForcedTarget, MatchOrder, NegativeTest, TieRule
 from rpnviz.core.ground_truth import GroundTruth
 from rpnviz.core.inputs import frozen
 from rpnviz.core.overlaps import Overlaps, pair_iou
 from rpnviz.core.params import MatchParams
+from rpnviz.errors import NoGroundTruthError
 
 
 class AnchorState(IntEnum):
@@ -121,6 +122,23 @@ class MatchResult:
         return self.positives[self.matched_gt[self.positives] == gt]
 
 
+def label_nothing(overlaps: Overlaps, ground_truth: GroundTruth) -> MatchResult:
+    """The result for an image that the trainer skips: every anchor neutral, no box trained on."""
+    total, wanted = len(overlaps.best_iou), len(ground_truth.not_trained)
+    state = np.full(total, AnchorState.NEUTRAL, np.uint8)
+    return MatchResult(
+        labels=frozen(_LABEL_OF_STATE[state]),
+        state=frozen(state),
+        matched_gt=frozen(np.full(total, -1, np.int64)),
+        best_iou=overlaps.best_iou,
+        gt_best_iou=frozen(np.full(wanted, np.nan, overlaps.best_iou.dtype)),
+        gt_positives=frozen(np.zeros(wanted, np.int64)),
+        gt_forced=frozen(np.zeros(wanted, np.int64)),
+        gt_trained=frozen(np.zeros(wanted, bool)),
+        everything_positive=frozen(np.zeros(0, np.int64)),
+    )
+
+
 def match_anchors(
     overlaps: Overlaps,
     barred: Barred,
@@ -140,10 +158,13 @@ def match_anchors(
         conventions: ``threshold_dtype``, ``negative_test``, ``tie_rule``, ``forced_target``, ``match_order``.
 
     Convention:
-        No trained box: all negative, or all neutral where the trainer skips such an image. IoU 0.70 at
+        No trained box: all negative. IoU 0.70 at
         ``fg_iou_thresh=0.7`` is positive. A box that no anchor touches ties with every anchor at IoU 0: at
         ``min_pos_iou=0`` all turn positive (each towards its own best box, or towards the claiming one);
         ``everything_positive`` names the box.
+
+    Raises:
+        NoGroundTruthError: no box is trained on, where the trainer refuses such an image.
 
     Source: Faster R-CNN, section 3.1.2, (i) and (ii); torchvision ``models/detection/_utils.py: Matcher``; detectron2
     ``modeling/matcher.py``; mmdet ``max_iou_assigner.py``; Matterport ``build_rpn_targets``; py-faster-rcnn
@@ -169,7 +190,12 @@ def match_anchors(
         state[overlaps.best_iou >= high] = AnchorState.POSITIVE
         if conventions.match_order is MatchOrder.NEGATIVES_LAST:
             state[negative] = AnchorState.NEGATIVE
-    elif not ground_truth.image_skipped:
+    elif conventions.empty_image is EmptyImageRule.REFUSES:
+        raise NoGroundTruthError(
+            "there is no ground truth to match with, and the trainer refuses such an image.",
+            way_out="pipeline.run reports it as image_skipped instead.",
+        )
+    else:
         state[:] = AnchorState.NEGATIVE  # whatever the thresholds: there is nothing to compare with
     for part, left_out in (
         (barred.ignore, AnchorState.LEFT_OUT_IGNORE),

@@ -78,7 +78,7 @@ class _Stages:
 
     def __call__(self, name: str, function: Callable[..., T], *inputs: Any) -> T:
         old = self._old.get(name)
-        if old is not None and all(_same(a, b) for a, b in zip(old[0], inputs, strict=True)):
+        if old is not None and len(old[0]) == len(inputs) and all(map(_same, old[0], inputs)):
             value = old[1]
         else:
             value = function(*inputs)
@@ -121,7 +121,10 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         conventions,
     )
     found = stage("overlaps", _overlaps, anchors, gt, barred, conventions)
-    match = stage("match", matching.match_anchors, found, barred, anchors, gt, match_params, conventions)
+    if gt.image_skipped:
+        match = stage("match", matching.label_nothing, found, gt)
+    else:
+        match = stage("match", matching.match_anchors, found, barred, anchors, gt, match_params, conventions)
     sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
     targets = stage("targets", _targets, anchors, gt, match, params.coder, conventions)
     decoded = proposed = None
