@@ -41,7 +41,7 @@ def preset_of(case: Case, variant: str = "") -> Preset:
 def anchor_params(case: Case, preset: Preset, levels: int) -> AnchorParams:
     """Strides, sizes and ratios of a case."""
     given, default = case.params, preset.params.anchors
-    ratios = given.get("aspect_ratios", given.get("ratios", given.get("RPN_ANCHOR_RATIOS")))
+    ratios = given.get("aspect_ratios", given.get("ratios", given.get("RPN_ANCHOR_RATIOS", [0.5, 1.0, 2.0])))
     if not isinstance(ratios[0], list):
         ratios = [ratios]
     if len(ratios) == 1:
@@ -73,7 +73,10 @@ def anchor_params(case: Case, preset: Preset, levels: int) -> AnchorParams:
         case "keras-retinanet":
             default_scales = [1.0, 2 ** (1 / 3), 2 ** (2 / 3)]
             values |= {"strides": given.get("strides", default.strides), "sizes": -1}
-            values |= {"base_sizes": given.get("sizes", default.base_sizes), "scales": given.get("scales", default_scales)}
+            values |= {
+                "base_sizes": given.get("sizes", default.base_sizes),
+                "scales": given.get("scales", default_scales),
+            }
     return AnchorParams(**values)
 
 
@@ -92,7 +95,12 @@ def base_anchor_params(text: str, preset: Preset) -> AnchorParams:
 def canvas_size(case: Case, inputs: dict[str, np.ndarray]) -> tuple[int, int]:
     """(H, W) of the tensor that the network sees."""
     given = case.params
-    for source in (given.get("batch_shape"), given.get("padded_size"), given.get("pad_shape"), given.get("image_shape")):
+    for source in (
+        given.get("batch_shape"),
+        given.get("padded_size"),
+        given.get("pad_shape"),
+        given.get("image_shape"),
+    ):
         if source is not None:
             return source[0], source[1]
     for name in ("padded_size", "image_shape", "image_size"):
@@ -131,7 +139,9 @@ def shapes_of(case: Case, inputs: dict[str, np.ndarray]) -> list[tuple[int, int]
 def frame_of(case: Case, inputs: dict[str, np.ndarray]) -> Frame:
     """An image that is not resized, in its padded canvas."""
     padded = canvas_size(case, inputs)
-    size = tuple(inputs["image_size"].tolist()) if "image_size" in inputs else tuple(case.params.get("image_size", padded))
+    size = (
+        tuple(inputs["image_size"].tolist()) if "image_size" in inputs else tuple(case.params.get("image_size", padded))
+    )
     own = tuple(case.params.get("pad_shape", padded))
     return Frame(size[:2], size[:2], padded, (1.0, 1.0), (0, 0), own)
 
