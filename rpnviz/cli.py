@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpnviz import __version__
 from rpnviz.core import presets
+from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ExportError, ParamsError, RpnvizError
 
@@ -217,6 +218,12 @@ def _render(arguments: argparse.Namespace) -> int:
     targets = _targets(dataset, arguments.out, arguments.stage)
     model: ProposalModel | None = None
     if arguments.stage in _MODEL_STAGES:
+        if preset.conventions.proposal_stages is ProposalStages.NONE:
+            raise ParamsError(
+                f"{preset.name} has no region proposals, so there is no stage {arguments.stage!r}.",
+                where="--stage",
+                way_out="Choose another preset, or the stage gt, anchors or labels.",
+            )
         from rpnviz.models.registry import open_model
 
         model = open_model(arguments.model)
@@ -247,12 +254,12 @@ def _run(loaded: LoadedImage, record: ImageRecord, preset: Preset, model: Propos
     from rpnviz.core import pipeline
 
     outputs: RPNOutput | None = None
-    params = preset.params
+    params, conventions = preset.params, preset.conventions
     if model is not None:
         outputs = model.propose(loaded.pixels)
-        params = outputs.settings.applied_to(params)
+        params, conventions = outputs.settings.applied_to(params, conventions)
     inputs = pipeline.Inputs(loaded.size, record.gt.boxes, record.gt.labels, record.gt.ignore, outputs=outputs)
-    return pipeline.run(inputs, params, preset.conventions)
+    return pipeline.run(inputs, params, conventions)
 
 
 def _targets(dataset: Dataset, out: str, stage: str) -> list[tuple[ImageRecord, Path]]:

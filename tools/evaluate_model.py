@@ -38,13 +38,14 @@ def proposals(model: ProposalModel, image: NDArray[np.uint8], num_proposals: int
     """The best ``num_proposals`` boxes after NMS, (P, 4) xyxy in original pixels, best first."""
     preset = presets.load("torchvision")
     settings = model.settings
-    params = settings.applied_to(preset.params).with_values(
+    params, conventions = settings.applied_to(preset.params, preset.conventions)
+    params = params.with_values(
         "proposals", nms_thresh=NMS_THRESH, post_nms_top_n={"train": num_proposals, "test": num_proposals}
     )
     inputs = pipeline.Inputs(
         image_size=(image.shape[0], image.shape[1]), gt_boxes=np.zeros((0, 4)), outputs=model.propose(image)
     )
-    result = pipeline.run(inputs, params, preset.conventions, previous=None)
+    result = pipeline.run(inputs, params, conventions, previous=None)
     assert result.proposals is not None
     return result.frame.to_original(result.proposals.boxes)
 

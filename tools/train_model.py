@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.inputs import ModelSettings
-from rpnviz.core.params import AnchorParams, Params, ResizeMode, ResizeParams
+from rpnviz.core.params import Params
 from rpnviz.models import native
 from rpnviz.models.network import STRIDES, Network, Widths, normalise
 from rpnviz.paths import resources
@@ -47,12 +47,17 @@ class Recipe:
 
 def model_settings() -> ModelSettings:
     """Resize, anchors and coder that the bundled model is built with."""
+    preset = presets.load("torchvision")
     return ModelSettings(
-        resize=ResizeParams(mode=ResizeMode.SHORTEST_EDGE, min_size=320, max_size=640, pad_multiple=32),
-        anchors=AnchorParams(
-            strides=STRIDES, sizes=((24, 34), (48, 68), (96, 144)), aspect_ratios=((0.5, 1.0, 2.0),) * len(STRIDES)
+        resize=dataclasses.replace(preset.params.resize, min_size=320, max_size=640),
+        anchors=dataclasses.replace(
+            preset.params.anchors,
+            strides=STRIDES,
+            sizes=((24, 34), (48, 68), (96, 144)),
+            aspect_ratios=((0.5, 1.0, 2.0),) * len(STRIDES),
         ),
-        coder=presets.load("torchvision").params.coder,
+        coder=preset.params.coder,
+        conventions=preset.conventions,
     )
 
 
@@ -64,7 +69,7 @@ def train(
     rng = np.random.default_rng(recipe.seed)
     settings = model_settings()
     preset = presets.load("torchvision")
-    params = dataclasses.replace(preset.params, resize=settings.resize, anchors=settings.anchors, coder=settings.coder)
+    params, _ = settings.applied_to(preset.params, preset.conventions)
     network = Network(settings.anchors.cells[0], Widths())
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.peak_learning_rate, weight_decay=recipe.weight_decay)

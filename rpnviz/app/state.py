@@ -18,6 +18,7 @@ from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.undo import History
 from rpnviz.core import pipeline, presets
+from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
@@ -73,9 +74,9 @@ def _compute(request: _Request) -> Shown:
     training = pipeline.run(request.inputs, request.params, conventions, old.training if old else None)
     model = None
     if request.outputs is not None:
-        params = request.outputs.settings.applied_to(request.params)
+        params, built_in = request.outputs.settings.applied_to(request.params, conventions)
         inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
-        model = pipeline.run(inputs, params, conventions, old.model if old else None)
+        model = pipeline.run(inputs, params, built_in, old.model if old else None)
     return Shown(training, model, time.perf_counter() - begin)
 
 
@@ -110,7 +111,7 @@ class AppState(QObject):
         self.selection = Selection()
         self.model: ProposalModel | None = None
         self._layers = {world: default_options(world) for world in World}
-        self._history: History[Params] = History()
+        self._history: History[tuple[Preset, Params]] = History()
         self._inputs: pipeline.Inputs | None = None
         self._outputs: RPNOutput | None = None
         self._output_cache: dict[tuple[int, str], RPNOutput] = {}
@@ -330,15 +331,16 @@ class AppState(QObject):
 
     def undo(self) -> None:
         """Take the last parameter change back."""
-        self._step(self._history.undo(self.params))
+        self._step(self._history.undo((self.preset, self.params)))
 
     def redo(self) -> None:
         """Bring the last undone change back."""
-        self._step(self._history.redo(self.params))
+        self._step(self._history.redo((self.preset, self.params)))
 
-    def _step(self, params: Params | None) -> None:
+    def _step(self, settings: tuple[Preset, Params] | None) -> None:
         self._before = self.shown
-        self._replace(params)
+        if settings is not None:
+            self._replace(*settings)
         self.history_changed.emit()
 
     @property
@@ -351,17 +353,25 @@ class AppState(QObject):
         """What redo brings back, empty if nothing."""
         return self._history.redo_label
 
-    def _set_params(self, params: Params, label: str) -> None:
-        if params == self.params:
-            return
-        if self._history.record(label, self.params):
-            self._before = self.shown
-        self._replace(params)
+    def set_preset(self, name: str) -> None:
+        """Take another trainer's rules and its defaults; undo brings the former ones back."""
+        preset = presets.load(name)
+        self._change(preset, preset.params, f"trainer {name}")
 
-    def _replace(self, params: Params | None) -> None:
-        if params is None or params == self.params:
+    def _set_params(self, params: Params, label: str) -> None:
+        self._change(self.preset, params, label)
+
+    def _change(self, preset: Preset, params: Params, label: str) -> None:
+        if (preset, params) == (self.preset, self.params):
             return
-        self.params = params
+        if self._history.record(label, (self.preset, self.params)):
+            self._before = self.shown
+        self._replace(preset, params)
+
+    def _replace(self, preset: Preset, params: Params) -> None:
+        if (preset, params) == (self.preset, self.params):
+            return
+        self.preset, self.params = preset, params
         self.params_changed.emit(params)
         self.history_changed.emit()
         self._request()
@@ -383,7 +393,14 @@ class AppState(QObject):
         """The result of the world on the screen."""
         if self.shown is None:
             return None
-        return self.shown.training if self.world is World.TRAINING else self.shown.model
+        if self.world is World.TRAINING:
+            return self.shown.training
+        return self.shown.model if self.has_proposals else None
+
+    @property
+    def has_proposals(self) -> bool:
+        """Whether the trainer proposes regions at all."""
+        return self.preset.conventions.proposal_stages is ProposalStages.RPN
 
     def _request(self) -> None:
         if self._inputs is not None:
@@ -404,9 +421,14 @@ class AppState(QObject):
     def _on_compute_failed(self, error: BaseException) -> None:
         self.computing_changed.emit(False)
         self.tell(from_error("Could not compute the labels", error))
-        if self.shown is not None and self.params != self.shown.training.params:
+        shown = self.shown
+        if (
+            shown is not None
+            and self.preset.conventions == shown.training.conventions
+            and (self.params != shown.training.params)
+        ):
             # What is shown stays true: the parameters go back to it.
-            self._replace(self.shown.training.params)
+            self._replace(self.preset, shown.training.params)
 
     # ------------------------------------------------------------------ model
 

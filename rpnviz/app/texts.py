@@ -21,7 +21,7 @@ STATE_TEXT = {
     AnchorState.FORCED: "Forced positive",
     AnchorState.NEGATIVE: "Negative",
     AnchorState.NEUTRAL: "Neutral (not trained on)",
-    AnchorState.LEFT_OUT_BORDER: "Left out (border)",
+    AnchorState.LEFT_OUT_BORDER: "Left out (border, padding)",
     AnchorState.LEFT_OUT_IGNORE: "Left out (crowd)",
 }
 
@@ -31,6 +31,7 @@ FATE_TEXT = {
     Fate.LOW_SCORE: "Dropped: score too low",
     Fate.SUPPRESSED: "Suppressed by NMS",
     Fate.TOP_N: "Cut after NMS: not among the best",
+    Fate.NOT_FINITE: "Dropped: not a number",
 }
 
 
@@ -74,7 +75,7 @@ def proposal_line(result: Result, index: int) -> str:
     place = result.anchors.place(index)
     source = level_name(result.params.anchors.strides[place.level], place.level)
     return (
-        f"{fate} · score {float(candidates.scores[row]):.3f} · {_shape(box)}\n"
+        f"{fate} · score {float(candidates.objectness_prob[row]):.3f} · {_shape(box)}\n"
         f"from {source} row {place.row} col {place.column}{covers}"
     )
 
@@ -119,6 +120,8 @@ def gt_sentences(result: Result, gt: int) -> list[str]:
         reason = result.gt.not_trained[gt]
         if reason is NotTrained.CROWD:
             lines.append("A crowd region: removed before training.")
+        elif reason is NotTrained.OUTSIDE_IMAGE:
+            lines.append("It lies or reaches outside the image: removed before training.")
         elif reason is NotTrained.INVALID_BOX:
             lines.append("The box has no positive width and height, so no anchor can be matched with it.")
             if gt in result.gt.raised_by:
@@ -222,10 +225,9 @@ def change_text(before: Shown, after: Shown) -> str:
     compare("neutral", a.counts[AnchorState.NEUTRAL], b.counts[AnchorState.NEUTRAL])
     compare("GT at threshold", a.ranks.count(Rank.MATCHED), b.ranks.count(Rank.MATCHED))
     compare("GT with no positive", a.ranks.count(Rank.NONE), b.ranks.count(Rank.NONE))
-    if before.model is not None and after.model is not None:
-        old, new = before.model.proposals, after.model.proposals
-        assert old is not None
-        assert new is not None
+    old = before.model.proposals if before.model is not None else None
+    new = after.model.proposals if after.model is not None else None
+    if old is not None and new is not None:
         compare("before NMS", len(old.stages[-3].indices), len(new.stages[-3].indices))
         compare("after NMS", len(old.stages[-2].indices), len(new.stages[-2].indices))
         compare("kept", len(old.scores), len(new.scores))

@@ -115,7 +115,7 @@ class CrowdRule(StrEnum):
     BARS_NEGATIVES = "bars_negatives"
     """They leave the ground truth, and an anchor with IoU >= 0.001 to one cannot be negative. MP."""
     IGNORES_BY_IOF = "ignores_by_iof"
-    """They leave the ground truth, and an anchor more than ``ignore_iof_thresh`` of which lies in one is ignored. MM."""
+    """They leave the ground truth; an anchor more than ``ignore_iof_thresh`` of which lies in one is ignored. MM."""
     IGNORES_BY_IOF_OF_REGION = "ignores_by_iof_of_region"
     """The same, but the share of the region counts. MM with ``ignore_wrt_candidates=False``."""
 

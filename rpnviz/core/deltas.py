@@ -53,13 +53,15 @@ def decode(
     anchors = anchors.astype(np.float32, copy=False)
     with np.errstate(all="ignore"):
         size, centre = _size_and_centre(anchors, conventions)
+        weight = np.array(params.weights)
+        plain: NDArray = deltas
         if conventions.coder_weights is CoderWeights.MULTIPLY:
-            plain = deltas / np.array(params.weights, np.float32)
+            plain = deltas / weight.astype(np.float32)
         else:
-            plain = deltas * (1 / np.array(params.weights)).astype(np.float32)
+            plain = deltas * (1 / weight).astype(np.float32)
         if conventions.codec is Codec.CORNERS:
             return anchors + plain * np.concatenate([size, size], axis=1)
-        growth = plain[:, 2:]
+        growth: NDArray = plain[:, 2:]
         if params.dwh_clip >= 0:
             limit = np.float32(params.dwh_clip)
             growth = np.minimum(growth, limit)

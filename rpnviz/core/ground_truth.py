@@ -61,7 +61,7 @@ class GroundTruth:
 
     @classmethod
     def of_input_boxes(cls, boxes: NDArray, ignored: NDArray[np.bool_] | None = None) -> GroundTruth:
-        """Boxes (M, 4) in input pixels that are all trained on, but for those that are ``ignored``; for stages alone."""
+        """Boxes (M, 4) in input pixels that are all trained on but the ``ignored`` ones; for running stages alone."""
         crowd = np.zeros(len(boxes), bool) if ignored is None else ignored
         reasons = tuple(NotTrained.CROWD if is_crowd else None for is_crowd in crowd.tolist())
         none = np.zeros(0, np.int64)
@@ -100,12 +100,13 @@ def select_ground_truth(
         whole = _has_sides(unclipped, 0) & _has_sides(boxes_original, 0)
         valid = whole & _has_sides(boxes, _TINY if conventions.invalid_box is InvalidBoxRule.DROPS_TINY else 0)
         if conventions.invalid_box is InvalidBoxRule.KEEPS:
-            valid = np.isfinite(boxes).all(axis=1)
+            valid = np.asarray(np.isfinite(boxes).all(axis=1))
         degenerate = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
         beyond = np.zeros(count, bool)
         if conventions.outside_box is OutsideRule.DROPS:
             height, width = frame.image_size
-            beyond = (boxes_original[:, :2] < 0).any(axis=1) | (boxes_original[:, 2:] > (width, height)).any(axis=1)
+            before, after = boxes_original[:, :2] < 0, boxes_original[:, 2:] > (width, height)
+            beyond = np.asarray(before.any(axis=1) | after.any(axis=1))
     outside = (whole & ~valid & (conventions.box_clip is BoxClip.IMAGE)) | (valid & beyond)
     reasons = tuple(
         NotTrained.CROWD

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.conventions import Conventions
 from rpnviz.core.params import AnchorParams, CoderParams, Params, ResizeParams
 from rpnviz.errors import ShapeError
 
@@ -43,6 +44,28 @@ class LevelOutput:
         frozen(self.deltas)
 
 
+_BUILT_IN = (
+    "resize_limit",
+    "resize_rounding",
+    "enlarging",
+    "padding",
+    "ratio_meaning",
+    "anchor_formula",
+    "base_rounding",
+    "anchor_pixels",
+    "stride_source",
+    "offset_unit",
+    "cell_order",
+    "codec",
+    "coder_pixels",
+    "coder_weights",
+    "end_corner",
+    "decode_clamp",
+    "proposal_frame",
+)
+"""Conventions of image size, anchors and coder, which a network has learnt."""
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """What a network was built with and a user cannot turn while looking at its outputs."""
@@ -50,10 +73,15 @@ class ModelSettings:
     resize: ResizeParams
     anchors: AnchorParams
     coder: CoderParams
+    conventions: Conventions
 
-    def applied_to(self, params: Params) -> Params:
-        """``params`` with these groups in place of its own: the numbers under which the outputs mean something."""
-        return replace(params, resize=self.resize, anchors=self.anchors, coder=self.coder)
+    def applied_to(self, params: Params, conventions: Conventions) -> tuple[Params, Conventions]:
+        """``params`` and ``conventions`` with what was built in: those under which the outputs mean something."""
+        built_in = {name: getattr(self.conventions, name) for name in _BUILT_IN}
+        return (
+            replace(params, resize=self.resize, anchors=self.anchors, coder=self.coder),
+            replace(conventions, **built_in),
+        )
 
 
 @dataclass(frozen=True, eq=False)

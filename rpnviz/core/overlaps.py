@@ -133,7 +133,7 @@ def _windows(
     conventions: Conventions,
     share_of: str = "union",
 ) -> Iterator[tuple[int, slice, slice, NDArray]]:
-    """Per box that touches the level: its row, the rows and columns of cells it may touch, and (C, rows, columns) IoU."""
+    """Per box that touches the level: its row, the grid rows and columns it may touch, and (C, rows, columns) IoU."""
     last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
     one = boxes.dtype.type(last)
     with np.errstate(over="ignore", invalid="ignore"):  # a box as large as float32 allows has an infinite area

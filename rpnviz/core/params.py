@@ -102,6 +102,11 @@ class AnchorParams(Ruled):
         assert isinstance(self.sizes, tuple)
         return self.sizes
 
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Anchors at one position, per level."""
+        return tuple(len(s) * len(r) for s, r in zip(self.level_sizes, self.aspect_ratios, strict=True))
+
 
 @dataclass(frozen=True)
 class MatchParams(Ruled):

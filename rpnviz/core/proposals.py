@@ -246,7 +246,7 @@ def pick_candidates(
     if conventions.small_box is SmallBoxRule.INCLUSIVE_SCALED_FIRST:
         sides = _clipped(decoded.boxes, frame, conventions)
         sides = sides[:, 2:] - sides[:, :2] + np.float32(1)
-        open_to_all = (sides >= np.float32(min_size * frame.scale[0])).all(axis=1)
+        open_to_all = np.asarray((sides >= np.float32(min_size * frame.scale[0])).all(axis=1))
     joint = conventions.top_k is TopKScope.JOINT
     spans = [(0, total)] if joint else [(level.start, level.stop) for level in anchors.lattice]
     picked = []
@@ -263,7 +263,7 @@ def pick_candidates(
     rank, unclipped = decoded.rank[index], decoded.boxes[index]
     not_finite = np.zeros(len(index), bool)
     if conventions.non_finite is NonFiniteRule.DROPPED:
-        not_finite = ~(np.isfinite(unclipped).all(axis=1) & np.isfinite(rank))
+        not_finite = np.asarray(~(np.isfinite(unclipped).all(axis=1) & np.isfinite(rank)))
     boxes = _clipped(unclipped, frame, conventions)
     prob = rank if conventions.score is ScoreKind.PROBABILITY else sigmoid(rank)
     in_pixels = _to_pixels(boxes, frame) if conventions.proposal_frame is ProposalFrame.NORMALISED else boxes

@@ -414,7 +414,7 @@ def _everything_layer(result: Result, world: World, options: LayerOptions) -> li
 @lru_cache(maxsize=2)
 def _all_original(source: Anchors | Decoded, frame: Frame) -> NDArray[np.float64]:
     """All boxes of a result in original pixels; kept, because a threshold move changes none of them."""
-    boxes = frame.to_original(source.boxes)
+    boxes = frame.to_original(source.boxes if isinstance(source, Anchors) else source.boxes_input)
     boxes.flags.writeable = False
     return boxes
 

@@ -274,7 +274,7 @@ def _parameter_texts(params: Params, stage: Stage) -> list[str]:
         anchors = params.anchors
         texts += [
             f"strides {_numbers(anchors.strides)}",
-            f"sizes {_per_level(anchors.sizes)}",
+            f"sizes {_per_level(anchors.level_sizes)}",
             f"ratios {_per_level(anchors.aspect_ratios)}",
         ]
     if "match" in groups:

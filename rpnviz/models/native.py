@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from rpnviz.core import presets
 from rpnviz.core.frame import make_frame
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
-from rpnviz.core.params import AnchorParams, CoderParams, ResizeParams
-from rpnviz.core.rules import Group, ListOf, Number, plain
+from rpnviz.core.rules import ListOf, Number, check_names, plain
 from rpnviz.errors import ModelFileError, ParamsError
 from rpnviz.models.base import check_image, stop_if
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rpnviz.models.network import Network
 
 FORMAT = "rpnviz-rpn/1"
+_GROUPS = ("resize", "anchors", "coder")
 _UNUSED = "num_batches_tracked"
 """BatchNorm's step counter: only training with a cumulative average reads it, so files do not carry it."""
 
@@ -50,7 +50,7 @@ class NativeModel:
         from rpnviz.models.network import normalise
 
         check_image(image)
-        conventions = presets.load("torchvision").conventions
+        conventions = self.settings.conventions
         frame = make_frame((image.shape[0], image.shape[1]), self.settings.resize, conventions)
         stop_if(cancelled)
         resized = torch.from_numpy(resize(image, frame.resized_size))
@@ -81,7 +81,8 @@ def save(network: Network, path: Path, settings: ModelSettings, *, name: str, no
     tensors = {
         key: tensor.half().contiguous() for key, tensor in network.state_dict().items() if not key.endswith(_UNUSED)
     }
-    document = {group: plain(getattr(settings, group)) for group in ("resize", "anchors", "coder")}
+    document = {group: plain(getattr(settings, group)) for group in _GROUPS}
+    document["conventions"] = settings.conventions.overrides_from(presets.load("torchvision").conventions)
     metadata = {
         "format": FORMAT,
         "name": name,
@@ -177,12 +178,17 @@ def _read_json(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, A
 
 
 def _read_settings(path: Path, metadata: Mapping[str, str]) -> ModelSettings:
+    """A Params document of those groups that a network fixes; fields that came later have torchvision's values."""
     document = _read_json(path, metadata, "settings")
-    groups = {"resize": ResizeParams, "anchors": AnchorParams, "coder": CoderParams}
     try:
-        return ModelSettings(**{key: Group(kind).read(document.get(key), key) for key, kind in groups.items()})
+        check_names(document, [*_GROUPS, "preset", "conventions"], "")
+        for group in _GROUPS:
+            if group not in document:
+                raise ParamsError("is missing.", where=group)
+        read = presets.from_document(document)
     except ParamsError as error:
         raise ModelFileError(f"its settings are not usable: {error}", where=str(path)) from error
+    return ModelSettings(read.params.resize, read.params.anchors, read.params.coder, read.conventions)
 
 
 def _compare_shapes(path: Path, found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> None:

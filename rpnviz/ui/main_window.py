@@ -145,6 +145,7 @@ class MainWindow(QMainWindow):
         self.preset.addItems(presets.names())
         self.preset.setToolTip("Whose rules apply")
         self.preset.setAccessibleName("Trainer")
+        self.preset.activated.connect(lambda _index: self.state.set_preset(self.preset.currentText()))
         self.changed = tool_button("", "chip", "", self._show_changes)
         self.changed.setFixedWidth(92)
         policy = self.changed.sizePolicy()
@@ -322,6 +323,7 @@ class MainWindow(QMainWindow):
         self._show_model()
 
     def _show_params(self) -> None:
+        self.preset.setCurrentText(self.state.preset.name)
         changes = self.state.changed_fields()
         self.changed.setVisible(bool(changes))
         self.changed.setText(f"{len(changes)} changed")

@@ -8,11 +8,15 @@ import pytest
 from rpnviz.core import presets
 from rpnviz.core.anchors import Anchors, base_anchors, make_anchors
 from rpnviz.core.conventions import BaseRounding, CellOrder, RatioMeaning, StrideSource
-from rpnviz.core.params import AnchorParams
 from rpnviz.errors import ShapeError
 
 PRESET = presets.load("torchvision")
-SMALL = AnchorParams(strides=(8, 16), sizes=((16, 24), (48,)), aspect_ratios=((0.5, 1.0), (1.0,)))
+DEFAULT = PRESET.params.anchors
+SMALL = dataclasses.replace(DEFAULT, strides=(8, 16), sizes=((16, 24), (48,)), aspect_ratios=((0.5, 1.0), (1.0,)))
+
+
+def one_level(sizes, ratios):
+    return dataclasses.replace(DEFAULT, strides=(8,), sizes=(sizes,), aspect_ratios=(ratios,))
 
 
 def test_base_anchors_of_size_32():
@@ -21,22 +25,22 @@ def test_base_anchors_of_size_32():
         (-16, -16, 16, 16),  # r = 1
         (-11, -23, 11, 23),  # r = 2: 22.63 x 45.25
     ]
-    np.testing.assert_array_equal(base_anchors((32,), (0.5, 1, 2), PRESET.conventions), expected)
+    np.testing.assert_array_equal(base_anchors(one_level((32,), (0.5, 1, 2)), 0, PRESET.conventions), expected)
 
 
 def test_without_rounding_and_with_the_other_meaning_of_a_ratio():
     wide = dataclasses.replace(
         PRESET.conventions, base_rounding=BaseRounding.NONE, ratio_meaning=RatioMeaning.WIDTH_OVER_HEIGHT
     )
-    box = base_anchors((32,), (2,), wide)[0]
+    box = base_anchors(one_level((32,), (2,)), 0, wide)[0]
     np.testing.assert_allclose(box, [-22.627417, -11.313708, 22.627417, 11.313708], rtol=1e-6)
 
 
 def test_cell_order():
-    ratio_first = base_anchors((16, 64), (1, 4), PRESET.conventions)[:, 2].tolist()
+    ratio_first = base_anchors(one_level((16, 64), (1, 4)), 0, PRESET.conventions)[:, 2].tolist()
     assert ratio_first == [8, 32, 4, 16]
     size_first = dataclasses.replace(PRESET.conventions, cell_order=CellOrder.SIZE_RATIO)
-    assert base_anchors((16, 64), (1, 4), size_first)[:, 2].tolist() == [8, 4, 32, 16]
+    assert base_anchors(one_level((16, 64), (1, 4)), 0, size_first)[:, 2].tolist() == [8, 4, 32, 16]
 
 
 def test_stride_comes_from_the_feature_map():

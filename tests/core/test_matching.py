@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.anchors import Anchors
+from rpnviz.core.barring import Barred
 from rpnviz.core.conventions import EmptyImageRule, TieRule
 from rpnviz.core.ground_truth import GroundTruth, NotTrained, Reaction
 from rpnviz.core.matching import AnchorState, Rank, match_anchors
@@ -21,9 +22,8 @@ UNSCALED = PRESET.params.with_values("resize", mode="none")
 
 def label(anchors, gt, params=PRESET.params.match, conventions=PRESET.conventions):
     boxes = np.float32(gt).reshape(-1, 4)
-    count = len(boxes)
-    truth = GroundTruth(boxes, (None,) * count, np.arange(count), np.zeros(0, np.int64), None)
-    return match_anchors(compute_overlaps(anchors, boxes), truth, params, conventions)
+    overlaps = compute_overlaps(anchors, boxes, conventions)
+    return match_anchors(overlaps, Barred(), anchors, GroundTruth.of_input_boxes(boxes), params, conventions)
 
 
 @st.composite
@@ -44,32 +44,51 @@ def scenes(draw):
     return (height, width), boxes
 
 
-@settings(max_examples=60, deadline=None)
-@given(scenes(), st.floats(0, 1), st.floats(0, 1), st.booleans())
-def test_labels_equal_the_dense_matcher(scene, a, b, force):
+@settings(max_examples=120, deadline=None)
+@given(
+    scenes(),
+    st.sampled_from(presets.names()),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.booleans(),
+    st.sampled_from([-1, 0, 16]),
+    st.sampled_from([0.0, 0.3, 0.6]),
+    st.data(),
+)
+def test_labels_equal_a_dense_matcher_under_every_preset(scene, name, a, b, force, border, min_pos, data):
     size, boxes = scene
+    preset = presets.load(name)
     low, high = sorted((a, b))
-    params = UNSCALED.with_values("match", bg_iou_thresh=low, fg_iou_thresh=high, allow_low_quality_matches=force)
-    result = pipeline.run(pipeline.Inputs(size, boxes), params, PRESET.conventions)
-    trained = result.gt.trained
-    labels, matched, best, gt_best = dense_labels(result.anchors.boxes, result.gt.boxes[trained], high, low, force)
-    np.testing.assert_array_equal(result.match.labels, labels)
-    np.testing.assert_array_equal(result.match.best_iou, best)
-    np.testing.assert_array_equal(result.match.gt_best_iou[trained], gt_best)
-    if len(trained):
-        np.testing.assert_array_equal(result.match.matched_gt, trained[matched])
-    # the states partition the anchors and agree with the labels
-    counts = result.match.counts
+    ignore = np.array(data.draw(st.lists(st.booleans(), min_size=len(boxes), max_size=len(boxes))), bool)
+    params = preset.params.with_values("resize", mode="none").with_values(
+        "match",
+        bg_iou_thresh=low,
+        fg_iou_thresh=high,
+        allow_low_quality_matches=force,
+        border_thresh=border,
+        min_pos_iou=min_pos,
+        ignore_iof_thresh=data.draw(st.sampled_from([-1, 0.5])),
+    )
+    result = pipeline.run(pipeline.Inputs(size, boxes, gt_ignore=ignore), params, preset.conventions)
+    match = result.match
+    labels, target, best, gt_best = dense_labels(result)
+    np.testing.assert_array_equal(match.labels, labels)
+    positive = labels == 1
+    np.testing.assert_array_equal(match.matched_gt[positive], target[positive])
+    if not result.gt.image_skipped:
+        np.testing.assert_array_equal(match.best_iou, best)
+        np.testing.assert_array_equal(match.gt_best_iou[result.gt.trained], gt_best)
+    # the states partition the anchors and agree with the labels, the boxes' counts with both
+    counts = match.counts
     assert sum(counts.values()) == len(result.anchors)
-    assert counts[AnchorState.POSITIVE] == np.count_nonzero(best >= np.float32(high)) * bool(len(trained))
-    assert counts[AnchorState.POSITIVE] + counts[AnchorState.FORCED] == np.count_nonzero(labels == 1)
-    assert result.match.gt_positives.sum() == np.count_nonzero(labels == 1)
-    assert (result.match.gt_positives[~result.match.gt_trained] == 0).all()
-    # ranks, positives of a box and its count agree
-    for gt, rank in enumerate(result.match.ranks):
-        mine = result.match.positives_of(gt)
-        assert len(mine) == result.match.gt_positives[gt]
-        assert (rank is Rank.NONE) == (len(mine) == 0 and bool(result.match.gt_trained[gt]))
+    assert counts[AnchorState.POSITIVE] + counts[AnchorState.FORCED] == np.count_nonzero(positive)
+    assert match.gt_positives.sum() == np.count_nonzero(positive)
+    assert (match.gt_forced <= match.gt_positives).all()
+    assert (match.gt_positives[~match.gt_trained] == 0).all()
+    for gt, rank in enumerate(match.ranks):
+        mine = match.positives_of(gt)
+        assert len(mine) == match.gt_positives[gt]
+        assert (rank is Rank.NONE) == (len(mine) == 0 and bool(match.gt_trained[gt]))
 
 
 STEAL = Anchors.from_boxes(np.float32([[0, 0, 64, 64], [0, 0, 32, 32], [40, 0, 104, 64]]))

@@ -6,8 +6,10 @@ from dense import greedy_nms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpnviz.core import nms
+from rpnviz.core import nms, presets
 from rpnviz.core.boxes import box_iou
+
+RULES = presets.load("torchvision").conventions
 
 
 def random_boxes(count, seed):
@@ -24,10 +26,10 @@ def test_kept_boxes_equal_a_plain_greedy_loop(limit, count, seed, threshold):
     boxes, scores = random_boxes(count, seed)
     old, nms._MATRIX_LIMIT = nms._MATRIX_LIMIT, limit
     try:
-        groups = nms.make_groups(boxes, scores, np.zeros(count, np.uint8))
+        groups = nms.make_groups(boxes, scores, np.zeros(count, np.uint8), RULES)
     finally:
         nms._MATRIX_LIMIT = old
-    result = nms.suppress(groups, count, threshold)
+    result = nms.suppress(groups, count, threshold, RULES)
     assert np.flatnonzero(result.kept).tolist() == sorted(greedy_nms(boxes, scores, threshold))
     for gone in np.flatnonzero(~result.kept):
         by = result.suppressor[gone]
@@ -41,7 +43,7 @@ def test_kept_boxes_equal_a_plain_greedy_loop(limit, count, seed, threshold):
 
 def test_groups_do_not_meet():
     boxes, scores = np.float32([[0, 0, 10, 10]] * 4), np.float32([0.9, 0.8, 0.7, 0.6])
-    result = nms.suppress(nms.make_groups(boxes, scores, np.array([0, 1, 0, 1])), 4, 0.5)
+    result = nms.suppress(nms.make_groups(boxes, scores, np.array([0, 1, 0, 1]), RULES), 4, 0.5, RULES)
     assert result.kept.tolist() == [True, True, False, False]
     assert result.suppressor.tolist() == [-1, -1, 0, 1]
 
@@ -51,5 +53,5 @@ def test_exactly_on_the_threshold(threshold, kept):
     # float32(0.6) is 0.6000000238 > 0.6; float32(0.7) is 0.699999988 < 0.7
     height = {0.6: 60, 0.7: 70, 0.5: 51}[threshold]
     boxes = np.float32([[0, 0, 100, 100], [0, 0, 100, height]])
-    groups = nms.make_groups(boxes, np.float32([0.9, 0.8]), np.zeros(2, np.uint8))
-    assert np.count_nonzero(nms.suppress(groups, 2, threshold).kept) == kept
+    groups = nms.make_groups(boxes, np.float32([0.9, 0.8]), np.zeros(2, np.uint8), RULES)
+    assert np.count_nonzero(nms.suppress(groups, 2, threshold, RULES).kept) == kept

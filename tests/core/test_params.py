@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from rpnviz.core import presets
-from rpnviz.core.params import MatchParams, differences, merge_patch
+from rpnviz.core.params import differences, merge_patch
 from rpnviz.errors import ParamsError
 
 TORCHVISION = presets.load("torchvision")
@@ -69,10 +70,10 @@ def test_a_list_is_no_document():
 
 
 def test_constructor_checks_and_converts():
-    params = MatchParams(fg_iou_thresh=1, bg_iou_thresh=0, allow_low_quality_matches=False, min_pos_iou=0)
+    params = dataclasses.replace(TORCHVISION.params.match, fg_iou_thresh=1, bg_iou_thresh=0)
     assert isinstance(params.fg_iou_thresh, float)
     with pytest.raises(ParamsError, match=r"match\.fg_iou_thresh"):
-        MatchParams(fg_iou_thresh=-0.1, bg_iou_thresh=0, allow_low_quality_matches=False, min_pos_iou=0)
+        dataclasses.replace(TORCHVISION.params.match, fg_iou_thresh=-0.1)
 
 
 def test_differences_name_the_field_and_both_values():

@@ -22,7 +22,9 @@ def network_outputs(seed=0, shapes=((32, 40), (16, 20), (8, 10), (4, 5), (2, 3))
         )
         for shape in shapes
     )
-    return RPNOutput(levels, size, size, ModelSettings(PARAMS.resize, PARAMS.anchors, PARAMS.coder), "test")
+    return RPNOutput(
+        levels, size, size, ModelSettings(PARAMS.resize, PARAMS.anchors, PARAMS.coder, PRESET.conventions), "test"
+    )
 
 
 @pytest.fixture(scope="session")

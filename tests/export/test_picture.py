@@ -44,7 +44,7 @@ def network_outputs(size):
                 rng.normal(0, 2, (3, *grid)).astype(np.float32), rng.normal(0, 0.2, (3, 4, *grid)).astype(np.float32)
             )
         )
-    settings = ModelSettings(params.resize, params.anchors, params.coder)
+    settings = ModelSettings(params.resize, params.anchors, params.coder, PRESET.conventions)
     return RPNOutput(tuple(levels), size, padded, settings, "test"), params
 
 

@@ -176,7 +176,7 @@ def test_a_future_format_asks_for_a_newer_program(tmp_path):
         ("settings", None, ["hold no 'settings'"]),
         ("settings", "{", ["not JSON"]),
         ("settings", "[]", ["expected a JSON object"]),
-        ("settings", '{"resize": {}}', ["settings are not usable", "resize.mode"]),
+        ("settings", '{"resize": {}}', ["settings are not usable", "anchors: is missing"]),
         ("widths", '{"stem": [16], "stages": [48, 80, 112], "pyramid": 64}', ["widths.stem", "2 items"]),
         ("widths", '{"stem": [16, 24], "stages": [48, 80, 112], "pyramid": 32}', ["do not fit", "more"]),
     ],

@@ -198,7 +198,7 @@ def check_detectron2_matching(case: Case):
 
 def check_mmdetection_matching(case: Case):
     done = label(case)
-    inputs, outputs = case.arrays()
+    _, outputs = case.arrays()
     match, inside = done.match, outputs["inside_flags"]
     np.testing.assert_array_equal(done.allowed, inside)
     np.testing.assert_array_equal(match.labels, outputs["labels"])

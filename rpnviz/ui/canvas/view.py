@@ -247,7 +247,7 @@ class CanvasView(QWidget):
         chosen, result = self._state.selection, self._state.result
         if chosen.anchor is not None and result is not None:
             box = (
-                result.decoded.boxes[chosen.anchor]
+                result.decoded.boxes_input[chosen.anchor]
                 if self._state.world is World.MODEL and result.decoded is not None
                 else result.anchors.boxes[chosen.anchor]
             )

@@ -49,7 +49,8 @@ class ExportDialog(QDialog):
         self._folder = folder
         self.stage = QComboBox()
         self.stage.setAccessibleName("What to draw")
-        has_model = snapshot.shown.model is not None
+        model = snapshot.shown.model
+        has_model = model is not None and model.proposals is not None
         for stage, text in _STAGES:
             if stage.world is World.MODEL and not has_model:
                 continue

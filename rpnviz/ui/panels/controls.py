@@ -200,7 +200,7 @@ class AnchorControls(QWidget):
             self._build(len(anchors.strides))
         for level, stride in enumerate(anchors.strides):
             self._strides[level].setText(f"stride {stride}")
-            self.sizes[level].show_numbers(anchors.sizes[level])
+            self.sizes[level].show_numbers(anchors.level_sizes[level])
         ratios = set(anchors.aspect_ratios)
         self.ratios.show_numbers(anchors.aspect_ratios[0])
         if len(ratios) > 1:
@@ -213,7 +213,7 @@ class AnchorControls(QWidget):
             edit.setEnabled(not model)
         settings = self._state.model.settings if self._state.model is not None else None
         if model and settings is not None:
-            sizes = " / ".join(",".join(f"{size:g}" for size in level) for level in settings.anchors.sizes)
+            sizes = " / ".join(",".join(f"{size:g}" for size in level) for level in settings.anchors.level_sizes)
             strides = ", ".join(str(stride) for stride in settings.anchors.strides)
             self.note.setText(
                 f"The model was built with anchors of its own: sizes {sizes} on strides {strides}. "
@@ -239,14 +239,15 @@ class AnchorControls(QWidget):
             self.setTabOrder(before, after)
 
     def _on_sizes(self, level: int, values: tuple[float, ...]) -> None:
-        sizes = list(self._state.params.anchors.sizes)
+        sizes = list(self._state.params.anchors.level_sizes)
         sizes[level] = values
-        self._change(self.sizes[level], sizes=tuple(sizes))
+        # Sizes level by level take the place of base sizes and scales, where the trainer counts in those.
+        self._change(self.sizes[level], sizes=tuple(sizes), base_sizes=-1)
 
     def _on_ratios(self, values: tuple[float, ...]) -> None:
         self._change(self.ratios, aspect_ratios=(values,) * len(self._state.params.anchors.strides))
 
-    def _change(self, edit: NumberListEdit, **values: tuple[tuple[float, ...], ...]) -> None:
+    def _change(self, edit: NumberListEdit, **values: object) -> None:
         try:
             self._state.update("anchors", **values)
         except ParamsError as error:

@@ -60,7 +60,9 @@ class SelectionPanel(QWidget):
         if state.shown is None or result is None:
             waiting = state.world is World.MODEL and state.inferring
             hint = (
-                "Loading the model"
+                f"{state.preset.name} has no region proposals: it is a one-stage detector"
+                if state.world is World.MODEL and not state.has_proposals
+                else "Loading the model"
                 if waiting and state.model is None
                 else "Running the model"
                 if waiting
@@ -161,20 +163,20 @@ class SelectionPanel(QWidget):
         assert proposals is not None
         assert decoded is not None
         rows = np.flatnonzero(proposals.candidates.anchor_index == index)
-        x1, y1, x2, y2 = (float(value) for value in decoded.boxes[index])
+        x1, y1, x2, y2 = (float(value) for value in decoded.boxes_input[index])
         lines.insert(0, f"Decoded to {x2 - x1:.0f} x {y2 - y1:.0f} px at the input.")
         if not len(rows):
-            lines.insert(0, f"Logit {float(decoded.logits[index]):.2f}: not among the best of its level.")
+            lines.insert(0, f"Logit {float(decoded.objectness[index]):.2f}: not among the best of its level.")
             return "Cut before NMS"
         row = int(rows[0])
         fate = Fate(proposals.fate[row])
-        lines.insert(0, f"Objectness {float(proposals.candidates.scores[row]):.3f}.")
+        lines.insert(0, f"Objectness {float(proposals.candidates.objectness_prob[row]):.3f}.")
         if fate is Fate.SUPPRESSED:
             by = int(proposals.suppressor[row])
             lines.insert(
                 1,
                 f"Overlaps a better box by {float(proposals.suppressor_iou[row]):.2f} "
-                f"(objectness {float(proposals.candidates.scores[by]):.3f}).",
+                f"(objectness {float(proposals.candidates.objectness_prob[by]):.3f}).",
             )
         if fate is Fate.KEPT:
             return f"Kept as number {int(np.flatnonzero(proposals.kept == row)[0]) + 1}"
