@@ -1,0 +1,80 @@
+"""The choice of the trainer switches everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from support import open_image, settled
+
+from rpnviz.core import pipeline, presets
+
+
+def choose(window, qtbot, name):
+    window.preset.setCurrentText(name)
+    window.preset.activated.emit(window.preset.currentIndex())
+    qtbot.waitUntil(lambda: settled(window), timeout=10000)
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_labels_are_the_trainers(window, qtbot, name):
+    open_image(window, qtbot, "crowd.png")
+    choose(window, qtbot, name)
+    preset, record = presets.load(name), window.state.record
+    inputs = pipeline.Inputs(window.state.loaded.size, record.gt.boxes, record.gt.labels, record.gt.ignore)
+    expected = pipeline.run(inputs, preset.params, preset.conventions)
+    shown = window.state.shown.training
+    np.testing.assert_array_equal(shown.match.state, expected.match.state)
+    assert shown.frame == expected.frame
+    assert not window.changed.isVisible()
+    assert window.table.model.rowCount() == len(record.gt.boxes)
+    assert window.banner.messages == []
+    window.canvas.compose()
+
+
+def test_a_change_of_trainer_can_be_undone(window, qtbot):
+    window.state.update("match", fg_iou_thresh=0.6)
+    choose(window, qtbot, "mmdetection")
+    assert window.state.params == presets.load("mmdetection").params
+    window.do_undo()
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.preset.currentText() == "torchvision"
+    assert window.state.params.match.fg_iou_thresh == 0.6
+    assert window.state.shown.training.conventions == presets.load("torchvision").conventions
+
+
+def test_sizes_can_be_edited_where_the_trainer_counts_in_scales(window, qtbot):
+    choose(window, qtbot, "mmdetection")
+    edit = window.controls.anchors.sizes[0]
+    assert edit.text() == "32"
+    edit.setFocus()
+    edit.selectAll()
+    qtbot.keyClicks(edit, "24, 32")
+    qtbot.keyClick(edit, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: settled(window) and window.state.params.anchors.level_sizes[0] == (24.0, 32.0))
+
+
+@pytest.mark.parametrize("name", [name for name in presets.names() if name != "keras-retinanet"])
+def test_proposals_follow_the_trainer(window, qtbot, name):
+    open_image(window, qtbot, "coins.png")
+    window.do_model_world()
+    qtbot.waitUntil(lambda: window.state.result is not None and settled(window), timeout=60000)
+    choose(window, qtbot, name)
+    result = window.state.result
+    assert len(result.proposals.boxes) > 0
+    # The model keeps the anchors that it was trained with.
+    assert result.params.anchors == window.state.model.settings.anchors
+    assert result.frame.resized_size == (319, 405)
+    assert window.banner.messages == []
+    window.canvas.compose()
+
+
+def test_a_trainer_without_proposals_says_so(window, qtbot):
+    window.do_model_world()
+    qtbot.waitUntil(lambda: window.state.result is not None and settled(window), timeout=60000)
+    choose(window, qtbot, "keras-retinanet")
+    assert window.state.result is None
+    assert "one-stage" in window.selection.verdict.text()
+    window.canvas.compose()
+    choose(window, qtbot, "torchvision")
+    assert window.state.result is not None
