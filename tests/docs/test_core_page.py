@@ -1,0 +1,21 @@
+"""The examples of docs/core.md run as they are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "core.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(("number", "printed"), [(0, "[1]\n"), (1, "0.0\n")])
+def test_an_example_prints_what_it_should(number, printed, capsys):
+    exec(compile(EXAMPLES[number], str(PAGE), "exec"), {})
+    assert capsys.readouterr().out == printed
+
+
+def test_every_example_is_tested():
+    assert len(EXAMPLES) == 2
