@@ -78,3 +78,14 @@ def test_a_trainer_without_proposals_says_so(window, qtbot):
     window.canvas.compose()
     choose(window, qtbot, "torchvision")
     assert window.state.result is not None
+
+
+def test_tooltips_name_the_trainers_own_parameter(window, qtbot):
+    positive = window.controls.matching.thresholds.positive
+    assert "rpn_fg_iou_thresh" in positive.toolTip()
+    choose(window, qtbot, "detectron2")
+    assert "MODEL.RPN.IOU_THRESHOLDS[1]" in positive.toolTip()
+    assert "rpn_fg_iou_thresh" not in positive.toolTip()
+    assert "MODEL.ANCHOR_GENERATOR.SIZES" in window.controls.anchors.sizes[0].toolTip()
+    choose(window, qtbot, "keras-retinanet")
+    assert "no such rule" in window.controls.matching.force.toolTip()

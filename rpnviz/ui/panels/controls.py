@@ -17,11 +17,12 @@ from PySide6.QtWidgets import (
 from superqt import QCollapsible, QLargeIntSpinBox
 
 from rpnviz.app.state import AppState
+from rpnviz.app.trainer_names import trainer_name
 from rpnviz.core.params import AnchorParams, Params, ProposalMode, ProposalParams, TopN
 from rpnviz.core.rules import doc_of
 from rpnviz.drawing.scene import World
 from rpnviz.errors import ParamsError
-from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.basics import TrainerTips, label, tool_button
 from rpnviz.ui.widgets.number import NumberControl
 from rpnviz.ui.widgets.thresholds import ThresholdControl
 
@@ -40,6 +41,26 @@ class ControlsPanel(QScrollArea):
         self.anchors = AnchorControls(state)
         self.sampling = SamplingControls(state)
         self.proposals = ProposalControls(state)
+        self._tips = TrainerTips()
+        for field, control in (
+            ("match.bg_iou_thresh", self.matching.thresholds.negative),
+            ("match.fg_iou_thresh", self.matching.thresholds.positive),
+            ("match.allow_low_quality_matches", self.matching.force),
+            ("sample.batch_size_per_image", self.sampling.batch.spin),
+            ("sample.batch_size_per_image", self.sampling.batch.slider),
+            ("sample.positive_fraction", self.sampling.fraction.spin),
+            ("sample.positive_fraction", self.sampling.fraction.slider),
+            ("sample.seed", self.sampling.seed),
+            ("proposals.pre_nms_top_n", self.proposals.pre_nms.spin),
+            ("proposals.pre_nms_top_n", self.proposals.pre_nms.slider),
+            ("proposals.score_thresh", self.proposals.score.spin),
+            ("proposals.score_thresh", self.proposals.score.slider),
+            ("proposals.nms_thresh", self.proposals.nms.spin),
+            ("proposals.nms_thresh", self.proposals.nms.slider),
+            ("proposals.post_nms_top_n", self.proposals.post_nms.spin),
+            ("proposals.post_nms_top_n", self.proposals.post_nms.slider),
+        ):
+            self._tips.add(field, control.toolTip(), control)
         inner = QWidget()
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(8, 0, 8, 8)
@@ -80,7 +101,12 @@ class ControlsPanel(QScrollArea):
             section.setExpandedIcon("▾")
             section.setCollapsedIcon("▸")
 
+    def _name_parameters(self) -> None:
+        preset = self._state.preset.name
+        self._tips.show(lambda field: trainer_name(preset, field))
+
     def _show_params(self, params: Params) -> None:
+        self._name_parameters()
         for part in (self.matching, self.anchors, self.sampling, self.proposals):
             part.show_params(params)
 
@@ -151,6 +177,11 @@ class NumberListEdit(QLineEdit):
         self.setStyleSheet("QLineEdit { border: 1px solid #F25D68; }" if problem else "")
         self.setToolTip(problem or self._tip)
 
+    def set_tip(self, tip: str) -> None:
+        """What the field means, shown while nothing is wrong with it."""
+        self._tip = tip
+        self.setToolTip(tip)
+
     def _on_finished(self) -> None:
         if not self.isModified():
             return
@@ -200,11 +231,17 @@ class AnchorControls(QWidget):
             self._build(len(anchors.strides))
         for level, stride in enumerate(anchors.strides):
             self._strides[level].setText(f"stride {stride}")
+            self.sizes[level].set_tip(self._tip("sizes"))
             self.sizes[level].show_numbers(anchors.level_sizes[level])
         ratios = set(anchors.aspect_ratios)
+        self.ratios.set_tip(self._tip("aspect_ratios"))
         self.ratios.show_numbers(anchors.aspect_ratios[0])
         if len(ratios) > 1:
             self.ratios.setToolTip("The levels have different ratios; a new list replaces those of all levels")
+
+    def _tip(self, field: str) -> str:
+        name = trainer_name(self._state.preset.name, f"anchors.{field}")
+        return f"{doc_of(AnchorParams, field)}\n{name}".rstrip()
 
     def show_world(self, world: World) -> None:
         """A model was built with its own anchors: while its proposals are shown, these fields do not act."""

@@ -32,6 +32,22 @@ class WheelNeedsFocus(QObject):
         return super().eventFilter(watched, event)
 
 
+class TrainerTips:
+    """Tooltips that end with what the chosen trainer calls the parameter."""
+
+    def __init__(self) -> None:
+        self._tips: list[tuple[QWidget, str, str]] = []
+
+    def add(self, field: str, tip: str, *widgets: QWidget) -> None:
+        """Give widgets a tip about ``group.field``."""
+        self._tips += [(widget, field, tip) for widget in widgets]
+
+    def show(self, name_of: Callable[[str], str]) -> None:
+        """Show all tips anew; ``name_of(field)`` is the line about the trainer, or empty."""
+        for widget, field, tip in self._tips:
+            widget.setToolTip(f"{tip}\n{name_of(field)}".rstrip())
+
+
 def label(text: str = "", kind: str = "", *, wrap: bool = False, selectable: bool = False) -> QLabel:
     """A plain-text label; ``kind`` names a rule of the theme."""
     widget = QLabel(text)
