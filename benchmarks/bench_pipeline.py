@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from common import median_ms, random_ground_truth, report
 
-from rpnviz.core import pipeline, presets
+from rpnviz.core import compiled, pipeline, presets
+from rpnviz.core.barring import Barred
+from rpnviz.core.matching import match_anchors
 from rpnviz.core.overlaps import compute_overlaps
 
 SIZE = 1024
@@ -28,6 +30,7 @@ def dense(gt: torch.Tensor, anchors: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 def main() -> None:
     torch.set_num_threads(1)
+    compiled.warm_up()
     preset = presets.load("torchvision")
     params = preset.params.with_values("resize", mode="none")
     figures: dict[str, object] = {}
@@ -37,9 +40,8 @@ def main() -> None:
         boxes = result.gt.boxes
 
         def label(boxes=boxes, result=result):
-            from rpnviz.core.matching import match_anchors
-
-            match_anchors(compute_overlaps(result.anchors, boxes), result.gt, params.match, preset.conventions)
+            overlaps = compute_overlaps(result.anchors, boxes, preset.conventions)
+            match_anchors(overlaps, Barred(), result.anchors, result.gt, params.match, preset.conventions)
 
         ours = median_ms(label)
         anchors = torch.from_numpy(result.anchors.boxes.copy())

@@ -55,6 +55,7 @@ class JobQueue(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._executors: dict[str, ThreadPoolExecutor] = {}
+        self._all: list[Job] = []
         self._running: list[Job] = []
         self._closed = False
         self._answered.connect(self._on_answered)
@@ -67,17 +68,22 @@ class JobQueue(QObject):
         failed: Callable[[BaseException], None],
         cancelled: Callable[[], None] = lambda: None,
         lane: str = "files",
+        hidden: bool = False,
     ) -> Job:
         """Queue ``function(job)``; one of ``done(value)``, ``failed(error)`` and ``cancelled()`` follows.
 
-        Jobs of different lanes run beside each other: an image does not wait for a model.
+        Jobs of different lanes run beside each other: an image does not wait for a model. A hidden job is nothing that
+        the user waits for.
         """
         job = Job(title, self.progressed.emit)
-        self._running.append(job)
+        self._all.append(job)
+        if not hidden:
+            self._running.append(job)
         if lane not in self._executors:
             self._executors[lane] = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"rpnviz-job-{lane}")
         self._executors[lane].submit(self._run, job, function, done, failed, cancelled)
-        self.started.emit(job)
+        if not hidden:
+            self.started.emit(job)
         return job
 
     @property
@@ -88,7 +94,7 @@ class JobQueue(QObject):
     def close(self) -> None:
         """Cancel everything and wait for the thread to end."""
         self._closed = True
-        for job in self._running:
+        for job in self._all:
             job.cancel()
         for executor in self._executors.values():
             executor.shutdown(wait=True, cancel_futures=True)
@@ -117,10 +123,14 @@ class JobQueue(QObject):
     def _on_answered(self, job: Job, answer: Callable[[], None], cancelled: Callable[[], None]) -> None:
         if self._closed:
             return
-        self._running.remove(job)
+        self._all.remove(job)
+        hidden = job not in self._running
+        if not hidden:
+            self._running.remove(job)
         # A cancel may come while the finished answer is on its way.
         (cancelled if job.cancelled else answer)()
-        self.ended.emit(job)
+        if not hidden:
+            self.ended.emit(job)
 
 
 class NewestWins(QObject):

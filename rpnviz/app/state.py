@@ -17,7 +17,7 @@ from PySide6.QtCore import QObject, Signal
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.undo import History
-from rpnviz.core import pipeline, presets
+from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
@@ -124,6 +124,7 @@ class AppState(QObject):
         self._inference: Job | None = None
         self._opening: Job | None = None
         self._search: Job | None = None
+        self._warming = False
         self._compute = NewestWins(_compute, self)
         self._compute.answered.connect(self._on_computed)
         self._compute.failed.connect(self._on_compute_failed)
@@ -417,6 +418,14 @@ class AppState(QObject):
             self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
         self.computing_changed.emit(False)
         self.result_changed.emit()
+        if not self._warming:
+            # Not before something is on the screen: it costs a second on the first start of all.
+            self._warming = True
+            work, done = (lambda job: compiled.warm_up()), (lambda _: None)
+            self.jobs.submit("Compiling", work, done, self._on_warm_up_failed, lane="idle", hidden=True)
+
+    def _on_warm_up_failed(self, error: BaseException) -> None:
+        self.tell(from_error("The compiled matching cannot be used; the slower one works", error))
 
     def _on_compute_failed(self, error: BaseException) -> None:
         self.computing_changed.emit(False)

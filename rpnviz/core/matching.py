@@ -176,7 +176,12 @@ def match_anchors(
     high, low = kind(params.fg_iou_thresh), kind(params.bg_iou_thresh)
     everything = np.zeros(0, np.int64)
     state = np.full(total, AnchorState.NEUTRAL, np.uint8)
-    matched_gt = trained[overlaps.best_gt] if len(trained) else np.full(total, -1, np.int64)
+    if len(trained) == 0:
+        matched_gt = np.full(total, -1, np.int64)
+    elif len(trained) == wanted:  # rows are indices
+        matched_gt = overlaps.best_gt.astype(np.int64)
+    else:
+        matched_gt = trained[overlaps.best_gt]
     if len(trained):
         negative = (
             overlaps.best_iou <= low if conventions.negative_test is NegativeTest.AT_MOST else overlaps.best_iou < low
@@ -206,7 +211,7 @@ def match_anchors(
     ):
         if part is not None:
             state[part] = left_out
-    labels = _LABEL_OF_STATE[state]
+    labels = np.take(_LABEL_OF_STATE, state)
     positive = np.flatnonzero(state <= AnchorState.FORCED)
     targets = matched_gt[positive]
     if conventions.forced_target is ForcedTarget.CLAIMING:

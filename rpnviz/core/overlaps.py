@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.anchors import AnchorLevel, Anchors
+from rpnviz.core.compiled import Kernels, is_warm, kernels
 from rpnviz.core.conventions import Conventions, Pixels, UnionGuard
 from rpnviz.core.inputs import frozen
 
+WORTH_COMPILING = 3_000_000
+"""Anchors times boxes from which on it pays to import numba and compile, if that has not been done yet."""
 _LEAST_UNION = 1e-6
 """mmdet ``bbox_overlaps``, eps."""
 
@@ -53,8 +56,55 @@ def compute_overlaps(
     Source: torchvision ``ops.boxes.box_iou``; mmdet ``bbox_overlaps``; Matterport ``utils.compute_overlaps``;
     py-faster-rcnn ``utils/bbox.pyx`` (order of the operations).
     """
-    dtype = anchors.boxes.dtype
-    boxes = boxes.astype(dtype, copy=False)
+    boxes = np.ascontiguousarray(boxes, dtype=anchors.boxes.dtype)
+    work = len(boxes) * len(anchors)
+    if work and (is_warm() or work >= WORTH_COMPILING) and (compiled := kernels()) is not None:
+        return _compiled_overlaps(anchors, boxes, conventions, allowed, compiled)
+    return _plain_overlaps(anchors, boxes, conventions, allowed)
+
+
+def _compiled_overlaps(
+    anchors: Anchors, boxes: NDArray, conventions: Conventions, allowed: NDArray[np.bool_] | None, compiled: Kernels
+) -> Overlaps:
+    dtype = boxes.dtype.type
+    last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
+    # Without a guard the union of what overlaps is above any negative number.
+    least = dtype(_LEAST_UNION if conventions.union_guard is UnionGuard.AT_LEAST_1E_6 else -np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        areas = _areas(boxes, last)
+    part = np.zeros(0, bool) if allowed is None else allowed
+    best_iou = np.zeros(len(anchors), dtype)
+    best_gt = np.zeros(len(anchors), np.int32)
+    levels, peaks = [], []
+    for level in anchors.lattice:
+        arguments = (level.x1, level.y1, level.x2, level.y2, boxes, areas, dtype(last), least, part)
+        of_level = np.zeros((level.cells, len(boxes)), dtype)
+        compiled.visit(*arguments, best_iou, best_gt, of_level, level.start)
+        levels.append(arguments)
+        peaks.append(of_level)
+    gt_best = np.max([of_level.max(axis=0) for of_level in peaks], axis=0)
+    room = 4096
+    while True:
+        found, owner, count = np.empty(room, np.int64), np.empty(room, np.int64), 0
+        for arguments, of_level, level in zip(levels, peaks, anchors.lattice, strict=True):
+            pairs = np.argwhere((of_level == gt_best) & (gt_best > 0))
+            count = compiled.collect(*arguments, pairs, gt_best, found, owner, count, level.start)
+        if count <= room:
+            break
+        room = count
+    found, owner = found[:count], owner[:count]
+    order = np.lexsort((found, owner))
+    ends = np.searchsorted(owner[order], np.arange(len(boxes) + 1))
+    sorted_found = frozen(found[order])
+    spans = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    best_anchors = tuple(sorted_found[low:high] if high > low else None for low, high in spans)
+    return Overlaps(frozen(best_iou), frozen(best_gt), frozen(gt_best), best_anchors)
+
+
+def _plain_overlaps(
+    anchors: Anchors, boxes: NDArray, conventions: Conventions, allowed: NDArray[np.bool_] | None
+) -> Overlaps:
+    dtype = boxes.dtype
     total, count = len(anchors), len(boxes)
     best_iou = np.zeros(total, dtype)
     best_gt = np.full(total, -1 if count == 0 else 0, np.int32)
@@ -83,12 +133,8 @@ def compute_overlaps(
                 ties[k].append(level.start + place * level.cells + cell)
         best_iou[level.start : level.stop] = iou_here.transpose(1, 2, 0).ravel()
         best_gt[level.start : level.stop] = gt_here.transpose(1, 2, 0).ravel()
-    return Overlaps(
-        frozen(best_iou),
-        frozen(best_gt),
-        frozen(gt_best),
-        tuple(frozen(np.sort(np.concatenate(found))) if found else None for found in ties),
-    )
+    best_anchors = tuple(frozen(np.sort(np.concatenate(found))) if found else None for found in ties)
+    return Overlaps(frozen(best_iou), frozen(best_gt), frozen(gt_best), best_anchors)
 
 
 def largest_overlap(anchors: Anchors, boxes: NDArray, conventions: Conventions, share_of: str = "union") -> NDArray:
