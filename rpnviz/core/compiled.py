@@ -27,6 +27,7 @@ class Kernels(NamedTuple):
 
     visit: Callable[..., None]
     collect: Callable[..., int]
+    pairs: Callable[..., int]
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +43,7 @@ def kernels() -> Kernels | None:
             return numba.njit(function, cache=True, error_model="numpy", nogil=True)
         return numba.njit(function, error_model="numpy", nogil=True)
 
-    return Kernels(compiled(visit), compiled(collect))
+    return Kernels(compiled(visit), compiled(collect), compiled(pairs))
 
 
 def warm_up() -> None:
@@ -55,8 +56,13 @@ def warm_up() -> None:
         best, best_gt, peaks = np.zeros(1, dtype), np.zeros(1, np.int32), np.zeros((1, 1), dtype)
         common = (edges, edges, edges, edges, box, np.zeros(1, dtype), dtype(0), dtype(0), none)
         found.visit(*common, best, best_gt, peaks, 0)
-        pairs, indices = np.zeros((1, 2), np.int64), np.zeros(1, np.int64)
-        found.collect(*common, pairs, best, indices, indices, 0, 0)
+        where, indices = np.zeros((1, 2), np.int64), np.zeros(1, np.int64)
+        found.collect(*common, where, best, indices, indices, 0, 0)
+    single = np.float32
+    no_columns, no_iou = np.zeros(0, np.int32), np.zeros(0, single)
+    found.pairs(
+        np.zeros((1, 4), single), np.zeros(1, single), single(0), single(1), np.zeros(2, np.int64), no_columns, no_iou
+    )
     global _warm
     _warm = True
 
@@ -147,4 +153,33 @@ def collect(x1, y1, x2, y2, boxes, areas, one, least_union, allowed, pairs, want
                             found[count] = index
                             owner[count] = k
                         count += 1
+    return count
+
+
+def pairs(boxes, areas, last, floor, starts, columns, iou):  # type: ignore[no-untyped-def]
+    """Pairs of boxes (n, 4) whose IoU is at least ``floor``, the earlier box first.
+
+    Args:
+        starts: (n + 1,) where the pairs of each box begin, written.
+        columns, iou: the later box and the IoU of every pair, filled as far as they go.
+
+    Returns:
+        How many pairs there are.
+    """
+    count = 0
+    for i in range(len(boxes)):
+        x1, y1, x2, y2, area = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3], areas[i]
+        starts[i] = count
+        for j in range(i + 1, len(boxes)):
+            width = min(x2, boxes[j, 2]) - max(x1, boxes[j, 0]) + last
+            height = min(y2, boxes[j, 3]) - max(y1, boxes[j, 1]) + last
+            if width > 0 and height > 0:
+                overlap = height * width
+                share = overlap / (area + areas[j] - overlap)
+                if share >= floor:
+                    if count < len(columns):
+                        columns[count] = j
+                        iou[count] = share
+                    count += 1
+    starts[len(boxes)] = count
     return count

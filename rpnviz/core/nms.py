@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.compiled import is_warm, kernels
 from rpnviz.core.conventions import Conventions, NmsCompare, Pixels, TieOrder
 from rpnviz.core.inputs import frozen
 
-_MATRIX_LIMIT = 2048
-"""Groups up to this size keep their pairwise IoUs (16 MiB each), so that a new threshold costs only the greedy pass."""
+_FLOOR = np.float32(0.25)
+"""Overlaps from here on are kept, so that a new threshold costs only the greedy pass; below, rows are computed anew."""
+_MAX_PAIRS = 8_000_000
+"""A group with more overlapping pairs than this (64 MiB) keeps none of them."""
+_PAIRS_PER_BOX = 64
+_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +27,40 @@ class NmsGroup:
     Attributes:
         order: (n,) positions in the caller's arrays, best score first.
         boxes: (n, 4) in that order.
-        iou: (n, n) float32, upper triangle valid; None if the group is too large to keep it.
+        starts: (n + 1,) where the later boxes that overlap each box begin in ``columns``; None if there are too many.
+        columns: (p,) positions of those boxes, ascending for each box.
+        iou: (p,) float32 their IoU, at least the floor.
         last: 1 where the coordinates are inclusive pixels, else 0.
     """
 
     order: NDArray[np.int64]
     boxes: NDArray[np.float32]
-    iou: NDArray[np.float32] | None
+    starts: NDArray[np.int64] | None
+    columns: NDArray[np.int32]
+    iou: NDArray[np.float32]
     last: np.float32
+
+    def overlapping(self, limit: np.float32, alive: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray, NDArray]]:
+        """Boxes from the best on with the later ones whose IoU with it is at least ``limit``, and those IoUs.
+
+        Boxes that overlap none need not come, nor those that are not ``alive`` when their turn comes.
+        """
+        if self.starts is not None and limit >= _FLOOR:
+            pairs = np.flatnonzero(self.iou >= limit)
+            columns, iou = self.columns[pairs], self.iou[pairs]
+            owners = np.searchsorted(self.starts, pairs, side="right") - 1
+            rows, begins = np.unique(owners, return_index=True)
+            ends = np.append(begins, len(owners))[1:]
+            for row, begin, end in zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True):
+                yield row, columns[begin:end], iou[begin:end]
+            return
+        areas = _areas(self.boxes, self.last)
+        for i in range(len(self.order)):
+            if not alive[i]:
+                continue
+            row_iou = _row(self.boxes, areas, i, self.last)
+            hit = np.flatnonzero(row_iou >= limit)
+            yield i, hit + (i + 1), row_iou[hit]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +109,7 @@ def make_groups(
     for group in np.unique(groups):
         order = by_score[groups[by_score] == group]
         ordered = np.ascontiguousarray(boxes[order])
-        iou = _pairwise(ordered, last) if len(order) <= _MATRIX_LIMIT else None
-        result.append(NmsGroup(frozen(order), frozen(ordered), iou if iou is None else frozen(iou), last))
+        result.append(NmsGroup(frozen(order), frozen(ordered), *_pairs(ordered, last), last))
     return tuple(result)
 
 
@@ -107,17 +137,14 @@ def suppress(groups: Sequence[NmsGroup], count: int, threshold: float, conventio
         size = len(group.order)
         by = np.full(size, -1, np.int64)
         alive = np.ones(size, bool)
-        areas = _areas(group.boxes, group.last)
-        for i in range(size):
+        for i, hit, iou in group.overlapping(limit, alive):
             if not alive[i]:
                 continue
-            row = group.iou[i, i + 1 :] if group.iou is not None else _row(group.boxes, areas, i, group.last)
-            hit = np.flatnonzero(row >= limit) + (i + 1)
-            hit = hit[alive[hit]]
-            if len(hit):
-                alive[hit] = False
-                by[hit] = i
-                suppressor_iou[group.order[hit]] = row[hit - (i + 1)]
+            fresh = alive[hit]
+            hit = hit[fresh]
+            alive[hit] = False
+            by[hit] = i
+            suppressor_iou[group.order[hit]] = iou[fresh]
         kept[group.order[alive]] = True
         gone = np.flatnonzero(~alive)
         suppressor[group.order[gone]] = group.order[by[gone]]
@@ -152,26 +179,52 @@ def _row(boxes: NDArray[np.float32], areas: NDArray[np.float32], i: int, last: n
         return overlap / (areas[i] + areas[i + 1 :] - overlap)
 
 
-def _pairwise(boxes: NDArray[np.float32], last: np.float32) -> NDArray[np.float32]:
-    """Upper triangle of the pairwise IoU (n, n), in blocks of rows so that temporaries stay small."""
-    size = len(boxes)
+def _pairs(
+    boxes: NDArray[np.float32], last: np.float32
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int32], NDArray[np.float32]]:
+    """``starts``, ``columns`` and ``iou`` of the pairs from the floor on."""
     areas = _areas(boxes, last)
-    columns = np.ascontiguousarray(boxes.T)
-    result = np.zeros((size, size), np.float32)
+    compiled = kernels() if is_warm() else None
+    if compiled is not None:
+        starts, room = np.zeros(len(boxes) + 1, np.int64), _PAIRS_PER_BOX * len(boxes)
+        while True:
+            later, shares = np.empty(room, np.int32), np.empty(room, np.float32)
+            count = compiled.pairs(boxes, areas, last, _FLOOR, starts, later, shares)
+            if count > _MAX_PAIRS:
+                return None, later[:0], shares[:0]
+            if count <= room:
+                return frozen(starts), frozen(later[:count]), frozen(shares[:count])
+            room = count
+    found_columns, found_iou, counts, total = [], [], np.zeros(len(boxes) + 1, np.int64), 0
+    for start in range(0, len(boxes), _BLOCK):
+        block = _block(boxes, areas, start, last)
+        block[np.tril_indices(len(block), 0, block.shape[1])] = 0
+        rows, columns = np.nonzero(block >= _FLOOR)
+        total += len(rows)
+        if total > _MAX_PAIRS:
+            return None, np.zeros(0, np.int32), np.zeros(0, np.float32)
+        counts[start + 1 : start + 1 + len(block)] = np.bincount(rows, minlength=len(block))
+        found_columns.append((columns + start).astype(np.int32))
+        found_iou.append(block[rows, columns])
+    if not found_iou:
+        return frozen(counts), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    return frozen(np.cumsum(counts)), frozen(np.concatenate(found_columns)), frozen(np.concatenate(found_iou))
+
+
+def _block(boxes: NDArray[np.float32], areas: NDArray[np.float32], start: int, last: np.float32) -> NDArray[np.float32]:
+    """IoU of some boxes from ``start`` on with all from there on, (rows, n - start)."""
+    columns = boxes.T
+    rows, rest = columns[:, start : start + _BLOCK, None], columns[:, None, start:]
     with np.errstate(all="ignore"):
-        for start in range(0, size, 64):
-            rows = columns[:, start : start + 64, None]
-            rest = columns[:, None, start:]
-            width = np.minimum(rows[2], rest[2])
-            width -= np.maximum(rows[0], rest[0])
-            width += last
-            np.maximum(width, 0, out=width)
-            overlap = np.minimum(rows[3], rest[3])
-            overlap -= np.maximum(rows[1], rest[1])
-            overlap += last
-            np.maximum(overlap, 0, out=overlap)
-            overlap *= width
-            union = areas[start : start + 64, None] + areas[None, start:]
-            union -= overlap
-            np.divide(overlap, union, out=result[start : start + 64, start:])
-    return result
+        width = np.minimum(rows[2], rest[2])
+        width -= np.maximum(rows[0], rest[0])
+        width += last
+        np.maximum(width, 0, out=width)
+        overlap = np.minimum(rows[3], rest[3])
+        overlap -= np.maximum(rows[1], rest[1])
+        overlap += last
+        np.maximum(overlap, 0, out=overlap)
+        overlap *= width
+        union = areas[start : start + _BLOCK, None] + areas[None, start:]
+        union -= overlap
+        return np.divide(overlap, union, out=overlap)

@@ -19,16 +19,17 @@ def random_boxes(count, seed):
     return np.concatenate([corner, corner + size], axis=1), rng.integers(0, 30, count).astype(np.float32) / 30
 
 
-@pytest.mark.parametrize("limit", [2048, 0], ids=["matrix", "rows"])
+@pytest.mark.parametrize(
+    ("most", "warm"), [(8_000_000, True), (8_000_000, False), (-1, False)], ids=["compiled", "pairs", "rows"]
+)
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(0, 120), seed=st.integers(0, 10**6), threshold=st.floats(0, 1))
-def test_kept_boxes_equal_a_plain_greedy_loop(limit, count, seed, threshold):
+def test_kept_boxes_equal_a_plain_greedy_loop(most, warm, count, seed, threshold):
     boxes, scores = random_boxes(count, seed)
-    old, nms._MATRIX_LIMIT = nms._MATRIX_LIMIT, limit
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nms, "_MAX_PAIRS", most)
+        patch.setattr(nms, "is_warm", lambda: warm)
         groups = nms.make_groups(boxes, scores, np.zeros(count, np.uint8), RULES)
-    finally:
-        nms._MATRIX_LIMIT = old
     result = nms.suppress(groups, count, threshold, RULES)
     assert np.flatnonzero(result.kept).tolist() == sorted(greedy_nms(boxes, scores, threshold))
     for gone in np.flatnonzero(~result.kept):
