@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,20 @@ def test_decode_inverts_encode(x, y, w, h, gx, gy, gw, gh, weight):
     back = decode(anchor, encode(anchor, box, params, RULES), params, RULES)
     reach = max(abs(anchor).max(), abs(box).max())
     np.testing.assert_allclose(back, box, atol=4e-6 * reach)
+
+
+@pytest.mark.parametrize("name", presets.names())
+@given(coordinate, coordinate, side, side, coordinate, coordinate, side, side)
+def test_decode_inverts_encode_within_the_frameworks_own_error(name, x, y, w, h, gx, gy, gw, gh):
+    preset = presets.load(name)
+    params = dataclasses.replace(preset.params.coder, dwh_clip=-1)
+    anchor, box = np.float32([[x, y, x + w, y + h]]), np.float32([[gx, gy, gx + gw, gy + gh]])
+    moves = encode(anchor, box, params, preset.conventions).astype(np.float32)
+    back = decode(anchor, moves, params, preset.conventions)
+    if name == "py-faster-rcnn":
+        box[:, 2:] += 1  # its decoding does not take the inclusive pixel back
+    reach = max(abs(anchor).max(), abs(box).max())
+    np.testing.assert_allclose(back, box, atol=6e-6 * reach)
 
 
 def test_the_clip_is_one_sided_and_can_be_off():

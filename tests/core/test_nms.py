@@ -56,3 +56,23 @@ def test_exactly_on_the_threshold(threshold, kept):
     boxes = np.float32([[0, 0, 100, 100], [0, 0, 100, height]])
     groups = nms.make_groups(boxes, np.float32([0.9, 0.8]), np.zeros(2, np.uint8), RULES)
     assert np.count_nonzero(nms.suppress(groups, 2, threshold, RULES).kept) == kept
+
+
+@pytest.mark.parametrize("name", [name for name in presets.names() if name != "keras-retinanet"])
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(1, 80), seed=st.integers(0, 10**6), threshold=st.floats(0.05, 0.95))
+def test_every_framework_keeps_no_two_boxes_beyond_its_threshold(name, count, seed, threshold):
+    rules = presets.load(name).conventions
+    boxes, scores = random_boxes(count, seed)
+    result = nms.suppress(nms.make_groups(boxes, scores, np.zeros(count, np.uint8), rules), count, threshold, rules)
+    one = np.float32(1 if rules.nms_pixels == "inclusive" else 0)
+    stretched = boxes + np.array([0, 0, one, one], np.float32)  # inclusive pixels as exclusive ones
+    iou = box_iou(stretched, stretched)
+    kept = np.flatnonzero(result.kept)
+    among = iou[np.ix_(kept, kept)][~np.eye(len(kept), dtype=bool)]
+    assert (among <= np.float32(threshold) + 1e-6).all()
+    for gone in np.flatnonzero(~result.kept):
+        by = result.suppressor[gone]
+        assert result.kept[by]
+        assert scores[by] >= scores[gone]
+        assert iou[by, gone] >= np.float32(threshold) - 1e-6

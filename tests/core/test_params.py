@@ -12,9 +12,17 @@ from rpnviz.errors import ParamsError
 TORCHVISION = presets.load("torchvision")
 
 
-def test_document_round_trip_through_json():
-    document = json.loads(json.dumps(presets.to_document(TORCHVISION, TORCHVISION.params)))
-    assert presets.from_document(document) == TORCHVISION
+@pytest.mark.parametrize("name", presets.names())
+def test_document_round_trip_through_json(name):
+    preset = presets.load(name)
+    document = json.loads(json.dumps(presets.to_document(preset, preset.params, preset.conventions)))
+    assert document["conventions"] == {}
+    assert presets.from_document(document) == preset
+    for field in dataclasses.fields(preset.conventions):  # every choice survives as an override
+        for choice in type(getattr(preset.conventions, field.name)):
+            changed = preset.conventions.overridden({field.name: choice.value})
+            again = presets.from_document(presets.to_document(preset, preset.params, changed))
+            assert again.conventions == changed
 
 
 def test_missing_fields_come_from_the_preset():

@@ -162,9 +162,11 @@ def match_params(case: Case, preset: Preset) -> Params:
             sample |= {name: given[name] for name in ("batch_size_per_image", "positive_fraction")}
         case "mmdetection":
             assigner = given["assigner"]
+            negative = assigner["neg_iou_thr"]
             match = {
                 "fg_iou_thresh": assigner["pos_iou_thr"],
-                "bg_iou_thresh": assigner["neg_iou_thr"],
+                # mmdetection takes a whole number for neither a float nor a pair and labels no anchor negative.
+                "bg_iou_thresh": 0.0 if isinstance(negative, int) else negative,
                 "min_pos_iou": assigner["min_pos_iou"],
                 "allow_low_quality_matches": assigner["match_low_quality"],
                 "ignore_iof_thresh": assigner["ignore_iof_thr"],
