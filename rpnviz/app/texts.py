@@ -14,6 +14,7 @@ from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.params import MatchParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
+from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import RANK_TEXT
 
 STATE_TEXT = {
@@ -53,7 +54,7 @@ def anchor_line(result: Result, index: int) -> str:
     match = result.match
     gt = int(match.matched_gt[index])
     best = f"IoU {float(match.best_iou[index]):.2f} with GT {gt}" if gt >= 0 else "no ground truth"
-    drawn = " · drawn" if index in result.sample.positive or index in result.sample.negative else ""
+    drawn = " · drawn" if terms(result.conventions).draws and result.sample.has(index) else ""
     return f"{anchor_text(result, index)}\n{STATE_TEXT[AnchorState(match.state[index])]} · {best}{drawn}"
 
 
@@ -177,34 +178,43 @@ def funnel(result: Result) -> list[tuple[str, str, str]]:
     """Cells of the funnel of training: (count, words, what it means)."""
     match, sample = result.match, result.sample
     total, positives = len(result.anchors), len(match.positives)
+    if terms(result.conventions).draws:
+        words = f"drawn for this step of {result.params.sample.batch_size_per_image}"
+        meaning = "Positives and negatives of the mini-batch; the others take no part in this step"
+    else:
+        words = "trained on, no mini-batch"
+        meaning = "Positives and negatives: all of them train in every step"
     return [
         (f"{total:,}", "anchors", "All anchors of all levels"),
         (f"{positives:,}", "positive", "Anchors that learn a box, forced ones included"),
-        (
-            f"{len(sample.positive):,} + {len(sample.negative):,}",
-            f"drawn for this step of {result.params.sample.batch_size_per_image}",
-            "Positives and negatives of the mini-batch; the others take no part in this step",
-        ),
+        (f"{len(sample.positive):,} + {len(sample.negative):,}", words, meaning),
     ]
 
 
-_STAGE_TEXT = {
-    "all": ("boxes", "One box per anchor, before any cut"),
-    "top_k": ("best of their level", "The best-scored of every level (pre_nms_top_n)"),
-    "clip": ("clipped", "Cut to the image"),
-    "min_size": ("large enough", "Both sides at least min_size"),
-    "score": ("before NMS", "Large enough, and their objectness probability is at least score_thresh"),
-    "nms": ("after NMS", "No better box overlaps them by more than nms_thresh"),
-    "top_n": ("kept", "The best of the image (post_nms_top_n)"),
-}
+def _stage_texts(result: Result) -> dict[str, tuple[str, str]]:
+    """Words and meaning of every stage of the proposals."""
+    means = terms(result.conventions)
+    nms = {"above": "more than", "at least": "at least"}[means.nms.words]
+    return {
+        "all": ("boxes", "One box per anchor, before any cut"),
+        "top_k": ("best-scored", f"The best-scored, {means.pre_nms_scope} (pre_nms_top_n)"),
+        "clip": ("clipped", "Cut to the image"),
+        "min_size": (
+            "large enough",
+            f"Both sides {means.side.words} min_size" if means.side is not None else "No box is too small",
+        ),
+        "score": ("before NMS", "Large enough, and their objectness probability is at least score_thresh"),
+        "nms": ("after NMS", f"No better box overlaps them by {nms} nms_thresh"),
+        "top_n": ("kept", "The best of the image (post_nms_top_n)"),
+    }
 
 
 def proposal_funnel(result: Result) -> list[tuple[str, str, str]]:
     """Cells of the funnel of proposals; a stage that drops nothing is left out, except the first and the last."""
     assert result.proposals is not None
-    cells = []
+    cells, texts = [], _stage_texts(result)
     for stage in result.proposals.stages:
-        words, meaning = _STAGE_TEXT[stage.name]
+        words, meaning = texts[stage.name]
         if stage.name in ("all", "score", "nms", "top_n") or len(stage.dropped):
             cells.append((f"{len(stage.indices):,}", words, meaning))
     return cells

@@ -71,7 +71,7 @@ _PY_FASTER_RCNN = {
     "sample.seed": "RNG_SEED (numpy.random.seed)",
     "proposals.pre_nms_top_n": "TRAIN.RPN_PRE_NMS_TOP_N, TEST.RPN_PRE_NMS_TOP_N",
     "proposals.post_nms_top_n": "TRAIN.RPN_POST_NMS_TOP_N, TEST.RPN_POST_NMS_TOP_N",
-    "proposals.nms_thresh": "TRAIN.RPN_NMS_THRESH, TEST.RPN_NMS_THRESH",
+    "proposals.nms_thresh": "TRAIN.RPN_NMS_THRESH, TEST.RPN_NMS_THRESH; an IoU equal to it suppresses too",
 }
 _KERAS_RETINANET = {
     "match.fg_iou_thresh": "anchor_targets_bbox(positive_overlap=...)",

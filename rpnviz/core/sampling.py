@@ -23,6 +23,10 @@ class SampleResult:
     positive: NDArray[np.int64]
     negative: NDArray[np.int64]
 
+    def has(self, index: int) -> bool:
+        """Whether an anchor enters the loss."""
+        return bool(np.any(self.positive == index) or np.any(self.negative == index))
+
 
 class TorchGenerator:
     """The CPU generator of ``torch.manual_seed(seed)``, as far as ``torch.randperm`` uses it.

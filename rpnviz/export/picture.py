@@ -18,6 +18,7 @@ from rpnviz.core.params import Params, ResizeMode, differences
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset, load
 from rpnviz.core.rules import plain
+from rpnviz.core.terms import terms
 from rpnviz.drawing.frame import DIM, SATURATION, Photo, Viewport, blank, paint
 from rpnviz.drawing.scene import (
     LAYERS,
@@ -200,9 +201,7 @@ def _strip_lines(
     if model_note:
         lines.append([Piece(f"Model: {model_note}")])
     name = preset.name if preset is not None else "unknown"
-    lines.append(
-        [Piece(f"Preset {name}", bold=True), *(Piece(text) for text in _parameter_texts(result.params, stage))]
-    )
+    lines.append([Piece(f"Preset {name}", bold=True), *(Piece(text) for text in _parameter_texts(result, stage))])
     changed = _changes(result, stage, preset)
     if changed:
         lines.append([Piece("Changed from the preset:", bold=True), *(Piece(text) for text in changed)])
@@ -266,8 +265,9 @@ def _gt_pieces(result: Result, world: World, visible: bool) -> list[Piece]:
     ]
 
 
-def _parameter_texts(params: Params, stage: Stage) -> list[str]:
+def _parameter_texts(result: Result, stage: Stage) -> list[str]:
     """The parameters that concern a stage, in plain words."""
+    params, means = result.params, terms(result.conventions)
     groups = _GROUPS_OF_STAGE[stage]
     texts = [_resize_text(params)]
     if "anchors" in groups:
@@ -275,7 +275,7 @@ def _parameter_texts(params: Params, stage: Stage) -> list[str]:
         texts += [
             f"strides {_numbers(anchors.strides)}",
             f"sizes {_per_level(anchors.level_sizes)}",
-            f"ratios {_per_level(anchors.aspect_ratios)}",
+            f"ratios {means.ratio} {_per_level(anchors.aspect_ratios)}",
         ]
     if "match" in groups:
         match = params.match
@@ -284,19 +284,24 @@ def _parameter_texts(params: Params, stage: Stage) -> list[str]:
             forced += f", from IoU {match.min_pos_iou:g}"
         texts += [
             f"positive IoU ≥ {match.fg_iou_thresh:g}",
-            f"negative IoU < {match.bg_iou_thresh:g}",
+            f"negative IoU {means.negative.sign} {match.bg_iou_thresh:g}",
             f"best anchor of an object is positive: {forced}",
         ]
     if "sample" in groups:
         sample = params.sample
-        texts.append(f"mini-batch {sample.batch_size_per_image}, at most {sample.positive_fraction:.0%} positive")
+        texts.append(
+            f"mini-batch {sample.batch_size_per_image}, at most {sample.positive_fraction:.0%} positive"
+            if means.draws
+            else "no mini-batch: all positives and negatives train"
+        )
     if "proposals" in groups:
         wanted = params.proposals
         texts += [
-            f"before NMS at most {wanted.pre_nms:,} per level",
+            f"before NMS at most {wanted.pre_nms:,} {means.pre_nms_scope}",
             f"score ≥ {wanted.score_thresh:g}",
-            f"sides ≥ {wanted.min_size:g} px",
         ]
+        if means.side is not None:
+            texts.append(f"sides {means.side.sign} {wanted.min_size:g} {means.side_frame} px")
         if stage is Stage.KEPT:
             texts += [f"NMS IoU {wanted.nms_thresh:g}", f"after NMS at most {wanted.post_nms:,}"]
     return texts

@@ -165,6 +165,21 @@ def test_what_stands_on_the_picture_of_labels(words):
     assert "Changed from the preset:" not in words
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("torchvision", {"negative IoU < 0.3", "ratios h/w 0.5 1 2"}),
+        ("matterport", {"negative IoU < 0.3", "ratios w/h 0.5 1 2"}),
+        ("keras-retinanet", {"negative IoU ≤ 0.4", "no mini-batch: all positives and negatives train"}),
+    ],
+)
+def test_parameters_stand_there_in_the_trainers_terms(words, name, said):
+    preset = presets.load(name)
+    result = pipeline.run(pipeline.Inputs((60, 80), np.array([[10.0, 10, 50, 50]])), preset.params, preset.conventions)
+    render_picture(grey(60, 80), result, Stage.LABELS, file_name="a.png", preset=preset)
+    assert said <= set(words)
+
+
 def test_what_differs_from_the_preset_is_said(words):
     params = PRESET.params.with_values("match", fg_iou_thresh=0.5).with_values("proposals", nms_thresh=0.9)
     render(grey(60, 80), run((60, 80), [[10, 10, 50, 50]], params=params), Stage.LABELS)

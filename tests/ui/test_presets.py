@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 from support import open_image, settled
 
+from rpnviz.app.state import Selection
 from rpnviz.core import pipeline, presets
 
 
@@ -89,3 +90,25 @@ def test_tooltips_name_the_trainers_own_parameter(window, qtbot):
     assert "MODEL.ANCHOR_GENERATOR.SIZES" in window.controls.anchors.sizes[0].toolTip()
     choose(window, qtbot, "keras-retinanet")
     assert "no such rule" in window.controls.matching.force.toolTip()
+
+
+def test_captions_say_what_a_number_means_to_the_trainer(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    controls = window.controls
+    assert controls.matching.thresholds.negative.accessibleName() == "Negative IoU, below"
+    assert "drawn for this step of 256" in [words for _, words, _ in window.funnel.shown_cells]
+    choose(window, qtbot, "matterport")
+    assert controls.anchors._ratio.text() == "Ratios w/h"
+    assert controls.proposals.pre_nms.spin.accessibleName() == "Keep before NMS (per image)"
+    choose(window, qtbot, "keras-retinanet")
+    assert controls.matching.thresholds.negative.accessibleName() == "Negative IoU, at most"
+    assert controls.anchors._ratio.text() == "Ratios h/w"
+    assert not controls.sampling.isEnabled()
+    assert "trained on, no mini-batch" in [words for _, words, _ in window.funnel.shown_cells]
+    positive = int(window.state.shown.training.match.positives[0])
+    window.state.select(Selection(anchor=positive))
+    assert "Target dx1 " in window.selection.body.text()
+    assert "Trained on: there is no mini-batch." in window.selection.body.text()
+    window.do_undo()
+    qtbot.waitUntil(lambda: settled(window), timeout=10000)
+    assert controls.sampling.isEnabled()

@@ -20,6 +20,7 @@ from rpnviz.app.state import AppState
 from rpnviz.app.trainer_names import trainer_name
 from rpnviz.core.params import AnchorParams, Params, ProposalMode, ProposalParams, TopN
 from rpnviz.core.rules import doc_of
+from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import World
 from rpnviz.errors import ParamsError
 from rpnviz.ui.widgets.basics import TrainerTips, label, tool_button
@@ -101,12 +102,18 @@ class ControlsPanel(QScrollArea):
             section.setExpandedIcon("▾")
             section.setCollapsedIcon("▸")
 
-    def _name_parameters(self) -> None:
-        preset = self._state.preset.name
-        self._tips.show(lambda field: trainer_name(preset, field))
+    def _show_terms(self) -> None:
+        """What the numbers mean under the trainer's rules, and what the trainer calls them."""
+        preset = self._state.preset
+        self._tips.show(lambda field: trainer_name(preset.name, field))
+        means = terms(preset.conventions)
+        self.matching.thresholds.show_comparison(means.negative.words)
+        self.anchors.show_ratio(means.ratio)
+        self.sampling.setEnabled(means.draws)
+        self.proposals.pre_nms.show_name(f"Keep before NMS ({means.pre_nms_scope})")
 
     def _show_params(self, params: Params) -> None:
-        self._name_parameters()
+        self._show_terms()
         for part in (self.matching, self.anchors, self.sampling, self.proposals):
             part.show_params(params)
 
@@ -216,9 +223,9 @@ class AnchorControls(QWidget):
         layout.setContentsMargins(4, 2, 4, 6)
         layout.addLayout(self._grid)
         row = QHBoxLayout()
-        caption = label("Ratios h/w")
-        caption.setBuddy(self.ratios)
-        row.addWidget(caption)
+        self._ratio = label("Ratios h/w")
+        self._ratio.setBuddy(self.ratios)
+        row.addWidget(self._ratio)
         row.addWidget(self.ratios, 1)
         layout.addLayout(row)
         layout.addWidget(self.note)
@@ -238,6 +245,10 @@ class AnchorControls(QWidget):
         self.ratios.show_numbers(anchors.aspect_ratios[0])
         if len(ratios) > 1:
             self.ratios.setToolTip("The levels have different ratios; a new list replaces those of all levels")
+
+    def show_ratio(self, quotient: str) -> None:
+        """Say what a ratio divides: ``h/w`` or ``w/h``."""
+        self._ratio.setText(f"Ratios {quotient}")
 
     def _tip(self, field: str) -> str:
         name = trainer_name(self._state.preset.name, f"anchors.{field}")
@@ -359,7 +370,7 @@ class ProposalControls(QWidget):
             "Keep before NMS (per level)",
             1,
             12000,
-            tip="Best-scored boxes of every level that enter NMS (pre_nms_top_n)",
+            tip="Best-scored boxes that enter NMS (pre_nms_top_n)",
             logarithmic=True,
             spin_high=10_000_000,
         )
@@ -375,7 +386,7 @@ class ProposalControls(QWidget):
             "NMS IoU",
             0,
             1,
-            tip="A box is suppressed if its IoU with a better one is above this (nms_thresh)",
+            tip="A box is suppressed if its IoU with a better one exceeds this (nms_thresh)",
             decimals=2,
             step=0.01,
         )

@@ -11,6 +11,7 @@ from rpnviz.app.state import AppState
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
+from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import World
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
@@ -126,7 +127,8 @@ class SelectionPanel(QWidget):
         positives, forced = int(result.match.gt_positives[gt]), int(result.match.gt_forced[gt])
         if rank in (Rank.FORCED, Rank.MATCHED):
             drawn = int(np.isin(result.match.positives_of(gt), result.sample.positive).sum())
-            lines.append(f"Positives {positives} (forced {forced}), {drawn} of them in this mini-batch.")
+            part = f"{drawn} of them in this mini-batch" if terms(result.conventions).draws else "all trained on"
+            lines.append(f"Positives {positives} (forced {forced}), {part}.")
         self._fill(
             f"GT {gt} {name}",
             texts.verdict(result, gt),
@@ -136,7 +138,7 @@ class SelectionPanel(QWidget):
         )
 
     def _show_anchor(self, result: Result, index: int) -> None:
-        match = result.match
+        match, means = result.match, terms(result.conventions)
         gt = int(match.matched_gt[index])
         box = result.anchors.boxes[index]
         original = result.frame.to_original(box[None])[0]
@@ -146,11 +148,13 @@ class SelectionPanel(QWidget):
         state = AnchorState(match.state[index])
         if state in (AnchorState.POSITIVE, AnchorState.FORCED):
             row = int(np.searchsorted(result.targets.anchor_index, index))
-            dx, dy, dw, dh = (float(value) for value in result.targets.deltas[row])
-            lines.append(f"Target dx {dx:.2f}, dy {dy:.2f}, dw {dw:.2f}, dh {dh:.2f}.")
+            named = zip(means.targets, result.targets.deltas[row].tolist(), strict=True)
+            lines.append(f"Target {', '.join(f'{name} {value:.2f}' for name, value in named)}.")
         if state in (AnchorState.POSITIVE, AnchorState.FORCED, AnchorState.NEGATIVE):
-            drawn = index in result.sample.positive or index in result.sample.negative
-            lines.append("In this mini-batch." if drawn else "Not drawn for this mini-batch.")
+            if not means.draws:
+                lines.append("Trained on: there is no mini-batch.")
+            else:
+                lines.append("In this mini-batch." if result.sample.has(index) else "Not drawn for this mini-batch.")
         verdict = texts.STATE_TEXT[state]
         if self._state.world is World.MODEL and result.proposals is not None:
             verdict = self._proposal_lines(result, index, lines)
@@ -166,7 +170,7 @@ class SelectionPanel(QWidget):
         x1, y1, x2, y2 = (float(value) for value in decoded.boxes_input[index])
         lines.insert(0, f"Decoded to {x2 - x1:.0f} x {y2 - y1:.0f} px at the input.")
         if not len(rows):
-            lines.insert(0, f"Logit {float(decoded.objectness[index]):.2f}: not among the best of its level.")
+            lines.insert(0, f"Logit {float(decoded.objectness[index]):.2f}: not among the best before NMS.")
             return "Cut before NMS"
         row = int(rows[0])
         fate = Fate(proposals.fate[row])

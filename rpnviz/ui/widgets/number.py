@@ -49,18 +49,24 @@ class NumberControl(QWidget):
         self.slider.setPageStep(_STEPS // 10)
         self.slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.slider.setAccessibleName(text)
-        caption = label(text)
-        caption.setBuddy(self.spin)
-        for widget in (caption, self.spin, self.slider):
+        self._caption = label(text)
+        self._caption.setBuddy(self.spin)
+        for widget in (self._caption, self.spin, self.slider):
             widget.setToolTip(tip)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(0)
-        layout.addWidget(caption, 0, 0)
+        layout.addWidget(self._caption, 0, 0)
         layout.addWidget(self.spin, 0, 1)
         layout.addWidget(self.slider, 1, 0, 1, 2)
         self.slider.valueChanged.connect(self._on_slider)
         self.spin.valueChanged.connect(self._on_spin)
+
+    def show_name(self, text: str) -> None:
+        """Name the value anew."""
+        self._caption.setText(text)
+        self.spin.setAccessibleName(text)
+        self.slider.setAccessibleName(text)
 
     def show_value(self, value: float) -> None:
         """Show a value of the state without reporting it back."""

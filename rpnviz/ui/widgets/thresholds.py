@@ -8,7 +8,7 @@ from superqt import QDoubleRangeSlider
 
 from rpnviz.ui.widgets.basics import label
 
-_TIP_NEGATIVE = "Negative IoU, below: an anchor whose best IoU is below this is negative (bg_iou_thresh, exclusive)"
+_TIP_NEGATIVE = "Negative IoU: an anchor whose best IoU lies under this is negative (bg_iou_thresh)"
 _TIP_POSITIVE = "Positive IoU, at least: an anchor whose best IoU reaches this is positive (fg_iou_thresh, inclusive)"
 
 
@@ -30,7 +30,8 @@ class ThresholdControl(QWidget):
         self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.slider.setAccessibleName("Negative and positive IoU")
         self.slider.setToolTip(f"{_TIP_NEGATIVE}\n{_TIP_POSITIVE}\nBetween them: neutral, not trained on")
-        left, right = label("Negative IoU, below"), label("Positive IoU, at least")
+        self._caption = left = label("Negative IoU, below")
+        right = label("Positive IoU, at least")
         left.setBuddy(self.negative)
         right.setBuddy(self.positive)
         left.setToolTip(_TIP_NEGATIVE)
@@ -60,6 +61,12 @@ class ThresholdControl(QWidget):
         spin.setToolTip(tip)
         spin.setFixedWidth(84)
         return spin
+
+    def show_comparison(self, words: str) -> None:
+        """Say how the best IoU of a negative stands to the lower threshold: ``below`` or ``at most``."""
+        text = f"Negative IoU, {words}"
+        self._caption.setText(text)
+        self.negative.setAccessibleName(text)
 
     def show_values(self, negative: float, positive: float) -> None:
         """Show the state's values without reporting them back."""
