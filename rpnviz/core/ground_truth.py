@@ -119,7 +119,7 @@ def select_ground_truth(
         for is_crowd, is_outside, is_valid in zip(crowd.tolist(), outside.tolist(), valid.tolist(), strict=True)
     )
     trained = np.flatnonzero(valid & ~crowd & ~outside)
-    acts = conventions.crowd in (CrowdRule.BARS_NEGATIVES, CrowdRule.IGNORES_BY_IOF)
+    acts = conventions.crowd not in (CrowdRule.DROPS, CrowdRule.KEEPS)
     ignored = np.flatnonzero(crowd & valid) if acts else np.zeros(0, np.int64)
     raised_by = np.flatnonzero(degenerate & ~crowd)
     reaction = None

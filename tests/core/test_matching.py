@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from dense import dense_labels
+from dense import dense_iou, dense_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.anchors import Anchors
 from rpnviz.core.barring import Barred
-from rpnviz.core.conventions import EmptyImageRule, TieRule
+from rpnviz.core.conventions import CrowdRule, EmptyImageRule, TieRule
 from rpnviz.core.ground_truth import GroundTruth, NotTrained, Reaction
 from rpnviz.core.matching import AnchorState, Rank, match_anchors
 from rpnviz.core.overlaps import compute_overlaps
@@ -177,6 +177,21 @@ def test_a_crowd_is_no_ground_truth_for_torchvision():
     result = run([(10, 10, 80, 80), (100, 100, 200, 200)], ignore=[False, True])
     assert result.gt.not_trained == (None, NotTrained.CROWD)
     assert result.match.ranks[1] is Rank.NOT_TRAINED
+
+
+def test_a_region_acts_by_the_share_of_the_anchor_or_of_itself():
+    """mmdetection's ``ignore_wrt_candidates``: the region holds small anchors, and large anchors hold the region."""
+    preset = presets.load("mmdetection")
+    params = preset.params.with_values("resize", mode="none").with_values("match", ignore_iof_thresh=0.5)
+    region = (64, 64, 96, 96)
+    inputs = pipeline.Inputs((256, 256), np.array([(10, 10, 40, 40), region]), gt_ignore=np.array([False, True]))
+    for rule, share_of in ((CrowdRule.IGNORES_BY_IOF, "anchor"), (CrowdRule.IGNORES_BY_IOF_OF_REGION, "box")):
+        result = pipeline.run(inputs, params, dataclasses.replace(preset.conventions, crowd=rule))
+        assert result.gt.ignored.tolist() == [1]
+        share = dense_iou(np.float32([region]), result.anchors.boxes, preset.conventions, share_of)[0]
+        left_out = result.match.state == AnchorState.LEFT_OUT_IGNORE
+        assert left_out.any()
+        np.testing.assert_array_equal(left_out, share > np.float32(0.5))
 
 
 @pytest.mark.parametrize("box", [(-1e30, -1e30, 1e30, 1e30), (1e6, 1e6, 1e6 + 5, 1e6 + 5), (0, 0, 1e-6, 1e-6)])
