@@ -22,7 +22,6 @@ from rpnviz.core.conventions import (
     CellOrder,
     Conventions,
     OffsetUnit,
-    Pixels,
     RatioMeaning,
     StrideSource,
 )
@@ -158,8 +157,8 @@ def base_anchors(params: AnchorParams, level: int, conventions: Conventions) -> 
     ``generate_anchors.py``; keras-retinanet ``utils/anchors.py: generate_anchors``.
     """
     base, scales = _base_and_scales(params, level)
-    widths, heights = _sides(base, scales, params.aspect_ratios[level], conventions)
-    last = 1 if conventions.anchor_pixels is Pixels.INCLUSIVE else 0
+    widths, heights = _sides(base, scales, params.level_sizes[level], params.aspect_ratios[level], conventions)
+    last = conventions.anchor_pixels.extra
     dtype = widths.dtype.type
     centre = dtype(0)
     if conventions.offset_unit is OffsetUnit.BASE:
@@ -180,10 +179,9 @@ def _base_and_scales(params: AnchorParams, level: int) -> tuple[float, tuple[flo
 
 
 def _sides(
-    base: float, scales: Sequence[float], ratios: Sequence[float], conventions: Conventions
+    base: float, scales: Sequence[float], sizes: Sequence[float], ratios: Sequence[float], conventions: Conventions
 ) -> tuple[NDArray, NDArray]:
     """Widths and heights of the anchors of one cell, (C,) each, in the precision of the formula."""
-    sizes = [base * scale for scale in scales]
     # Both arrays have one axis for ratios and one for sizes; the slower of them comes first.
     ratio_first = conventions.cell_order is CellOrder.RATIO_SIZE
 

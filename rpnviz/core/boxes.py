@@ -6,9 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def box_areas(boxes: NDArray) -> NDArray:
-    """Width times height, (N,), in the dtype of ``boxes`` (N, 4); negative where one side is negative."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def box_areas(boxes: NDArray, extra: float | np.floating = 0) -> NDArray:
+    """Width times height, (N,), in the dtype of ``boxes`` (N, 4); negative where one side is negative.
+
+    ``extra``: what a side has beyond the difference of its coordinates, see ``Pixels.extra``.
+    """
+    one = boxes.dtype.type(extra)
+    return (boxes[:, 2] - boxes[:, 0] + one) * (boxes[:, 3] - boxes[:, 1] + one)
 
 
 def box_iou(a: NDArray, b: NDArray) -> NDArray:

@@ -178,6 +178,11 @@ class Pixels(StrEnum):
     INCLUSIVE = "inclusive"
     """x2 is the last pixel: width is x2 - x1 + 1. PY, MM's legacy generator (anchors only)."""
 
+    @property
+    def extra(self) -> int:
+        """What a width has beyond x2 - x1, px."""
+        return 1 if self is Pixels.INCLUSIVE else 0
+
 
 class StrideSource(StrEnum):
     """Where the distance of neighbouring cells comes from."""
@@ -406,12 +411,10 @@ class SmallBoxRule(StrEnum):
 class NonFiniteRule(StrEnum):
     """What happens to boxes that are not a number."""
 
-    FALL_AT_SIZE = "fall_at_size"
-    """They fail the size test; infinite ones are clipped. TV, MM."""
+    BY_SIZE = "by_size"
+    """``small_box`` decides: NaN fails its comparison, where there is one; infinite ones are clipped. All but D2."""
     DROPPED = "dropped"
     """Boxes and scores that are not finite are dropped before clipping. D2 at inference."""
-    KEPT = "kept"
-    """They stay. MP, PY."""
 
 
 class ClipRule(StrEnum):

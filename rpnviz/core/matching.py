@@ -62,6 +62,7 @@ class MatchResult:
     Attributes:
         labels: (A,) int8, 1 positive, 0 negative, -1 neutral or left out.
         state: (A,) uint8 of :class:`AnchorState`.
+        positives: ascending indices of the positive anchors, forced ones included.
         matched_gt: (A,) int64, the regression target of a positive, else the box with the best IoU; -1 without any.
         best_iou: (A,) best IoU with any trained box.
         gt_best_iou: (M,) best IoU over the anchors; NaN if the box is not trained on.
@@ -73,6 +74,7 @@ class MatchResult:
 
     labels: NDArray[np.int8]
     state: NDArray[np.uint8]
+    positives: NDArray[np.int64]
     matched_gt: NDArray[np.int64]
     best_iou: NDArray
     gt_best_iou: NDArray
@@ -112,11 +114,6 @@ class MatchResult:
         ]
         return [gt for _, _, gt in sorted(found)]
 
-    @cached_property
-    def positives(self) -> NDArray[np.int64]:
-        """Ascending indices of the positive anchors, forced ones included."""
-        return frozen(np.flatnonzero(self.labels == 1))
-
     def positives_of(self, gt: int) -> NDArray[np.int64]:
         """Ascending indices of the positive anchors whose target is ground-truth box ``gt``."""
         return self.positives[self.matched_gt[self.positives] == gt]
@@ -129,6 +126,7 @@ def label_nothing(overlaps: Overlaps, ground_truth: GroundTruth) -> MatchResult:
     return MatchResult(
         labels=frozen(_LABEL_OF_STATE[state]),
         state=frozen(state),
+        positives=frozen(np.zeros(0, np.int64)),
         matched_gt=frozen(np.full(total, -1, np.int64)),
         best_iou=overlaps.best_iou,
         gt_best_iou=frozen(np.full(wanted, np.nan, overlaps.best_iou.dtype)),
@@ -212,13 +210,13 @@ def match_anchors(
         if part is not None:
             state[part] = left_out
     labels = np.take(_LABEL_OF_STATE, state)
-    positive = np.flatnonzero(state <= AnchorState.FORCED)
-    targets = matched_gt[positive]
+    positives = np.flatnonzero(state <= AnchorState.FORCED)
+    targets = matched_gt[positives]
     if conventions.forced_target is ForcedTarget.CLAIMING:
-        fits = pair_iou(anchors.boxes[positive], ground_truth.boxes[targets], conventions) >= high
+        fits = pair_iou(anchors.boxes[positives], ground_truth.boxes[targets], conventions) >= high
     else:
         # A positive's target is its argmax box, so its IoU with the target is its best IoU, and the state tells.
-        fits = state[positive] == AnchorState.POSITIVE
+        fits = state[positives] == AnchorState.POSITIVE
     gt_best = np.full(wanted, np.nan, overlaps.gt_best_iou.dtype)
     gt_best[trained] = overlaps.gt_best_iou
     gt_trained = np.zeros(wanted, bool)
@@ -226,6 +224,7 @@ def match_anchors(
     return MatchResult(
         labels=frozen(labels),
         state=frozen(state),
+        positives=frozen(positives),
         matched_gt=frozen(matched_gt),
         best_iou=overlaps.best_iou,
         gt_best_iou=frozen(gt_best),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.boxes import box_areas
 from rpnviz.core.compiled import is_warm, kernels
-from rpnviz.core.conventions import Conventions, NmsCompare, Pixels, TieOrder
+from rpnviz.core.conventions import Conventions, NmsCompare, TieOrder
 from rpnviz.core.inputs import frozen
 
 _FLOOR = np.float32(0.25)
@@ -54,7 +55,7 @@ class NmsGroup:
             for row, begin, end in zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True):
                 yield row, columns[begin:end], iou[begin:end]
             return
-        areas = _areas(self.boxes, self.last)
+        areas = box_areas(self.boxes, self.last)
         for i in range(len(self.order)):
             if not alive[i]:
                 continue
@@ -104,7 +105,7 @@ def make_groups(
     if shift is not None:
         boxes = boxes + shift[:, None]
     by_score = by_falling_score(scores, conventions)
-    last = np.float32(1 if conventions.nms_pixels is Pixels.INCLUSIVE else 0)
+    last = np.float32(conventions.nms_pixels.extra)
     result = []
     for group in np.unique(groups):
         order = by_score[groups[by_score] == group]
@@ -164,10 +165,6 @@ def _least_suppressing(threshold: float, conventions: Conventions) -> np.float32
             return limit if float(limit) >= threshold else above
 
 
-def _areas(boxes: NDArray[np.float32], last: np.float32) -> NDArray[np.float32]:
-    return (boxes[:, 2] - boxes[:, 0] + last) * (boxes[:, 3] - boxes[:, 1] + last)
-
-
 def _row(boxes: NDArray[np.float32], areas: NDArray[np.float32], i: int, last: np.float32) -> NDArray[np.float32]:
     """IoU of box i with all later ones, float32, in torchvision's order of operations."""
     x1, y1, x2, y2 = boxes[i]
@@ -183,7 +180,7 @@ def _pairs(
     boxes: NDArray[np.float32], last: np.float32
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int32], NDArray[np.float32]]:
     """``starts``, ``columns`` and ``iou`` of the pairs from the floor on."""
-    areas = _areas(boxes, last)
+    areas = box_areas(boxes, last)
     compiled = kernels() if is_warm() else None
     if compiled is not None:
         starts, room = np.zeros(len(boxes) + 1, np.int64), _PAIRS_PER_BOX * len(boxes)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.anchors import AnchorLevel, Anchors
+from rpnviz.core.boxes import box_areas
 from rpnviz.core.compiled import Kernels, is_warm, kernels
-from rpnviz.core.conventions import Conventions, Pixels, UnionGuard
+from rpnviz.core.conventions import Conventions, UnionGuard
 from rpnviz.core.inputs import frozen
 
 WORTH_COMPILING = 3_000_000
@@ -67,11 +68,11 @@ def _compiled_overlaps(
     anchors: Anchors, boxes: NDArray, conventions: Conventions, allowed: NDArray[np.bool_] | None, compiled: Kernels
 ) -> Overlaps:
     dtype = boxes.dtype.type
-    last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
+    last = conventions.iou_pixels.extra
     # Without a guard the union of what overlaps is above any negative number.
     least = dtype(_LEAST_UNION if conventions.union_guard is UnionGuard.AT_LEAST_1E_6 else -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
-        areas = _areas(boxes, last)
+        areas = box_areas(boxes, last)
     part = np.zeros(0, bool) if allowed is None else allowed
     best_iou = np.zeros(len(anchors), dtype)
     best_gt = np.zeros(len(anchors), np.int32)
@@ -159,7 +160,7 @@ def largest_overlap(anchors: Anchors, boxes: NDArray, conventions: Conventions, 
 
 def pair_iou(anchors: NDArray, boxes: NDArray, conventions: Conventions) -> NDArray:
     """(N,) IoU of each anchor (N, 4) with its own box (N, 4), by the same operations as :func:`compute_overlaps`."""
-    last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
+    last = conventions.iou_pixels.extra
     boxes = boxes.astype(anchors.dtype, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         across = (
@@ -169,7 +170,7 @@ def pair_iou(anchors: NDArray, boxes: NDArray, conventions: Conventions) -> NDAr
             np.minimum(anchors[:, 3], boxes[:, 3]) - np.maximum(anchors[:, 1], boxes[:, 1]) + anchors.dtype.type(last)
         )
         overlap = np.maximum(across, 0) * np.maximum(down, 0)
-        union = _areas(anchors, last) + _areas(boxes, last) - overlap
+        union = box_areas(anchors, last) + box_areas(boxes, last) - overlap
         return overlap / _guarded(union, conventions)
 
 
@@ -180,10 +181,10 @@ def _windows(
     share_of: str = "union",
 ) -> Iterator[tuple[int, slice, slice, NDArray]]:
     """Per box that touches the level: its row, the grid rows and columns it may touch, and (C, rows, columns) IoU."""
-    last = 1 if conventions.iou_pixels is Pixels.INCLUSIVE else 0
+    last = conventions.iou_pixels.extra
     one = boxes.dtype.type(last)
     with np.errstate(over="ignore", invalid="ignore"):  # a box as large as float32 allows has an infinite area
-        areas = _areas(boxes, last)
+        areas = box_areas(boxes, last)
         widths, heights = level.x2 - level.x1 + one, level.y2 - level.y1 + one
         own_area = heights[:, :, None] * widths[:, None, :]
         column_span = _spans(level.x1.min(axis=0), level.x2.max(axis=0) + one, boxes[:, 0], boxes[:, 2] + one)
@@ -216,11 +217,6 @@ def _guarded(union: NDArray, conventions: Conventions) -> NDArray:
     if conventions.union_guard is UnionGuard.AT_LEAST_1E_6:
         return np.maximum(union, union.dtype.type(_LEAST_UNION), out=union)
     return union
-
-
-def _areas(boxes: NDArray, last: int) -> NDArray:
-    one = boxes.dtype.type(last)
-    return (boxes[:, 2] - boxes[:, 0] + one) * (boxes[:, 3] - boxes[:, 1] + one)
 
 
 def _by_cell(level: AnchorLevel, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -31,17 +31,24 @@ class SampleResult:
 class TorchGenerator:
     """The CPU generator of ``torch.manual_seed(seed)``, as far as ``torch.randperm`` uses it.
 
+    Draws that nobody looks at are owed until somebody looks at a later one.
+
     Source: ATen ``native/TensorFactories.cpp: randperm_cpu`` (Fisher-Yates over 32-bit MT19937 draws).
     """
 
     def __init__(self, seed: int) -> None:
         self._bits = np.random.RandomState(seed & 0xFFFFFFFF)
+        self._owed = 0
 
     def permutation_head(self, n: int, k: int) -> NDArray[np.int64]:
         """The first k numbers of ``torch.randperm(n)``; consumes the draws of the whole permutation."""
         if n < 1:
             return np.zeros(0, np.int64)
-        draws = self._bits.randint(0, 2**32, size=n - 1, dtype=np.uint32)
+        if self._owed:
+            self._draw(self._owed)
+        looked_at = max(0, min(k, n - 1))
+        draws = self._draw(looked_at)
+        self._owed = n - 1 - looked_at
         moved: dict[int, int] = {}
         head = []
         for i in range(min(k, n)):
@@ -49,6 +56,9 @@ class TorchGenerator:
             head.append(moved.get(j, j))
             moved[j] = moved.get(i, i)
         return np.array(head, np.int64)
+
+    def _draw(self, number: int) -> NDArray[np.uint32]:
+        return self._bits.randint(0, 2**32, size=number, dtype=np.uint32)
 
 
 def sample_anchors(labels: NDArray[np.int8], params: SampleParams, conventions: Conventions) -> SampleResult:

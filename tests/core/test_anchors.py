@@ -89,3 +89,10 @@ def test_arbitrary_boxes_as_anchors():
 def test_another_number_of_feature_maps_is_refused():
     with pytest.raises(ShapeError, match="3 feature maps, expected 2"):
         make_anchors((40, 56), SMALL, PRESET.conventions, [(5, 7)] * 3)
+
+
+def test_a_size_stays_what_it_was_set_to_on_any_stride():
+    preset = presets.load("matterport")  # computes in float64
+    params = dataclasses.replace(preset.params.anchors, strides=(7,), sizes=((29.0,),), aspect_ratios=((1.0,),))
+    box = base_anchors(params, 0, preset.conventions)[0]  # 7 * (29 / 7) is not 29
+    assert box.tolist() == [-14.5, -14.5, 14.5, 14.5]

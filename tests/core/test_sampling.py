@@ -22,6 +22,10 @@ def test_permutations_are_torchs(seed, n):
     generator = TorchGenerator(seed)
     np.testing.assert_array_equal(generator.permutation_head(n, n), first.numpy())
     np.testing.assert_array_equal(generator.permutation_head(9, 4), second.numpy()[:4])
+    for looked_at in (0, 1, n // 2):  # a permutation of which only the head is looked at moves the generator as far
+        generator = TorchGenerator(seed)
+        np.testing.assert_array_equal(generator.permutation_head(n, looked_at), first.numpy()[:looked_at])
+        np.testing.assert_array_equal(generator.permutation_head(9, 4), second.numpy()[:4])
 
 
 @pytest.mark.parametrize(
