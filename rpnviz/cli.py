@@ -238,8 +238,8 @@ def _render(arguments: argparse.Namespace) -> int:
                 _run(loaded, record, preset, model),
                 Stage(arguments.stage),
                 file_name=record.file_name,
-                gt_names=tuple(dataset.categories[label] for label in record.gt.labels.tolist()),
-                preset=presets.load(preset.name),
+                gt_names=dataset.names_of(record),
+                preset=preset,
                 model_note=f"{model.name}, {model.note}" if model is not None else "",
                 theme=Theme(arguments.theme),
             )

@@ -141,7 +141,7 @@ class AppState(QObject):
         """Category names of the image's ground truth, in its order."""
         if self.record is None or self.dataset is None:
             return ()
-        return tuple(self.dataset.categories[label] for label in self.record.gt.labels.tolist())
+        return self.dataset.names_of(self.record)
 
     def open_samples(self) -> None:
         """Open the bundled photos and scenes."""
@@ -300,7 +300,7 @@ class AppState(QObject):
     def _tell_findings(self, dataset: Dataset) -> None:
         serious = [finding for finding in dataset.findings if finding.severity != "note"]
         if serious:
-            lines = [f"{f.where}: {f.what} {f.way_out}".strip() for f in serious[:200]]
+            lines = [str(finding) for finding in serious[:200]]
             if len(serious) > 200:
                 lines.append(f"... and {len(serious) - 200:,} more")
             noun = "finding" if len(serious) == 1 else "findings"

@@ -131,6 +131,10 @@ class Dataset:
     categories: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
+    def names_of(self, record: ImageRecord) -> tuple[str, ...]:
+        """Category names of an image's ground truth, in its order."""
+        return tuple(self.categories[label] for label in record.gt.labels.tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
@@ -185,10 +189,10 @@ def load_image(record: ImageRecord) -> LoadedImage:
                 for index in indices.tolist()
             ]
     elif record.size != pixels.shape[:2]:
-        stored = read_image(record.path, upright=False)
         stated, upright = _size_text(record.size), _size_text(pixels.shape[:2])
-        raw = (stored.shape[0], stored.shape[1])
-        if _oriented(record.size, raw, (pixels.shape[0], pixels.shape[1])) == record.size:
+        # EXIF keeps or swaps the sides: only where they would be the stated ones is the file worth another look.
+        stored = read_image(record.path, upright=False) if record.size == pixels.shape[1::-1] else pixels
+        if stored.shape[:2] == record.size:
             findings.append(
                 Finding(
                     "warning",

@@ -39,7 +39,7 @@ def read_text(path: Path, expected: str, findings: FindingLog) -> bytes:
         raise AnnotationError(
             f"the annotation file cannot be read: {reason}.", where=str(path), way_out="Check the file's permissions."
         ) from error
-    if not data.strip():
+    if not data or data.isspace():
         raise AnnotationError(
             f"the annotation file is empty ({len(data)} bytes). {expected}", where=str(path), way_out=COPY_AGAIN
         )

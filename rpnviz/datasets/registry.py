@@ -49,6 +49,7 @@ class Format:
 
 
 FORMATS = (Format("COCO JSON", "rpnviz.datasets.coco", (".json",)),)
+_SUFFIXES = frozenset(suffix for format_ in FORMATS for suffix in format_.suffixes)
 
 
 def open_dataset(
@@ -71,7 +72,7 @@ def open_dataset(
         ImageFileError: an image or folder does not exist, or the folder holds no image.
     """
     given = [Path(path) for path in paths]
-    files = [path for path in given if path.suffix.lower() in _suffixes() and not path.is_dir()]
+    files = [path for path in given if path.suffix.lower() in _SUFFIXES and not path.is_dir()]
     if annotations is not None:
         files.append(Path(annotations))
     others = [path for path in given if path not in files]
@@ -101,10 +102,6 @@ def sample_dataset() -> Dataset:
     """The bundled photos and scenes."""
     dataset = _read(places.sample_images() / "instances.json", None, no_progress)
     return replace(dataset, name="Samples")
-
-
-def _suffixes() -> set[str]:
-    return {suffix for format_ in FORMATS for suffix in format_.suffixes}
 
 
 def _read(path: Path, images: Path | None, progress: Progress) -> Dataset:
@@ -137,7 +134,7 @@ def _annotation_files(folder: Path) -> tuple[list[Path], list[Finding]]:
             files += sorted(
                 path
                 for path in place.iterdir()
-                if path.suffix.lower() in _suffixes() and not path.name.startswith(".") and path.is_file()
+                if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
             )
     if len(files) > _MANY_FILES:
         images = {path.stem for path in folders.image_files(folder)}

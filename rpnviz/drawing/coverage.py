@@ -40,13 +40,8 @@ class Coverage:
         self._along_x.fill(0)
         self._along_y.fill(0)
 
-    def add(self, boxes: NDArray[np.integer], sign: int = 1) -> None:
-        """Count the outlines of some boxes, or take them away again.
-
-        Args:
-            boxes: (N, 4) whole pixels, edges inclusive; any integers that NumPy can hold.
-            sign: 1 or -1.
-        """
+    def add(self, boxes: NDArray[np.integer]) -> None:
+        """Count the outlines of boxes (N, 4): whole pixels, edges inclusive; any integers that NumPy can hold."""
         x1, y1, x2, y2 = np.asarray(boxes).reshape(-1, 4).astype(np.intp, copy=False).T
         sound = (x2 >= x1) & (y2 >= y1) & (x2 >= 0) & (y2 >= 0) & (x1 < self.width) & (y1 < self.height)
         if not sound.all():
@@ -57,15 +52,15 @@ class Coverage:
         start, stop = np.maximum(x1, 0), np.minimum(x2, self.width - 1) + 1
         top, bottom = y1 >= 0, (y2 < self.height) & (y2 > y1)
         for rows, inside in ((y1, top), (y2, bottom)):
-            self._scatter(self._along_x, rows[inside], start[inside], sign)
-            self._scatter(self._along_x, rows[inside], stop[inside], -sign)
+            self._scatter(self._along_x, rows[inside], start[inside], 1)
+            self._scatter(self._along_x, rows[inside], stop[inside], -1)
         # Vertical edges without the corners, which the horizontal ones have counted.
         start, stop = np.maximum(y1 + 1, 0), np.minimum(y2 - 1, self.height - 1) + 1
         open_ = stop > start
         left, right = (x1 >= 0) & open_, (x2 < self.width) & (x2 > x1) & open_
         for columns, inside in ((x1, left), (x2, right)):
-            self._scatter(self._along_y, start[inside], columns[inside], sign)
-            self._scatter(self._along_y, stop[inside], columns[inside], -sign)
+            self._scatter(self._along_y, start[inside], columns[inside], 1)
+            self._scatter(self._along_y, stop[inside], columns[inside], -1)
 
     @staticmethod
     def _scatter(buffer: NDArray[np.int32], rows: NDArray[np.intp], columns: NDArray[np.intp], value: int) -> None:
@@ -85,18 +80,12 @@ class Coverage:
         return counts
 
 
-def tone_map(counts: NDArray[np.integer], strength: float = DENSITY_STRENGTH) -> NDArray[np.uint8]:
-    """Opacity (H, W) uint8, 0 to 255, that shows counts of any size and leaves the photo readable.
+def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH) -> NDArray[np.uint8]:
+    """(256,) uint8 opacity of every count, for counts (H, W) cut at 255, that leaves the photo readable.
 
     Convention:
         ``strength * log1p(count) / log1p(p99)``, p99 being the 99th percentile of the counts above 0, at most 1.
     """
-    clipped = np.minimum(counts, 255).astype(np.uint8)
-    return opacity_table(clipped, strength)[clipped]
-
-
-def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH) -> NDArray[np.uint8]:
-    """(256,) opacity of every count, for counts cut at 255; see :func:`tone_map`."""
     flat = counts.reshape(-1)
     # bincount turns its input into 8 bytes per pixel, hence the pieces.
     numbers = sum(

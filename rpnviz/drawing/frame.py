@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.drawing.coverage import opacity_table
 from rpnviz.drawing.outlines import count_outlines, draw_density, draw_styled, draw_thin, outer_reach
 from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
 from rpnviz.drawing.scene import MAX_OUTLINES, Layer
 from rpnviz.drawing.tags import Tag, draw_tags
 from rpnviz.drawing.viewport import Viewport, device_boxes, in_view
+from rpnviz.imaging import cv2
 from rpnviz.palette import Role, Theme, rgb
 
 __all__ = ["DIM", "SATURATION", "Photo", "Viewport", "blank", "paint", "swatch"]
@@ -30,18 +32,21 @@ class _LastDensity:
     """Counts of the last few dense layers: an unchanged layer in an unchanged view is not counted again."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[NDArray[np.float64], Viewport, NDArray[np.uint8]]] = []
+        self._kept: list[tuple[NDArray[np.float64], Viewport, NDArray[np.uint8], NDArray[np.uint8]]] = []
 
-    def counts(self, frame: NDArray[np.uint8], layer: Layer, view: Viewport) -> NDArray[np.uint8]:
-        """(H, W) outlines per pixel."""
+    def counts(
+        self, frame: NDArray[np.uint8], layer: Layer, view: Viewport
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """(H, W) outlines per pixel, and the (256,) opacity of every count."""
         for entry in self._kept:
             if entry[0] is layer.boxes and entry[1] == view:
                 self._kept = [*(other for other in self._kept if other is not entry), entry]
-                return entry[2]
+                return entry[2:]
         counts = count_outlines(frame, device_boxes(layer.boxes, view))
+        table = opacity_table(counts)
         if counts.size <= _REMEMBER_UP_TO:
-            self._kept = [*self._kept[-2:], (layer.boxes, view, counts)]
-        return counts
+            self._kept = [*self._kept[-2:], (layer.boxes, view, counts, table)]
+        return counts, table
 
 
 _last_density = _LastDensity()
@@ -68,14 +73,17 @@ def paint(
         if not len(layer.boxes):
             continue
         if layer.dense:
-            counts = _last_density.counts(rgb_frame, layer, view)
-            draw_density(rgb_frame, counts, rgb(layer.role, theme), layer.opacity)
+            counts, table = _last_density.counts(rgb_frame, layer, view)
+            draw_density(rgb_frame, counts, table, rgb(layer.role, theme), layer.opacity)
             continue
         device = device_boxes(layer.boxes, view)
         seen = np.flatnonzero(in_view(device, view, outer_reach(layer.role, pixel_ratio)))
         few = len(seen) <= MAX_OUTLINES
         draw = draw_styled if few else draw_thin
-        draw(rgb_frame, device[seen], layer.role, theme, pixel_ratio, layer.opacity)
+        target = rgb_frame if layer.opacity >= 1 else rgb_frame.copy()
+        draw(target, device[seen], layer.role, theme, pixel_ratio)
+        if target is not rgb_frame:
+            cv2.addWeighted(target, layer.opacity, rgb_frame, 1 - layer.opacity, 0, dst=rgb_frame)
         if layer.labels is not None:
             tags += [
                 Tag((x1, y1, x2, y2), layer.labels[row], layer.role, layer.opacity)
@@ -105,7 +113,7 @@ def swatch(role: Role, theme: Theme, width: int, height: int, scale: int = 1, de
             ramp = np.linspace(0, 60, shape[1]).astype(np.uint8)
             inside = np.zeros(shape, np.uint8)
             inside[2 * scale : -2 * scale] = ramp
-            draw_density(frame, inside, rgb(role, theme))
+            draw_density(frame, inside, opacity_table(inside), rgb(role, theme))
         else:
             edge = outer_reach(role, scale)
             box = np.array([[edge, edge, shape[1] - 1 - edge, shape[0] - 1 - edge]], np.int32)

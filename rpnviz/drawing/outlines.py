@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.drawing.coverage import Coverage, opacity_table
+from rpnviz.drawing.coverage import Coverage
 from rpnviz.imaging import cv2
 from rpnviz.palette import CASING, RGB, STYLES, Mark, Role, Theme, parse_colour, rgb
 
@@ -57,7 +57,6 @@ def draw_styled(
     role: Role,
     theme: Theme,
     ratio: float = 1.0,
-    opacity: float = 1.0,
     keep_marks: bool = False,
 ) -> None:
     """Outlines with the width, casing, dash and mark of their role; for some hundred boxes.
@@ -68,44 +67,37 @@ def draw_styled(
         role: decides the style.
         theme: ground.
         ratio: device px per px of the style.
-        opacity: 0 to 1.
         keep_marks: draw the marks of boxes that are so small that they would hide what is inside.
     """
-    target = frame if opacity >= 1 else frame.copy()
     style = STYLES[role]
     colour, casing = rgb(role, theme), parse_colour(CASING[theme])
     full, half = _line(style.width * ratio)
     edge = max(1, round(ratio))
     rounded = round(3 * ratio) if style.mark is Mark.ROUND else 0
-    dash = tuple(max(1, round(length * ratio)) for length in style.dash)
+    dash = _dash_of(role, ratio)
     # The inner casing of a very small box would hide what is inside.
     roomy = boxes[np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= 6 + 2 * edge]
     last = full + half
-    _stroke(target, roomy, range(-edge, 0), casing, dash, rounded)
-    _stroke(target, boxes, range(last, last + edge), casing, dash, rounded)
+    _stroke(frame, roomy, range(-edge, 0), casing, dash, rounded)
+    _stroke(frame, boxes, range(last, last + edge), casing, dash, rounded)
     marks = _marks(boxes, style.mark, full, ratio, keep_marks)
-    _fill(target, marks, casing, edge)
+    _fill(frame, marks, casing, edge)
     if half:
         # Half a pixel of the line over half a pixel of its casing.
-        _stroke(target, boxes, range(full, full + 1), _between(colour, casing), dash, rounded)
-    _stroke(target, boxes, range(full), colour, dash, rounded)
-    _fill(target, marks, colour, 0)
-    if target is not frame:
-        cv2.addWeighted(target, opacity, frame, 1 - opacity, 0, dst=frame)
+        _stroke(frame, boxes, range(full, full + 1), _between(colour, casing), dash, rounded)
+    _stroke(frame, boxes, range(full), colour, dash, rounded)
+    _fill(frame, marks, colour, 0)
 
 
-def draw_thin(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0, opacity: float = 1.0) -> None:
+def draw_thin(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0) -> None:
     """Outlines of 1 px in the colour and dash of their role, at a bounded cost whatever their number."""
-    target = frame if opacity >= 1 else frame.copy()
     colour = rgb(role, theme)
-    dash = tuple(max(1, round(length * ratio)) for length in STYLES[role].dash)
+    dash = _dash_of(role, ratio)
     if len(boxes) <= _POLYLINES_UP_TO:
-        _stroke(target, boxes, range(1), colour, dash)
+        _stroke(frame, boxes, range(1), colour, dash)
     else:
         # Where so many lines cross, a dash would be read as noise.
-        target[count_outlines(frame, boxes) > 0] = colour
-    if target is not frame:
-        cv2.addWeighted(target, opacity, frame, 1 - opacity, 0, dst=frame)
+        frame[count_outlines(frame, boxes) > 0] = colour
 
 
 def count_outlines(frame: Frame, boxes: Boxes) -> NDArray[np.uint8]:
@@ -121,9 +113,19 @@ def count_outlines(frame: Frame, boxes: Boxes) -> NDArray[np.uint8]:
     return counts
 
 
-def draw_density(frame: Frame, counts: NDArray[np.uint8], colour: RGB, opacity: float = 1.0) -> None:
-    """Blend ``colour`` over the frame, the stronger the more outlines cross a pixel; see ``coverage.tone_map``."""
-    alpha = opacity_table(counts).astype(np.float64) * opacity
+def draw_density(
+    frame: Frame, counts: NDArray[np.uint8], table: NDArray[np.uint8], colour: RGB, opacity: float = 1.0
+) -> None:
+    """Blend ``colour`` over the frame, the stronger the more outlines cross a pixel.
+
+    Args:
+        frame: drawn on.
+        counts: (H, W), see :func:`count_outlines`.
+        table: (256,) opacity of every count, see :func:`rpnviz.drawing.coverage.opacity_table`.
+        colour: of the density.
+        opacity: 0 to 1.
+    """
+    alpha = table.astype(np.float64) * opacity
     left = np.repeat(np.round(255 - alpha), 3).astype(np.uint8).reshape(256, 1, 3)
     added = np.round(alpha[:, None] / 255 * np.array(colour)).astype(np.uint8).reshape(256, 1, 3)
     cv2.multiply(frame, cv2.applyColorMap(counts, left), dst=frame, scale=1 / 255)
@@ -137,6 +139,11 @@ def outer_reach(role: Role, ratio: float) -> int:
     full, half = _line(style.width * ratio)
     mark = {Mark.TICKS: full - 1 + edge, Mark.ALERT: full - 1 + edge, Mark.CROSS: _cross_reach(ratio)}
     return max(full - 1 + half, mark.get(style.mark, 0)) + edge
+
+
+def _dash_of(role: Role, ratio: float) -> tuple[int, ...]:
+    """Lengths of lines and gaps, px; empty for a solid line."""
+    return tuple(max(1, round(length * ratio)) for length in STYLES[role].dash)
 
 
 def _line(width: float) -> tuple[int, int]:

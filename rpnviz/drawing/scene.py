@@ -133,14 +133,12 @@ class LayerOptions:
         show_all: layers that are drawn whole, as density if they are large, instead of the best of each box.
         selected_gt: index of a ground-truth box; only the anchors and proposals that concern it are drawn.
         everything: all anchors (decoded boxes in the Model world) as one density behind the rest.
-        weak_iou: a forced box whose best IoU is below this is drawn as a problem.
     """
 
     visible: frozenset[LayerKey]
     show_all: frozenset[LayerKey] = frozenset()
     selected_gt: int | None = None
     everything: bool = False
-    weak_iou: float = WEAK_IOU
 
 
 def default_options(world: World) -> LayerOptions:
@@ -234,22 +232,24 @@ def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendE
     entries = []
     for spec in LAYERS[world]:
         visible = spec.key in options.visible
-        total = _total(result, world, spec.key)
-        shown, dense, why = 0, False, ""
-        if visible and spec.key is LayerKey.GT:
-            shown = total
-        elif visible and total:
+        if visible and spec.key is not LayerKey.GT:
             choice = _choose(result, world, spec.key, options)
-            shown, dense, why = len(choice.index), choice.dense, choice.why
+            shown, total, dense, why = len(choice.index), choice.total, choice.dense, choice.why
+        else:
+            total = _total(result, world, spec.key)
+            shown, dense, why = total if visible else 0, False, ""
         entries.append(LegendEntry(spec.key, spec.role, spec.title, shown, total, visible, dense, why))
     for layer in _everything_layer(result, world, options):
         entries.append(LegendEntry(layer.key, layer.role, layer.title, layer.shown, layer.total, True, True))
     return tuple(entries)
 
 
-def gt_roles(result: Result, weak_iou: float = WEAK_IOU) -> tuple[Role, ...]:
-    """How each ground-truth box is drawn in the Training world: plain, with a problem, or as not trained on."""
-    problems = set(result.match.problems(weak_iou))
+def gt_roles(result: Result, world: World = World.TRAINING, weak_iou: float = WEAK_IOU) -> tuple[Role, ...]:
+    """How each ground-truth box is drawn: plain, with a problem, or as not trained on.
+
+    How training fares says nothing about the model: red would blame it for another's thresholds.
+    """
+    problems = set(result.match.problems(weak_iou)) if world is World.TRAINING else set()
     return tuple(
         Role.LEFT_OUT if rank is Rank.NOT_TRAINED else Role.GT_PROBLEM if gt in problems else Role.GT
         for gt, rank in enumerate(result.match.ranks)
@@ -422,10 +422,7 @@ def _all_original(source: Anchors | Decoded, frame: Frame) -> NDArray[np.float64
 def _gt_layers(result: Result, world: World, options: LayerOptions, names: Sequence[str]) -> list[Layer]:
     """Ground truth by role, problems in front; the selected box in front of all."""
     boxes = result.inputs.gt_boxes
-    roles = gt_roles(result, options.weak_iou)
-    if world is World.MODEL:
-        # How training fares says nothing about the model: red would blame it for another's thresholds.
-        roles = tuple(Role.GT if role is Role.GT_PROBLEM else role for role in roles)
+    roles = gt_roles(result, world)
     labels = tuple(_gt_label(result, gt, roles[gt], names) for gt in range(len(boxes)))
     selected = options.selected_gt
     groups: dict[tuple[bool, Role], list[int]] = {}

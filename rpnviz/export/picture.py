@@ -21,7 +21,6 @@ from rpnviz.core.rules import plain
 from rpnviz.core.terms import terms
 from rpnviz.drawing.frame import DIM, SATURATION, Photo, Viewport, blank, paint
 from rpnviz.drawing.scene import (
-    LAYERS,
     LayerKey,
     LayerOptions,
     World,
@@ -143,9 +142,7 @@ def render_picture(
     view = Viewport(width, height, 1.0)
     picture = Photo(image_rgb).render(view, dim, saturation, theme)
     paint(picture, make_layers(result, world, options, gt_names), view, theme, ratio)
-    strip = draw_strip(
-        _strip_lines(result, stage, options, file_name, preset, model_note), width, theme, max(1.0, ratio)
-    )
+    strip = draw_strip(_strip_lines(result, stage, options, file_name, preset, model_note), width, theme, ratio)
     if strip.shape[1] > width:
         wide = blank(height, strip.shape[1], background(theme))
         left = (strip.shape[1] - width) // 2
@@ -229,29 +226,25 @@ def _size(size: tuple[int, int]) -> str:
 
 def _legend_line(result: Result, stage: Stage, options: LayerOptions) -> list[Piece]:
     pieces = []
-    specs = {spec.key: spec for spec in LAYERS[stage.world]}
     for entry in legend(result, stage.world, options):
         if entry.key is LayerKey.GT:
             pieces += _gt_pieces(result, stage.world, entry.visible)
             continue
         if not entry.visible and (stage in (Stage.GT, Stage.ANCHORS) or not entry.total):
             continue
-        title = specs[entry.key].title if entry.key in specs else entry.title
         if not entry.visible:
-            text = f"{title}: {entry.total:,}, not drawn"
+            text = f"{entry.title}: {entry.total:,}, not drawn"
         elif entry.shown < entry.total:
-            text = f"{title}: {entry.shown:,} of {entry.total:,} drawn ({entry.why})"
+            text = f"{entry.title}: {entry.shown:,} of {entry.total:,} drawn ({entry.why})"
         else:
-            text = f"{title}: {entry.total:,}" + (", as density" if entry.dense else "")
+            text = f"{entry.title}: {entry.total:,}" + (", as density" if entry.dense else "")
         pieces.append(Piece(text, role=entry.role, dense=entry.dense, muted=not entry.visible))
     return pieces
 
 
 def _gt_pieces(result: Result, world: World, visible: bool) -> list[Piece]:
     """Ground truth by how it is drawn; those that have a problem or are not trained on only where there are any."""
-    roles = gt_roles(result)
-    if world is World.MODEL:
-        roles = tuple(Role.GT if role is Role.GT_PROBLEM else role for role in roles)
+    roles = gt_roles(result, world)
     words = {
         Role.GT: "Ground truth",
         Role.GT_PROBLEM: "Ground truth with a problem",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rpnviz.drawing import frame as frames
-from rpnviz.drawing.coverage import tone_map
+from rpnviz.drawing.coverage import opacity_table
 from rpnviz.drawing.frame import Photo, Viewport, blank, paint, swatch
 from rpnviz.drawing.outlines import count_outlines, outer_reach
 from rpnviz.drawing.scene import LAYERS, Layer, LayerKey, LayerOptions, World, default_options, make_layers
@@ -108,7 +108,7 @@ def test_density_follows_the_tone_map():
     dense = layer(np.concatenate([corners, corners + rng.integers(5, 60, (400, 2))], axis=1), Role.NEGATIVE, dense=True)
     frame = painted(dense)
     counts = count_outlines(frame, device_boxes(dense.boxes, Viewport(200, 120, 1.0)))
-    alpha = tone_map(counts)[..., None] / 255
+    alpha = opacity_table(counts)[counts][..., None] / 255
     expected = np.array(GROUND) * (1 - alpha) + np.array(rgb(Role.NEGATIVE, Theme.DARK)) * alpha
     np.testing.assert_allclose(frame, expected, atol=2)
 
