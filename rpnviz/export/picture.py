@@ -213,7 +213,7 @@ _IN_THE_LEGEND = {
     "left out",
     "before NMS",
     "suppressed by NMS",
-    "after NMS",
+    "kept after NMS",
     "ground truth",
 }
 """Counts that stand beside the samples already."""

@@ -194,6 +194,7 @@ def test_what_stands_on_the_picture_of_proposals(words):
     render(grey(160, 640), result, Stage.KEPT, model_note="Sample model, trained on synthetic shapes")
     assert "Model: Sample model, trained on synthetic shapes" in words
     assert f"Kept after NMS: 50 of {len(result.proposals.boxes):,} drawn (best 50)" in words
+    assert sum(text.startswith("Kept after NMS") for text in words) == 1
     assert "proposals.nms_thresh 0.7 → 0.5" in words
     assert not any(text.startswith("resize.") for text in words), "the model's own resize is nobody's change"
 
