@@ -244,9 +244,8 @@ def pick_candidates(
     total = len(anchors)
     open_to_all = np.ones(total, bool)
     if conventions.small_box is SmallBoxRule.INCLUSIVE_SCALED_FIRST:
-        sides = _clipped(decoded.boxes, frame, conventions)
-        sides = sides[:, 2:] - sides[:, :2] + np.float32(1)
-        open_to_all = np.asarray((sides >= np.float32(min_size * frame.scale[0])).all(axis=1))
+        clipped = _clipped(decoded.boxes, frame, conventions)
+        open_to_all = large_enough(clipped, min_size * frame.scale[0], conventions)
     joint = conventions.top_k is TopKScope.JOINT
     spans = [(0, total)] if joint else [(level.start, level.stop) for level in anchors.lattice]
     picked = []
@@ -279,6 +278,28 @@ def pick_candidates(
     )
 
 
+def large_enough(boxes: NDArray[np.float32], min_size: float, conventions: Conventions) -> NDArray[np.bool_]:
+    """(N,) whether both sides of a box (N, 4) pass the size test of ``small_box``; a NaN does not.
+
+    ``min_size`` is in the pixels of the boxes.
+
+    Source: torchvision ``ops/boxes.py: remove_small_boxes``; detectron2 ``Boxes.nonempty``; py-faster-rcnn
+    ``proposal_layer.py: _filter_boxes``.
+    """
+    with np.errstate(invalid="ignore"):
+        sides, least = boxes[:, 2:] - boxes[:, :2], np.float32(min_size)
+        match conventions.small_box:
+            case SmallBoxRule.AT_LEAST:
+                passes = sides >= least
+            case SmallBoxRule.ABOVE:
+                passes = sides > least
+            case SmallBoxRule.INCLUSIVE_SCALED_FIRST:
+                passes = sides + np.float32(1) >= least
+            case SmallBoxRule.NONE:
+                return np.ones(len(boxes), bool)
+    return np.asarray(passes.all(axis=1))
+
+
 def _clipped(boxes: NDArray[np.float32], frame: Frame, conventions: Conventions) -> NDArray[np.float32]:
     height, width = frame.resized_size
     match conventions.clip:
@@ -302,13 +323,8 @@ def select_eligible(candidates: Candidates, min_size: float, score_thresh: float
     # Only torchvision asks at a threshold of 0 too, where a NaN fails.
     if score_thresh > 0 or conventions.score is ScoreKind.LOGIT_THEN_SIGMOID:
         fate[~(candidates.objectness_prob >= np.float32(score_thresh))] = Fate.LOW_SCORE
-    with np.errstate(invalid="ignore"):
-        sides = boxes[:, 2:] - boxes[:, :2]
-        match conventions.small_box:
-            case SmallBoxRule.AT_LEAST:
-                fate[~(sides >= np.float32(min_size)).all(axis=1)] = Fate.SMALL
-            case SmallBoxRule.ABOVE:
-                fate[~(sides > np.float32(min_size)).all(axis=1)] = Fate.SMALL
+    if conventions.small_box is not SmallBoxRule.INCLUSIVE_SCALED_FIRST:
+        fate[~large_enough(boxes, min_size, conventions)] = Fate.SMALL
     fate[candidates.not_finite] = Fate.NOT_FINITE
     rows = np.flatnonzero(fate == Fate.KEPT)
     groups, shift = candidates.levels[rows], None

@@ -318,15 +318,16 @@ def check_codec(case: Case):
             finite = np.isfinite(decoded).all(axis=1)
             np.testing.assert_array_equal(finite, outputs["finite"])
             _assert_boxes(clipped[finite], outputs["finite_clipped"])
-            sides = clipped[finite][:, 2:] - clipped[finite][:, :2]
-            np.testing.assert_array_equal((sides > 0).all(axis=1), outputs["nonempty0"])
+            np.testing.assert_array_equal(proposals.large_enough(clipped[finite], 0, rules), outputs["nonempty0"])
         else:
             _assert_boxes(clipped, outputs["decode_clipped"])
     if "clip_tf" in outputs:
-        _check_matterport_frames(inputs, outputs, source, decoded)
+        clipped = clip_boxes(decoded, tuple(inputs["shape"].tolist()))
+        _assert_boxes(clipped, translate.xyxy(case, outputs["clip_tf"]))
+        _check_matterport_frames(inputs, outputs)
     if "keep_min16" in outputs:
-        sides = outputs["decode_clipped"][:, 2:] - outputs["decode_clipped"][:, :2] + 1
-        np.testing.assert_array_equal(np.flatnonzero((sides >= 16).all(axis=1)), outputs["keep_min16"])
+        large = proposals.large_enough(outputs["decode_clipped"], 16, rules)
+        np.testing.assert_array_equal(np.flatnonzero(large), outputs["keep_min16"])
     for name in ("iou", "iof"):
         if name in outputs:
             _check_overlaps(preset, source, target, outputs[name], name)
@@ -348,13 +349,14 @@ def _check_overlaps(preset: Preset, source: np.ndarray, target: np.ndarray, expe
     np.testing.assert_array_equal(mine, expected)
 
 
-def _check_matterport_frames(inputs, outputs, source, decoded):
+def _check_matterport_frames(inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]):
     height, width = inputs["shape"].tolist()
     size = Frame((height, width), (height, width), (height, width), (1, 1), (0, 0), (height, width))
     scale, shift = proposals._normal_frame(size)
     yxyx = [1, 0, 3, 2]
     norm = ((inputs["src"].astype(np.float64) - shift[yxyx]) / scale[yxyx]).astype(np.float32)
     np.testing.assert_array_equal(norm, outputs["norm_boxes"])
+    np.testing.assert_array_equal(np.round(norm * scale[yxyx] + shift[yxyx]), outputs["denorm_boxes"])
 
 
 def _assert_boxes(actual: np.ndarray, expected: np.ndarray):
