@@ -39,13 +39,9 @@ def child() -> None:
                 raise TimeoutError
             application.processEvents()
 
-    def settled() -> bool:
-        state = window.state
-        return state.shown is not None and not state.computing and not state.jobs.running
-
     wait(lambda: bool(painted))
     figures = {"first_paint_s": painted[0] - started}
-    wait(settled)
+    wait(lambda: window.state.settled)
     count = len(painted)
     wait(lambda: len(painted) > count or window.canvas.layers)
     application.processEvents()
@@ -53,13 +49,13 @@ def child() -> None:
     assert "torch" not in sys.modules
     names = [record.file_name for record in window.state.dataset.images]
     window.state.show_image(names.index("shapes_1024.png"))
-    wait(lambda: window.state.record.file_name == "shapes_1024.png" and settled())
+    wait(lambda: window.state.record.file_name == "shapes_1024.png" and window.state.settled)
     slider = window.controls.matching.thresholds.slider
     moves = []
     for step in range(60):
         count, begin = len(painted), time.perf_counter()
         slider.setValue((0.3, 0.45 + 0.5 * ((step * 7) % 60) / 60))
-        wait(lambda count=count: settled() and len(painted) > count)
+        wait(lambda count=count: window.state.settled and len(painted) > count)
         moves.append((time.perf_counter() - begin) * 1000)
     figures["anchors"] = len(window.state.shown.training.anchors)
     figures["slider_to_painted_ms"] = statistics.median(moves)
@@ -74,7 +70,7 @@ def child() -> None:
     figures["photo_alone_ms"] = statistics.median(photo)
     begin = time.time()
     window.do_model_world()
-    wait(lambda: window.state.result is not None and settled())
+    wait(lambda: window.state.result is not None and window.state.settled)
     application.processEvents()
     figures["model_world_s"] = time.time() - begin
     window.close()

@@ -18,6 +18,11 @@ def resources() -> Path:
     return _folder("resources")
 
 
+def bundled_model() -> Path:
+    """Weights of the sample model."""
+    return resources() / "model" / "bundled.safetensors"
+
+
 def sample_images() -> Path:
     """Photos and synthetic scenes with their COCO annotations."""
     return _folder("sample_images")

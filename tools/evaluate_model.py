@@ -21,7 +21,7 @@ from rpnviz.core.boxes import box_iou
 from rpnviz.imaging import read_image
 from rpnviz.models.base import ProposalModel
 from rpnviz.models.registry import open_model, sanity
-from rpnviz.paths import resources, sample_images
+from rpnviz.paths import bundled_model, sample_images
 from tools.make_samples import FIRST_ID
 from tools.scenes import make_scene
 
@@ -103,7 +103,7 @@ def _measure(model: ProposalModel, photos: Path) -> dict[str, Any]:
 
 def _main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=resources() / "model" / "bundled.safetensors")
+    parser.add_argument("--model", type=Path, default=bundled_model())
     parser.add_argument("--photos", type=Path, default=sample_images(), help="folder with instances.json")
     options = parser.parse_args(arguments)
     model = open_model(options.model)

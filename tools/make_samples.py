@@ -354,6 +354,7 @@ def with_scenes(document: dict[str, Any], scenes: list[Scene]) -> dict[str, Any]
         return [record for record in document[name] if record[key] < FIRST_ID]
 
     images, annotations = kept("images"), kept("annotations")
+    kept_annotations = len(annotations)
     used = {shape.category for scene in scenes for shape in scene.shapes}
     used |= {"crowd"} if any(scene.crowds for scene in scenes) else set()
     ids = {name: FIRST_ID + index for index, name in enumerate(CATEGORIES) if name in used}
@@ -374,7 +375,7 @@ def with_scenes(document: dict[str, Any], scenes: list[Scene]) -> dict[str, Any]
             bbox = [_number(value) for value in (x1, y1, x2 - x1, y2 - y1)]
             annotations.append(
                 {
-                    "id": FIRST_ID + sum(record["id"] >= FIRST_ID for record in annotations),
+                    "id": FIRST_ID + len(annotations) - kept_annotations,
                     "image_id": image_id,
                     "category_id": ids[category],
                     "bbox": bbox,

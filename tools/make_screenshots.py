@@ -32,18 +32,12 @@ def wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def settled(window: MainWindow) -> bool:
-    """Whether what is shown is final."""
-    state = window.state
-    return state.shown is not None and not state.computing and not state.jobs.running
-
-
 def show(window: MainWindow, name: str) -> None:
     """Show one of the samples."""
     assert window.state.dataset is not None
     names = [record.file_name for record in window.state.dataset.images]
     window.state.show_image(names.index(name))
-    wait(lambda: window.state.record is not None and window.state.record.file_name == name and settled(window))
+    wait(lambda: window.state.record is not None and window.state.record.file_name == name and window.state.settled)
 
 
 def take(window: MainWindow, path: Path) -> None:
@@ -72,13 +66,13 @@ def main() -> None:
             window.do_toggle_theme()
         window.show()
         window.state.open_samples()
-        wait(lambda: settled(window))
+        wait(lambda: window.state.settled)
         show(window, "coins.png")
         window.state.select(Selection(gt=7))
         take(window, arguments.out / "training.png")
         window.state.select(Selection())
         window.state.set_world(World.MODEL)
-        wait(lambda: window.state.result is not None and settled(window))
+        wait(lambda: window.state.result is not None and window.state.settled)
         take(window, arguments.out / "model.png")
         window.close()
 

@@ -64,9 +64,7 @@ class Shape:
             local = [(-0.5, 0.5), (self.apex - 0.5, -0.5), (0.5, 0.5)]
         else:
             local = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        points = np.array(local) * (width, height)
-        return points @ np.array([[cos, sin], [-sin, cos]]) + self.centre
+        return self._turned(np.array(local) * (width, height))
 
     def box(self, size: int | None = None) -> NDArray[np.float64]:
         """(4,) xyxy pixels, exact; with ``size``, of the part inside a picture of ``size`` x ``size`` pixels."""
@@ -81,8 +79,11 @@ class Shape:
         if NAMES[self.label] != "ellipse":
             return self.corners()
         turn = np.linspace(0, 2 * math.pi, 360, endpoint=False)
+        return self._turned(np.stack([np.cos(turn), np.sin(turn)], axis=1) * self.sides / 2)
+
+    def _turned(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (P, 2) around the origin, turned by the angle and moved to the centre."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
-        points = np.stack([np.cos(turn), np.sin(turn)], axis=1) * self.sides / 2
         return points @ np.array([[cos, sin], [-sin, cos]]) + self.centre
 
     def _whole_box(self) -> NDArray[np.float64]:

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from rpnviz.core import pipeline, presets
+from rpnviz.core.conventions import Conventions
 from rpnviz.core.inputs import ModelSettings
 from rpnviz.core.params import Params
 from rpnviz.models import native
 from rpnviz.models.network import STRIDES, Network, Widths, normalise
-from rpnviz.paths import resources
+from rpnviz.paths import bundled_model
 from tools.scenes import Scene, make_scene
 
 TRAIN_SEED = 1_000_000
@@ -69,7 +70,7 @@ def train(
     rng = np.random.default_rng(recipe.seed)
     settings = model_settings()
     preset = presets.load("torchvision")
-    params, _ = settings.applied_to(preset.params, preset.conventions)
+    params, conventions = settings.applied_to(preset.params, preset.conventions)
     network = Network(settings.anchors.cells[0], Widths())
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.peak_learning_rate, weight_decay=recipe.weight_decay)
@@ -85,7 +86,7 @@ def train(
         for number, index in enumerate(picked):
             image, boxes = augment(scenes[index].image, scenes[index].boxes, rng)
             images.append(image)
-            targets.append(_targets(image, boxes, params, seed=step * recipe.batch + number))
+            targets.append(_targets(image, boxes, params, conventions, seed=step * recipe.batch + number))
         loss = _loss(network, images, targets, recipe)
         optimizer.zero_grad()
         loss.backward()
@@ -120,10 +121,12 @@ class _Targets:
     deltas: torch.Tensor
 
 
-def _targets(image: NDArray[np.uint8], boxes: NDArray[np.float64], params: Params, seed: int) -> _Targets:
+def _targets(
+    image: NDArray[np.uint8], boxes: NDArray[np.float64], params: Params, conventions: Conventions, seed: int
+) -> _Targets:
     params = params.with_values("sample", seed=seed)
     inputs = pipeline.Inputs(image_size=image.shape[:2], gt_boxes=boxes)
-    result = pipeline.run(inputs, params, presets.load("torchvision").conventions, previous=None)
+    result = pipeline.run(inputs, params, conventions)
     positive, negative = result.sample.positive, result.sample.negative
     deltas = result.targets.deltas[np.searchsorted(result.targets.anchor_index, positive)]
     return _Targets(
@@ -159,7 +162,7 @@ def _main() -> None:
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--threads", type=int, default=2, help="of torch")
-    parser.add_argument("--out", type=Path, default=resources() / "model" / "bundled.safetensors")
+    parser.add_argument("--out", type=Path, default=bundled_model())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(seed=arguments.seed, steps=arguments.steps)

@@ -390,6 +390,11 @@ class AppState(QObject):
         return self._compute.busy
 
     @property
+    def settled(self) -> bool:
+        """Whether an image is shown, its result belongs to the present parameters, and nothing runs."""
+        return self.shown is not None and not self.computing and not self.jobs.running
+
+    @property
     def result(self) -> pipeline.Result | None:
         """The result of the world on the screen."""
         if self.shown is None:

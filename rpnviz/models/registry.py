@@ -20,7 +20,7 @@ from rpnviz.core.proposals import sigmoid
 from rpnviz.errors import ModelFileError
 from rpnviz.models import native
 from rpnviz.models.base import ProposalModel
-from rpnviz.paths import resources
+from rpnviz.paths import bundled_model
 
 _HEAD = 512
 _MAX_HEADER = 100_000_000
@@ -65,7 +65,7 @@ def open_model(path: Path | None) -> ProposalModel:
         ModelFileError: the file is missing, damaged or no model of a kind that rpnviz reads.
     """
     if path is None:
-        path = resources() / "model" / "bundled.safetensors"
+        path = bundled_model()
         if not path.is_file():
             raise ModelFileError(
                 "the sample model is missing.",

@@ -15,9 +15,9 @@ from rpnviz.core.inputs import LevelOutput, RPNOutput
 from rpnviz.errors import Cancelled, ModelFileError, ShapeError
 from rpnviz.imaging import write_png
 from rpnviz.models.registry import open_model, sanity
-from rpnviz.paths import resources
+from rpnviz.paths import bundled_model
 
-BUNDLED = resources() / "model" / "bundled.safetensors"
+BUNDLED = bundled_model()
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 def settled(window) -> bool:
     """Whether what is shown belongs to the present parameters and nothing runs."""
-    state = window.state
-    return state.shown is not None and not state.computing and not state.jobs.running
+    return window.state.settled
 
 
 def open_image(window, qtbot, name: str) -> None:
