@@ -236,7 +236,7 @@ class GtTable(QWidget):
         ranks = result.match.ranks if result is not None else ()
         self.problems.setText(f"Problems {len(self.model.problems):,}")
         self.all.setText(f"All {len(ranks):,}")
-        parts = [f"{ranks.count(rank)} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
+        parts = [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
         if result is not None and not parts:
             parts = ["No boxes: every anchor is negative here"]
         self.summary.setText(" · ".join(parts))

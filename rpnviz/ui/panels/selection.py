@@ -109,13 +109,13 @@ class SelectionPanel(QWidget):
         if special:
             self._fill("", special, "", "")
         elif count:
-            self._fill("", f"{count} {noun} with a problem", "", "Click a box, or press N for the worst one.")
+            self._fill("", f"{count:,} {noun} with a problem", "", "Click a box, or press N for the worst one.")
         else:
             ranks = result.match.ranks
             matched, forced = ranks.count(Rank.MATCHED), ranks.count(Rank.FORCED)
-            lines = [f"{matched} of {len(ranks)} boxes reach the threshold."]
+            lines = [f"{matched:,} of {len(ranks):,} boxes reach the threshold."]
             if forced:
-                lines.append(f"{forced} are forced, all of them at an IoU of at least {WEAK_IOU:.2f}.")
+                lines.append(f"{forced:,} are forced, all of them at an IoU of at least {WEAK_IOU:.2f}.")
             self._fill("", "No problem in this image", "", "\n".join(lines))
 
     def _show_gt(self, result: Result, gt: int) -> None:
