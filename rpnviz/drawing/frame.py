@@ -13,43 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.drawing.coverage import opacity_table
-from rpnviz.drawing.outlines import count_outlines, draw_density, draw_styled, draw_thin, outer_reach
+from rpnviz.drawing.density import density_of
+from rpnviz.drawing.outlines import draw_density, draw_styled, draw_thin, outer_reach
 from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
 from rpnviz.drawing.scene import MAX_OUTLINES, Layer
 from rpnviz.drawing.tags import Tag, draw_tags
-from rpnviz.drawing.viewport import Viewport, device_boxes, in_view
+from rpnviz.drawing.viewport import Viewport, in_view
 from rpnviz.imaging import cv2
 from rpnviz.palette import Role, Theme, rgb
 
 __all__ = ["DIM", "SATURATION", "Photo", "Viewport", "blank", "paint", "swatch"]
-
-
-_REMEMBER_UP_TO = 16_000_000
-"""Pixels of a frame; exports may be larger than any screen and are drawn once."""
-
-
-class _LastDensity:
-    """Counts of the last few dense layers: an unchanged layer in an unchanged view is not counted again."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[NDArray[np.float64], Viewport, NDArray[np.uint8], NDArray[np.uint8]]] = []
-
-    def counts(
-        self, frame: NDArray[np.uint8], layer: Layer, view: Viewport
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """(H, W) outlines per pixel, and the (256,) opacity of every count."""
-        for entry in self._kept:
-            if entry[0] is layer.boxes and entry[1] == view:
-                self._kept = [*(other for other in self._kept if other is not entry), entry]
-                return entry[2:]
-        counts = count_outlines(frame, device_boxes(layer.boxes, view))
-        table = opacity_table(counts)
-        if counts.size <= _REMEMBER_UP_TO:
-            self._kept = [*self._kept[-2:], (layer.boxes, view, counts, table)]
-        return counts, table
-
-
-_last_density = _LastDensity()
 
 
 def paint(
@@ -70,18 +43,18 @@ def paint(
     """
     tags: list[Tag] = []
     for layer in layers:
-        if not len(layer.boxes):
+        if not len(layer):
             continue
         if layer.dense:
-            counts, table = _last_density.counts(rgb_frame, layer, view)
-            draw_density(rgb_frame, counts, table, rgb(layer.role, theme), layer.opacity)
+            density = density_of(layer.population, layer.rows, view)
+            draw_density(density.part_of(rgb_frame), density.counts, density.table, layer.rgb(theme), layer.opacity)
             continue
-        device = device_boxes(layer.boxes, view)
+        device = layer.population.device(layer.rows, view)
         seen = np.flatnonzero(in_view(device, view, outer_reach(layer.role, pixel_ratio)))
         few = len(seen) <= MAX_OUTLINES
         draw = draw_styled if few else draw_thin
         target = rgb_frame if layer.opacity >= 1 else rgb_frame.copy()
-        draw(target, device[seen], layer.role, theme, pixel_ratio)
+        draw(target, device[seen], layer.role, theme, pixel_ratio, colour=layer.rgb(theme))
         if target is not rgb_frame:
             cv2.addWeighted(target, layer.opacity, rgb_frame, 1 - layer.opacity, 0, dst=rgb_frame)
         if layer.labels is not None:

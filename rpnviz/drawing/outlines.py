@@ -22,8 +22,6 @@ Boxes = NDArray[np.int32]
 
 _POLYLINES_UP_TO = 5_000
 """Above this many outlines prefix sums are faster than cv2.polylines, and their cost is bounded."""
-_BAND_PIXELS = 8_000_000
-"""Counting takes 12 bytes per pixel: an export of 48 megapixels is counted in bands, every window at once."""
 
 
 class _Scratch(threading.local):
@@ -31,21 +29,13 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.mask = np.zeros((0, 0), np.uint8)
-        self.coverage = Coverage(0, 0)
+        self.coverage = Coverage()
 
     def mask_for(self, frame: Frame) -> NDArray[np.uint8]:
         """(H, W), all 0; who draws on it clears it again."""
         if self.mask.shape != frame.shape[:2]:
             self.mask = np.zeros(frame.shape[:2], np.uint8)
         return self.mask
-
-    def coverage_for(self, frame: NDArray) -> Coverage:
-        """Of the size of a frame, without any box."""
-        if (self.coverage.height, self.coverage.width) != frame.shape[:2]:
-            self.coverage = Coverage(*frame.shape[:2])
-        else:
-            self.coverage.clear()
-        return self.coverage
 
 
 _scratch = _Scratch()
@@ -58,6 +48,7 @@ def draw_styled(
     theme: Theme,
     ratio: float = 1.0,
     keep_marks: bool = False,
+    colour: RGB | None = None,
 ) -> None:
     """Outlines with the width, casing, dash and mark of their role; for some hundred boxes.
 
@@ -68,9 +59,10 @@ def draw_styled(
         theme: ground.
         ratio: device px per px of the style.
         keep_marks: draw the marks of boxes that are so small that they would hide what is inside.
+        colour: instead of the role's.
     """
     style = STYLES[role]
-    colour, casing = rgb(role, theme), parse_colour(CASING[theme])
+    colour, casing = rgb(role, theme) if colour is None else colour, parse_colour(CASING[theme])
     full, half = _line(style.width * ratio)
     edge = max(1, round(ratio))
     rounded = round(3 * ratio) if style.mark is Mark.ROUND else 0
@@ -89,28 +81,17 @@ def draw_styled(
     _fill(frame, marks, colour, 0)
 
 
-def draw_thin(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0) -> None:
-    """Outlines of 1 px in the colour and dash of their role, at a bounded cost whatever their number."""
-    colour = rgb(role, theme)
-    dash = _dash_of(role, ratio)
+def draw_thin(
+    frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0, colour: RGB | None = None
+) -> None:
+    """Outlines of 1 px in the dash of their role, and its colour if none is given; the cost is bounded."""
+    colour = rgb(role, theme) if colour is None else colour
     if len(boxes) <= _POLYLINES_UP_TO:
-        _stroke(frame, boxes, range(1), colour, dash)
+        _stroke(frame, boxes, range(1), colour, _dash_of(role, ratio))
     else:
         # Where so many lines cross, a dash would be read as noise.
-        frame[count_outlines(frame, boxes) > 0] = colour
-
-
-def count_outlines(frame: Frame, boxes: Boxes) -> NDArray[np.uint8]:
-    """(H, W) outlines per pixel of the frame, cut at 255; a new array."""
-    height, width = frame.shape[:2]
-    counts = np.empty((height, width), np.uint8)
-    rows = max(1, _BAND_PIXELS // max(width, 1))
-    for top in range(0, height, rows):
-        band = counts[top : top + rows]
-        coverage = _scratch.coverage_for(band)
-        coverage.add(boxes - np.array([0, top, 0, top], np.int32))
-        np.minimum(coverage.counts(), 255, out=band, casting="unsafe")
-    return counts
+        height, width = frame.shape[:2]
+        frame[_scratch.coverage.count(height, width, boxes) > 0] = colour
 
 
 def draw_density(
@@ -119,17 +100,32 @@ def draw_density(
     """Blend ``colour`` over the frame, the stronger the more outlines cross a pixel.
 
     Args:
-        frame: drawn on.
-        counts: (H, W), see :func:`count_outlines`.
+        frame: drawn on; may be a part of a larger one.
+        counts: (H, W) outlines per pixel, see :mod:`rpnviz.drawing.density`.
         table: (256,) opacity of every count, see :func:`rpnviz.drawing.coverage.opacity_table`.
         colour: of the density.
         opacity: 0 to 1.
     """
-    alpha = table.astype(np.float64) * opacity
-    left = np.repeat(np.round(255 - alpha), 3).astype(np.uint8).reshape(256, 1, 3)
-    added = np.round(alpha[:, None] / 255 * np.array(colour)).astype(np.uint8).reshape(256, 1, 3)
-    cv2.multiply(frame, cv2.applyColorMap(counts, left), dst=frame, scale=1 / 255)
-    cv2.add(frame, cv2.applyColorMap(counts, added), dst=frame)
+    blend_table(frame, counts, np.round(table * opacity).astype(np.uint8), np.tile(np.array(colour), (256, 1)))
+
+
+def blend_table(
+    frame: Frame, values: NDArray[np.uint8], opacity: NDArray[np.uint8], colours: NDArray[np.integer]
+) -> None:
+    """Blend a colour over every pixel of the frame, which its value decides.
+
+    Args:
+        frame: drawn on; may be a part of a larger one.
+        values: (H, W) number of an entry of the tables.
+        opacity: (256,) uint8.
+        colours: (256, 3) 0 to 255.
+    """
+    if not values.size:
+        return
+    added = np.round(opacity[:, None] / 255 * colours).astype(np.uint8).reshape(256, 1, 3)
+    left = cv2.LUT(values, 255 - opacity)
+    cv2.multiply(frame, cv2.merge([left, left, left]), dst=frame, scale=1 / 255)
+    cv2.add(frame, cv2.applyColorMap(values, added), dst=frame)
 
 
 def outer_reach(role: Role, ratio: float) -> int:
