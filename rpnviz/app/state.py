@@ -24,6 +24,7 @@ from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image, shown_size
+from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.scene import LayerKey, LayerOptions, World, default_options
 from rpnviz.errors import ImageFileError, RpnvizError
 from rpnviz.models import registry as models
@@ -426,11 +427,11 @@ class AppState(QObject):
         if not self._warming:
             # Not before something is on the screen: it costs a second on the first start of all.
             self._warming = True
-            work, done = (lambda job: compiled.warm_up()), (lambda _: None)
-            self.jobs.submit("Compiling", work, done, self._on_warm_up_failed, lane="idle", hidden=True)
+            failed = self._on_warm_up_failed
+            self.jobs.submit("Compiling", _warm_up, lambda _: None, failed, lane="idle", hidden=True)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:
-        self.tell(from_error("The compiled matching cannot be used; the slower one works", error))
+        self.tell(from_error("The compiled loops cannot be used; the slower ones work", error))
 
     def _on_compute_failed(self, error: BaseException) -> None:
         self.computing_changed.emit(False)
@@ -642,6 +643,11 @@ class AppState(QObject):
         """End all work; the state is not usable afterwards."""
         self._compute.close()
         self.jobs.close()
+
+
+def _warm_up(job: Job) -> None:
+    compiled.warm_up()
+    compiled_drawing.warm_up()
 
 
 def _problems_of(record: ImageRecord, preset: Preset, params: Params) -> list[int]:

@@ -5,7 +5,8 @@ An outline of 1 px is a filled box less the filled box inside of it, and a fille
 array that is summed along both axes: the cost is that of the frame plus eight entries per box, whatever their sizes.
 The boxes of a lattice share their x edges by column and their y edges by row, so that all of its horizontal edges
 together are an outer product of two profiles, and so are the vertical ones: one small matrix product counts a
-quarter of a million outlines. Plain NumPy, so that a loop over pixels can check both, and each the other.
+quarter of a million outlines. Plain NumPy, compiled where that is worth it, so that a loop over pixels can
+check both, and each the other.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.drawing.compiled import kernels
+
 DENSITY_STRENGTH = 0.55
 """Opacity of the density at the 99th percentile of the pixels that any outline crosses."""
 _EVERY_ROW_UP_TO = 512
-"""Higher frames have their percentile from every 7th row: no lattice's stride keeps in step with that."""
+"""Higher frames have their percentile from every 13th row: no lattice's stride keeps in step with that."""
 
 
 class Lattice(NamedTuple):
@@ -62,12 +65,7 @@ class Coverage:
         Returns:
             (height, width) int32, overwritten by the next call.
         """
-        # One more row and column take the ends of what reaches the border.
-        size = (height + 1) * (width + 1)
-        if self._buffer.size < size:
-            self._buffer = np.zeros(size, np.int32)
-        sums = self._buffer[:size].reshape(height + 1, width + 1)
-        sums.fill(0)
+        sums = self._sums(height, width)
         for sign, given in ((1, boxes), (-1, less)):
             if given is not None and len(given):
                 _scatter(sums, np.asarray(given).reshape(-1, 4), sign)
@@ -76,6 +74,43 @@ class Coverage:
         for row in range(1, height):
             np.add(sums[row - 1], sums[row], out=sums[row])
         return sums[:height, :width]
+
+    def cut(
+        self,
+        out: NDArray[np.uint8],
+        boxes: NDArray[np.int32],
+        less: NDArray[np.int32] | None = None,
+        base: NDArray[np.int32] | None = None,
+    ) -> None:
+        """Write counts, cut at 255, into ``out`` (H, W); faster than :meth:`count`.
+
+        Args:
+            out: the frame.
+            boxes, less: as for :meth:`count`.
+            base: (H, W) counts that are added.
+        """
+        height, width = out.shape
+        loops = kernels()
+        if loops is None:
+            counts = self.count(height, width, boxes, less)
+            if base is not None:
+                np.add(counts, base, out=counts)
+            np.minimum(counts, 255, out=out, casting="unsafe")
+            return
+        sums = self._sums(height, width)
+        loops.enter(sums, boxes, 1)
+        if less is not None and len(less):
+            loops.enter(sums, less, -1)
+        loops.total(sums, base, out)
+
+    def _sums(self, height: int, width: int) -> NDArray[np.int32]:
+        """An empty difference array; one more row and column take the ends of what reaches the border."""
+        size = (height + 1) * (width + 1)
+        if self._buffer.size < size:
+            self._buffer = np.zeros(size, np.int32)
+        sums = self._buffer[:size].reshape(height + 1, width + 1)
+        sums.fill(0)
+        return sums
 
 
 def _scatter(sums: NDArray[np.int32], boxes: NDArray[np.integer], sign: int) -> None:
@@ -139,10 +174,10 @@ def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH)
 
     Convention:
         ``strength * log1p(count) / log1p(p99)``, p99 being the 99th percentile of the counts above 0, at most 1; of
-        every 7th row where there are more than 512.
+        every 13th row where there are more than 512.
     """
     if len(counts) > _EVERY_ROW_UP_TO:
-        counts = counts[::7]
+        counts = counts[::13]
     numbers = np.bincount(counts.reshape(-1), minlength=256)
     numbers[0] = 0
     below = np.cumsum(numbers)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rpnviz.drawing.coverage import Coverage, Lattice, count_lattices, opacity_table
 from rpnviz.drawing.population import Population
 from rpnviz.drawing.viewport import Viewport
+from rpnviz.imaging import cv2
 
 _BAND_PIXELS = 8_000_000
 """Counting takes 8 bytes per pixel: an export of 48 megapixels is counted in bands, every window at once."""
@@ -87,7 +88,7 @@ def _count(population: Population, rows: NDArray[np.int64], view: Viewport) -> D
     if lattices:
         left, top, right, bottom = 0, 0, view.width, view.height
     else:
-        left, top, right, bottom = _extent(boxes, view)
+        left, top, right, bottom = _extent(boxes, view.width, view.height)
     counts = np.zeros((bottom - top, right - left), np.uint8)
     step = max(1, _BAND_PIXELS // max(right - left, 1))
     for start in range(0, bottom - top, step):
@@ -107,22 +108,28 @@ def _split(
     chosen[rows] = True
     whole: list[tuple[int, int]] = []
     odd = chosen.copy()
-    for number, level in enumerate(population.levels):
-        part = odd[level.start : level.stop].reshape(-1, level.cells)
-        most = np.count_nonzero(part, axis=0) * 2 > len(part)
-        part ^= most
-        whole += [(number, cell) for cell in np.flatnonzero(most).tolist()]
+    starts = np.searchsorted(rows, [level.start for level in population.levels] + [len(population)])
+    for number, (level, held) in enumerate(zip(population.levels, np.diff(starts).tolist(), strict=True)):
+        part, half = odd[level.start : level.stop], level.count / level.cells / 2
+        if level.count - held < half:
+            np.logical_not(part, out=part)  # no shape can miss half of its anchors
+            whole += [(number, cell) for cell in range(level.cells)]
+        elif held > half:
+            shapes = part.reshape(-1, level.cells)
+            most = np.count_nonzero(shapes, axis=0) > half
+            shapes ^= most
+            whole += [(number, cell) for cell in np.flatnonzero(most).tolist()]
     rest = np.flatnonzero(odd)
     taken = chosen[rest]
     return whole, rest[taken], rest[~taken]
 
 
-def _extent(boxes: NDArray[np.int32], view: Viewport) -> tuple[int, int, int, int]:
-    """The part of the frame that boxes may touch: left, top, right, bottom, the latter two exclusive."""
+def _extent(boxes: NDArray[np.int32], width: int, height: int) -> tuple[int, int, int, int]:
+    """The part of a frame that boxes may touch: left, top, right, bottom, the latter two exclusive."""
     if not len(boxes):
         return 0, 0, 0, 0
     left, top = np.maximum(boxes[:, :2].min(axis=0), 0).tolist()
-    right, bottom = np.minimum(boxes[:, 2:].max(axis=0) + 1, (view.width, view.height)).tolist()
+    right, bottom = np.minimum(boxes[:, 2:].max(axis=0) + 1, (width, height)).tolist()
     return (left, top, right, bottom) if left < right and top < bottom else (0, 0, 0, 0)
 
 
@@ -139,15 +146,16 @@ def _count_band(
     left, top = corner
     height, width = out.shape
     shift = np.array([left, top, left, top], np.int32)
+    boxes, less = boxes - shift, less - shift
     if not lattices:
-        counts = _memory.coverage.count(height, width, boxes - shift)
-        np.minimum(counts, 255, out=out, casting="unsafe")
+        _memory.coverage.cut(out, boxes)
         return
-    total = _product(population, lattices, view, top, height)
-    if len(boxes) or len(less):
-        rest = _memory.coverage.count(height, width, boxes - shift, less - shift)
-        total = np.add(total, rest, out=rest)
-    np.minimum(total, 255, out=out, casting="unsafe")
+    whole = _product(population, lattices, view, top, height)
+    cv2.convertScaleAbs(whole, dst=out)
+    x1, y1, x2, y2 = _extent(np.concatenate([boxes, less]), width, height)
+    if x1 < x2:
+        shift = np.array([x1, y1, x1, y1], np.int32)
+        _memory.coverage.cut(out[y1:y2, x1:x2], boxes - shift, less - shift, whole[y1:y2, x1:x2])
 
 
 def _product(

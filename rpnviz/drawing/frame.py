@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,69 @@ from rpnviz.drawing.viewport import Viewport, in_view
 from rpnviz.imaging import cv2
 from rpnviz.palette import Role, Theme, rgb
 
-__all__ = ["DIM", "SATURATION", "Photo", "Viewport", "blank", "paint", "swatch"]
+__all__ = ["DIM", "SATURATION", "Compositor", "Photo", "Viewport", "blank", "paint", "swatch"]
+
+
+class Compositor:
+    """Photo and layers as one frame; densities at its back that are the same as last time are not drawn again."""
+
+    def __init__(self) -> None:
+        self._last: list[tuple[object, ...]] = []
+        self._kept: list[tuple[object, ...]] = []
+        self._under = np.zeros((0, 0, 3), np.uint8)
+
+    def compose(
+        self,
+        photo: NDArray[np.uint8],
+        layers: Sequence[Layer],
+        view: Viewport,
+        theme: Theme,
+        pixel_ratio: float = 1.0,
+    ) -> NDArray[np.uint8]:
+        """A new frame, (height, width, 3) uint8 RGB: as :func:`paint` on a copy of ``photo``.
+
+        Args:
+            photo: as :meth:`Photo.render` gives it for ``view``; the same array while it is the same photo.
+            layers, view, theme, pixel_ratio: as for :func:`paint`.
+        """
+        dense = list(itertools.takewhile(lambda layer: layer.dense, layers))
+        # The arrays themselves are held, so that no other array can take their identity.
+        keys: list[tuple[object, ...]] = [
+            (
+                _Same(photo),
+                view,
+                theme,
+                layer.role,
+                layer.shade,
+                layer.opacity,
+                _Same(layer.population),
+                _Same(layer.rows),
+            )
+            for layer in dense
+        ]
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(keys, self._last, strict=False)))
+        self._last = keys
+        if same and self._kept[:same] != keys[:same]:
+            self._under = photo.copy()
+            paint(self._under, layers[:same], view, theme, pixel_ratio)
+            self._kept = keys[:same]
+        known = len(self._kept) if self._kept and self._kept == keys[: len(self._kept)] else 0
+        frame = (self._under if known else photo).copy()
+        paint(frame, layers[known:], view, theme, pixel_ratio)
+        return frame
+
+
+class _Same:
+    """An object that equals itself alone."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._value is other._value
+
+    def __hash__(self) -> int:
+        return id(self._value)
 
 
 def paint(

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QWidget
 from rpnviz.app import texts
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core.pipeline import Result
-from rpnviz.drawing.frame import DIM, SATURATION, Photo, Viewport, paint
+from rpnviz.drawing.frame import DIM, SATURATION, Compositor, Photo, Viewport
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.picking import Hit, pick, pick_any_anchor
@@ -59,6 +59,7 @@ class CanvasView(QWidget):
         self.dim = DIM
         self.saturation = SATURATION
         self._photo: Photo | None = None
+        self._compositor = Compositor()
         self._size = (1, 1)
         self._fit = True
         self._scale = 1.0
@@ -78,7 +79,7 @@ class CanvasView(QWidget):
         self._hover_timer.setInterval(_HOVER_DELAY_MS)
         self._hover_timer.timeout.connect(self._update_hover)
         state.image_changed.connect(self._on_image)
-        state.result_changed.connect(self._on_layers)
+        state.result_changed.connect(self._on_result)
         state.layers_changed.connect(self._on_layers)
         state.selection_changed.connect(lambda _selection: self._redraw())
 
@@ -94,6 +95,11 @@ class CanvasView(QWidget):
             self._size = loaded.size
             self.layers = ()
             self.fit()
+
+    def _on_result(self) -> None:
+        self._on_layers()
+        # The picture follows the slider; the panels, which hear of the result after it, follow the picture.
+        self.repaint()
 
     def _on_layers(self) -> None:
         result = self._state.result
@@ -206,9 +212,7 @@ class CanvasView(QWidget):
             return frame
         if self._base is None or self._base.shape[:2] != (view.height, view.width):
             self._base = self._photo.render(view, self.dim, self.saturation, self._theme)
-        frame = self._base.copy()
-        paint(frame, self.layers, view, self._theme, self.devicePixelRatioF())
-        return frame
+        return self._compositor.compose(self._base, self.layers, view, self._theme, self.devicePixelRatioF())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._frame is None:
