@@ -119,7 +119,7 @@ class ControlsPanel(QScrollArea):
         # A slider's move changes one group and must not wait for the others to show what they show.
         shown, self._shown = self._shown, params
         if self._state.preset is not self._shown_preset:
-            self._shown_preset = self._state.preset
+            self._shown_preset, shown = self._state.preset, None
             self._show_terms()
         for group, part in (
             ("match", self.matching),
