@@ -9,21 +9,81 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.pipeline import Result
 from rpnviz.drawing.coverage import opacity_table
 from rpnviz.drawing.density import density_of
+from rpnviz.drawing.heat import HeatMap, draw_heat, make_heat
+from rpnviz.drawing.options import LayerOptions
 from rpnviz.drawing.outlines import draw_density, draw_styled, draw_thin, outer_reach
 from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
+from rpnviz.drawing.positions import Grid, grids
 from rpnviz.drawing.scene import MAX_OUTLINES, Layer
 from rpnviz.drawing.tags import Tag, draw_tags
 from rpnviz.drawing.viewport import Viewport, in_view
 from rpnviz.imaging import cv2
-from rpnviz.palette import Role, Theme, rgb
+from rpnviz.palette import CASING, Role, Theme, category_rgb, parse_colour, rgb
 
-__all__ = ["DIM", "SATURATION", "Compositor", "Photo", "Viewport", "blank", "paint", "swatch"]
+__all__ = ["DIM", "SATURATION", "Backdrop", "Compositor", "Photo", "Viewport", "blank", "paint", "swatch"]
+
+
+@dataclass(frozen=True, eq=False)
+class Backdrop:
+    """What lies between photo and outlines.
+
+    Attributes:
+        heat: a heat map, or None.
+        grids: positions of levels to mark, the finest first; the first whose marks stay apart is drawn.
+    """
+
+    heat: HeatMap | None = None
+    grids: tuple[Grid, ...] = ()
+
+
+NO_BACKDROP = Backdrop()
+
+
+_MARKS_APART = 8
+"""Least distance of marked positions, px."""
+
+
+def make_backdrop(result: Result, options: LayerOptions) -> Backdrop:
+    """The backdrop that the options ask for."""
+    shown: tuple[Grid, ...] = ()
+    if options.centres:
+        every = grids(result.anchors, result.frame)
+        shown = every if options.only.level is None else every[options.only.level : options.only.level + 1]
+    return Backdrop(make_heat(result, options), shown)
+
+
+def draw_backdrop(
+    rgb_frame: NDArray[np.uint8], backdrop: Backdrop, view: Viewport, theme: Theme, pixel_ratio: float = 1.0
+) -> None:
+    """Draw a backdrop on a frame, in place."""
+    if backdrop.heat is not None:
+        draw_heat(rgb_frame, backdrop.heat, view, theme)
+    apart = _MARKS_APART * pixel_ratio
+    legible = [grid for grid in backdrop.grids if min(grid.step[1] * view.scale, grid.step[0] * view.scale_y) >= apart]
+    if legible:
+        _mark_centres(rgb_frame, legible[0], view, theme, pixel_ratio)
+
+
+def _mark_centres(frame: NDArray[np.uint8], grid: Grid, view: Viewport, theme: Theme, ratio: float) -> None:
+    """A dot at every position, on a rim that keeps it visible on any photo."""
+    arm = max(1, round(ratio))
+    x = np.floor(grid.x * view.scale + view.dx)
+    y = np.floor(grid.y * view.scale_y + view.dy)
+    for reach, colour in ((arm, parse_colour(CASING[theme])), (arm - 1, category_rgb(grid.level, theme))):
+        offsets = np.arange(-reach, reach + 1)
+        columns = (x[:, None] + offsets).ravel()
+        rows = (y[:, None] + offsets).ravel()
+        columns = columns[(columns >= 0) & (columns < view.width)].astype(np.intp)
+        rows = rows[(rows >= 0) & (rows < view.height)].astype(np.intp)
+        frame[rows[:, None], columns[None]] = colour
 
 
 class Compositor:
@@ -33,6 +93,8 @@ class Compositor:
         self._last: list[tuple[object, ...]] = []
         self._kept: list[tuple[object, ...]] = []
         self._under = np.zeros((0, 0, 3), np.uint8)
+        self._backdrop: tuple[object, ...] = ()
+        self._photo = self._under
 
     def compose(
         self,
@@ -41,13 +103,17 @@ class Compositor:
         view: Viewport,
         theme: Theme,
         pixel_ratio: float = 1.0,
+        backdrop: Backdrop = NO_BACKDROP,
     ) -> NDArray[np.uint8]:
         """A new frame, (height, width, 3) uint8 RGB: as :func:`paint` on a copy of ``photo``.
 
         Args:
             photo: as :meth:`Photo.render` gives it for ``view``; the same array while it is the same photo.
             layers, view, theme, pixel_ratio: as for :func:`paint`.
+            backdrop: between the two.
         """
+        if backdrop.heat is not None or backdrop.grids:
+            photo = self._with_backdrop(photo, backdrop, view, theme, pixel_ratio)
         dense = list(itertools.takewhile(lambda layer: layer.dense, layers))
         # The arrays themselves are held, so that no other array can take their identity.
         keys: list[tuple[object, ...]] = [
@@ -73,6 +139,17 @@ class Compositor:
         frame = (self._under if known else photo).copy()
         paint(frame, layers[known:], view, theme, pixel_ratio)
         return frame
+
+    def _with_backdrop(
+        self, photo: NDArray[np.uint8], backdrop: Backdrop, view: Viewport, theme: Theme, pixel_ratio: float
+    ) -> NDArray[np.uint8]:
+        """The photo with a backdrop; the same array while both are the same."""
+        asked = (_Same(photo), _Same(backdrop))
+        if self._backdrop != asked:
+            self._photo = photo.copy()
+            draw_backdrop(self._photo, backdrop, view, theme, pixel_ratio)
+            self._backdrop = asked
+        return self._photo
 
 
 class _Same:

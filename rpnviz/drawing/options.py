@@ -142,6 +142,7 @@ class LayerOptions:
         only: boxes that pass; ground truth always does.
         colour_by: what colours say; by label each layer has its own.
         heat: a heat map instead of the layers' outlines; ground truth stays.
+        centres: whether the positions of a level are marked.
     """
 
     visible: frozenset[LayerKey]
@@ -151,6 +152,7 @@ class LayerOptions:
     only: BoxFilter = EVERY_BOX
     colour_by: ColourBy = ColourBy.LABEL
     heat: Heat = Heat.NONE
+    centres: bool = False
 
 
 def default_options(world: World) -> LayerOptions:
