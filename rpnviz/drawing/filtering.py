@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.anchors import level_name
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import sigmoid
 from rpnviz.drawing.options import EVERY_BOX, BoxFilter
@@ -84,3 +85,23 @@ def _position(result: Result, position: tuple[int, int, int]) -> tuple[int, int]
         return 0, 0
     first = result.anchors.index(number, row, column, 0)
     return first, first + level.cells
+
+
+def filter_text(result: Result, only: BoxFilter) -> str:
+    """The filter in a few words, such as ``P3 · shape 2 · mini-batch``; empty if every box passes."""
+    parts = []
+    if only.level is not None:
+        parts.append(level_name(result.params.anchors.strides[only.level], only.level))
+    if only.shape is not None:
+        parts.append(f"shape {only.shape + 1}")
+    if only.position is not None:
+        parts.append("one position")
+    if only.sampled:
+        parts.append("mini-batch")
+    for name, limits, full in (("IoU", only.iou, (0.0, 1.0)), ("score", only.score, (0.0, 1.0))):
+        if limits != full:
+            parts.append(f"{name} {limits[0]:g} to {limits[1]:g}")
+    if only.size != (0.0, math.inf):
+        low, high = only.size
+        parts.append(f"size from {low:g} px" if math.isinf(high) else f"size {low:g} to {high:g} px")
+    return " · ".join(parts)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rpnviz.core.pipeline import Result
 from rpnviz.drawing.coverage import opacity_table
 from rpnviz.drawing.density import density_of
-from rpnviz.drawing.heat import HeatMap, draw_heat, make_heat
+from rpnviz.drawing.heat import HeatMap, draw_heat, make_heat, ramp
 from rpnviz.drawing.options import LayerOptions
 from rpnviz.drawing.outlines import draw_density, draw_styled, draw_thin, outer_reach
 from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
@@ -26,9 +26,23 @@ from rpnviz.drawing.scene import MAX_OUTLINES, Layer
 from rpnviz.drawing.tags import Tag, draw_tags
 from rpnviz.drawing.viewport import Viewport, in_view
 from rpnviz.imaging import cv2
-from rpnviz.palette import CASING, Role, Theme, category_rgb, parse_colour, rgb
+from rpnviz.palette import CASING, RGB, Role, Theme, category_rgb, parse_colour, rgb
 
-__all__ = ["DIM", "SATURATION", "Backdrop", "Compositor", "Photo", "Viewport", "blank", "paint", "swatch"]
+__all__ = [
+    "DIM",
+    "NO_BACKDROP",
+    "SATURATION",
+    "Backdrop",
+    "Compositor",
+    "Photo",
+    "Viewport",
+    "blank",
+    "draw_backdrop",
+    "make_backdrop",
+    "paint",
+    "ramp_swatch",
+    "swatch",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +220,24 @@ def paint(
         draw_tags(rgb_frame, tags, theme, pixel_ratio)
 
 
-def swatch(role: Role, theme: Theme, width: int, height: int, scale: int = 1, dense: bool = False) -> NDArray[np.uint8]:
+def ramp_swatch(theme: Theme, width: int, height: int, scale: int = 1) -> NDArray[np.uint8]:
+    """The colours of a heat map from little to much, (height * scale, width * scale, 4) uint8 RGBA."""
+    colours = ramp(theme)[np.linspace(0, 255, width * scale).astype(np.intp)]
+    sample = np.full((height * scale, width * scale, 4), 255, np.uint8)
+    sample[..., :3] = colours
+    sample[: 2 * scale, :, 3] = sample[-2 * scale :, :, 3] = 0
+    return sample
+
+
+def swatch(
+    role: Role,
+    theme: Theme,
+    width: int,
+    height: int,
+    scale: int = 1,
+    dense: bool = False,
+    colour: RGB | None = None,
+) -> NDArray[np.uint8]:
     """A sample of a role for a key: a small box with its line, dash and mark on nothing.
 
     Args:
@@ -215,24 +246,25 @@ def swatch(role: Role, theme: Theme, width: int, height: int, scale: int = 1, de
         width, height: px of the sample.
         scale: pixels per px.
         dense: a density instead of an outline.
+        colour: instead of the role's.
 
     Returns:
         (height * scale, width * scale, 4) uint8 RGBA, not premultiplied.
     """
-    shape = (height * scale, width * scale)
+    shape, ink = (height * scale, width * scale), rgb(role, theme) if colour is None else colour
     on_black, on_white = blank(*shape, (0, 0, 0)), blank(*shape, (255, 255, 255))
     for frame in (on_black, on_white):
         if dense:
             ramp = np.linspace(0, 60, shape[1]).astype(np.uint8)
             inside = np.zeros(shape, np.uint8)
             inside[2 * scale : -2 * scale] = ramp
-            draw_density(frame, inside, opacity_table(inside), rgb(role, theme))
+            draw_density(frame, inside, opacity_table(inside), ink)
         else:
             edge = outer_reach(role, scale)
             box = np.array([[edge, edge, shape[1] - 1 - edge, shape[0] - 1 - edge]], np.int32)
-            draw_styled(frame, box, role, theme, scale, keep_marks=True)
+            draw_styled(frame, box, role, theme, scale, keep_marks=True, colour=ink)
     # What differs between black and white shines through.
     through = np.clip(on_white.astype(np.int16) - on_black, 0, 255).max(axis=2)
     alpha = (255 - through).astype(np.uint8)
-    colour = on_black.astype(np.float32) * 255 / np.maximum(alpha, 1)[..., None]
-    return np.dstack([np.clip(np.round(colour), 0, 255).astype(np.uint8), alpha])
+    seen = on_black.astype(np.float32) * 255 / np.maximum(alpha, 1)[..., None]
+    return np.dstack([np.clip(np.round(seen), 0, 255).astype(np.uint8), alpha])

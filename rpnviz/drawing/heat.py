@@ -86,11 +86,12 @@ def make_heat(result: Result, options: LayerOptions) -> HeatMap | None:
     if counts:
         # Levels lie on each other: what adds up is found where they are drawn; this bounds it.
         high = max(1.0, float(sum(part.max(initial=0) for _, part in parts)))
-    return HeatMap(_title(result, options), high, counts, tuple(parts))
+    return HeatMap(f"{HEAT_TEXT[heat]} per position", high, counts, tuple(parts))
 
 
-def _title(result: Result, options: LayerOptions) -> str:
-    return f"{HEAT_TEXT[options.heat]} per position"
+def heat_text(heat: HeatMap) -> str:
+    """What the colours of a heat map stand for: ``Best IoU per position, 0 to 1``."""
+    return f"{heat.title}, 0 to {heat.high:g}"
 
 
 def value_at(heat: HeatMap, x: float, y: float) -> float:

@@ -196,6 +196,16 @@ class MainWindow(QMainWindow):
         self.dim.valueChanged.connect(lambda value: self.canvas.set_dim(value / 100))
         dim_label = label("Dim", "muted")
         dim_label.setBuddy(self.dim)
+        self.original = tool_button("Original", "small-segment", "The image as it is (I)", checkable=True)
+        self.input = tool_button(
+            "Input", "small-segment", "What the network is given, with its padding (I)", checkable=True
+        )
+        frames = QButtonGroup(self)
+        frames.addButton(self.original)
+        frames.addButton(self.input)
+        self.original.setChecked(True)
+        self.original.clicked.connect(lambda: self.state.set_input_frame(False))
+        self.input.clicked.connect(lambda: self.state.set_input_frame(True))
         strip = QHBoxLayout()
         strip.setContentsMargins(8, 3, 8, 3)
         strip.addWidget(self.file_name, 2)
@@ -204,6 +214,12 @@ class MainWindow(QMainWindow):
         strip.addWidget(self.model_note, 3)
         strip.addWidget(dim_label)
         strip.addWidget(self.dim)
+        strip.addSpacing(4)
+        segment = QHBoxLayout()
+        segment.setSpacing(0)
+        segment.addWidget(self.original)
+        segment.addWidget(self.input)
+        strip.addLayout(segment)
         strip.addWidget(self.zoom_label)
         self.strip = QFrame()
         self.strip.setObjectName("bar")
@@ -284,6 +300,7 @@ class MainWindow(QMainWindow):
         state.world_changed.connect(self._show_world)
         state.model_changed.connect(self._show_model)
         state.selection_changed.connect(self._show_selection)
+        state.frame_changed.connect(self._show_frame)
         state.computing_changed.connect(self._show_computing)
         state.told.connect(self._show_message)
         state.jobs.started.connect(lambda _job: self._job_delay.start())
@@ -298,7 +315,7 @@ class MainWindow(QMainWindow):
     def _show_image(self) -> None:
         record, loaded = self.state.record, self.state.loaded
         self.empty.setVisible(record is None)
-        self.legend.setVisible(record is not None and not self._alone)
+        self.legend.setVisible(record is not None)
         if record is None or loaded is None:
             return
         self.file_name.setText(record.file_name)
@@ -368,6 +385,9 @@ class MainWindow(QMainWindow):
                 text = "No model"
         self.model_note.setText(text)
         self.model_note.setVisible(bool(text))
+
+    def _show_frame(self) -> None:
+        (self.input if self.state.input_frame else self.original).setChecked(True)
 
     def _show_selection(self, selection: Selection) -> None:
         record = self.state.record
@@ -537,9 +557,21 @@ class MainWindow(QMainWindow):
     def do_toggle_everything(self) -> None:
         self.state.set_everything(not self.state.layers.everything)
 
+    def do_toggle_centres(self) -> None:
+        self.state.set_centres(not self.state.layers.centres)
+
+    def do_toggle_here(self) -> None:
+        self.state.set_here(not self.state.here)
+
+    def do_toggle_frame(self) -> None:
+        self.state.set_input_frame(not self.state.input_frame)
+
+    def do_clear_filter(self) -> None:
+        self.state.clear_filter()
+
     def do_focus_canvas(self) -> None:
         self._alone = alone = not self._alone
-        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.legend, self.status):
+        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
             part.setVisible(not alone)
 
     def do_toggle_theme(self) -> None:

@@ -66,6 +66,11 @@ class Pointer(QObject):
         """The box that the pointer names, None if there is none."""
         return self._hits[self._hit_number] if self._hits else None
 
+    @property
+    def position(self) -> QPointF | None:
+        """Where the pointer is on the widget, None if it is elsewhere."""
+        return self._position
+
     def find(self, point: QPointF, any_anchor: bool) -> list[Hit]:
         """Boxes near a widget position, best first; ``any_anchor``: whether drawn or not."""
         place = self._view._to_image(point)

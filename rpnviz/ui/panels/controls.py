@@ -24,6 +24,7 @@ from rpnviz.core.rules import doc_of
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import World
 from rpnviz.errors import ParamsError
+from rpnviz.ui.panels.show import ShowControls
 from rpnviz.ui.widgets.basics import TrainerTips, label, tool_button
 from rpnviz.ui.widgets.number import NumberControl
 from rpnviz.ui.widgets.thresholds import ThresholdControl
@@ -43,6 +44,7 @@ class ControlsPanel(QScrollArea):
         self.anchors = AnchorControls(state)
         self.sampling = SamplingControls(state)
         self.proposals = ProposalControls(state)
+        self.show_controls = ShowControls(state)
         self._tips = TrainerTips()
         for field, control in (
             ("match.bg_iou_thresh", self.matching.thresholds.negative),
@@ -70,6 +72,7 @@ class ControlsPanel(QScrollArea):
         self._sections: dict[str, QCollapsible] = {}
         for title, content, is_open in (
             ("Matching", self.matching, True),
+            ("Show", self.show_controls, False),
             ("Anchors", self.anchors, False),
             ("Mini-batch", self.sampling, False),
             ("Proposals", self.proposals, False),
