@@ -38,6 +38,7 @@ __all__ = [
     "Viewport",
     "blank",
     "draw_backdrop",
+    "legible_grid",
     "make_backdrop",
     "paint",
     "ramp_swatch",
@@ -51,7 +52,7 @@ class Backdrop:
 
     Attributes:
         heat: a heat map, or None.
-        grids: positions of levels to mark, the finest first; the first whose marks stay apart is drawn.
+        grids: positions of levels to mark, the finest first; see :func:`legible_grid`.
     """
 
     heat: HeatMap | None = None
@@ -63,6 +64,8 @@ NO_BACKDROP = Backdrop()
 
 _MARKS_APART = 8
 """Least distance of marked positions, px."""
+_DOTS_APART = 3
+"""Least distance of positions that are marked by single pixels."""
 
 
 def make_backdrop(result: Result, options: LayerOptions) -> Backdrop:
@@ -80,18 +83,31 @@ def draw_backdrop(
     """Draw a backdrop on a frame, in place."""
     if backdrop.heat is not None:
         draw_heat(rgb_frame, backdrop.heat, view, theme)
-    apart = _MARKS_APART * pixel_ratio
-    legible = [grid for grid in backdrop.grids if min(grid.step[1] * view.scale, grid.step[0] * view.scale_y) >= apart]
-    if legible:
-        _mark_centres(rgb_frame, legible[0], view, theme, pixel_ratio)
+    grid = legible_grid(backdrop, view, pixel_ratio)
+    if grid is not None:
+        _mark_centres(rgb_frame, grid, view, theme, pixel_ratio)
+
+
+def legible_grid(backdrop: Backdrop, view: Viewport, pixel_ratio: float = 1.0) -> Grid | None:
+    """The grid whose positions are marked in a view: the finest whose marks stay apart, else the coarsest if its do."""
+    for grid in backdrop.grids:
+        if _spacing(grid, view) >= _MARKS_APART * pixel_ratio:
+            return grid
+    coarsest = backdrop.grids[-1] if backdrop.grids else None
+    return coarsest if coarsest is not None and _spacing(coarsest, view) >= _DOTS_APART else None
+
+
+def _spacing(grid: Grid, view: Viewport) -> float:
+    """Device px between neighbouring positions."""
+    return min(grid.step[1] * view.scale, grid.step[0] * view.scale_y)
 
 
 def _mark_centres(frame: NDArray[np.uint8], grid: Grid, view: Viewport, theme: Theme, ratio: float) -> None:
-    """A dot at every position, on a rim that keeps it visible on any photo."""
-    arm = max(1, round(ratio))
+    """A dot at every position, on a rim that keeps it visible on any photo where there is room for one."""
     x = np.floor(grid.x * view.scale + view.dx)
     y = np.floor(grid.y * view.scale_y + view.dy)
-    for reach, colour in ((arm, parse_colour(CASING[theme])), (arm - 1, category_rgb(grid.level, theme))):
+    arm = max(1, round(ratio)) if _spacing(grid, view) >= _MARKS_APART * ratio else 0
+    for reach, colour in ((arm, parse_colour(CASING[theme])), (max(arm - 1, 0), category_rgb(grid.level, theme))):
         offsets = np.arange(-reach, reach + 1)
         columns = (x[:, None] + offsets).ravel()
         rows = (y[:, None] + offsets).ravel()

@@ -196,9 +196,9 @@ def make_layers(result: Result, world: World, options: LayerOptions, gt_names: S
 def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendEntry, ...]:
     """Numbers of every layer of the world, hidden ones too, in the order of :data:`LAYERS`.
 
-    With ``options.everything`` an entry of the key EVERYTHING comes last.
+    A heat map hides all but ground truth. With ``options.everything`` an entry of the key EVERYTHING comes last.
     """
-    entries = []
+    entries: list[LegendEntry] = []
     outlines = options.heat is Heat.NONE
     for spec in LAYERS[world]:
         visible = spec.key in options.visible
@@ -208,7 +208,8 @@ def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendE
             dense = shown > 0 and (choice.large or spec.key is LayerKey.NEGATIVE)
         else:
             total = _total(result, world, spec.key)
-            shown, dense, why = total if visible and spec.key is LayerKey.GT else 0, False, ""
+            visible = visible and spec.key is LayerKey.GT
+            shown, dense, why = total if visible else 0, False, ""
         entries.append(LegendEntry(spec.key, spec.role, spec.title, shown, total, visible, dense, why))
     if options.everything and outlines:
         spec, choice = _everything_spec(result, world), _choose(result, world, LayerKey.EVERYTHING, options)
@@ -314,28 +315,27 @@ def _choose(result: Result, world: World, key: LayerKey, options: LayerOptions) 
 
 def _find(result: Result, asked: _Question) -> _Choice:
     if asked.key is LayerKey.EVERYTHING:
-        choice = _all_boxes(result, asked.world)
-    elif asked.world is World.MODEL:
-        choice = _choose_proposals(result, asked)
-    elif asked.key in (LayerKey.POSITIVE, LayerKey.FORCED):
+        return _narrowed(result, asked, _all_boxes(result, asked.world))
+    if asked.world is World.MODEL:
+        return _choose_proposals(result, asked)
+    if asked.key in (LayerKey.POSITIVE, LayerKey.FORCED):
         return _choose_positives(result, asked)
-    else:
-        choice = _choose_others(result, asked)
+    return _narrowed(result, asked, _choose_others(result, asked))
+
+
+def _narrowed(result: Result, asked: _Question, choice: _Choice) -> _Choice:
+    """The boxes that pass the filter."""
     if asked.only == EVERY_BOX:
         return choice
     population = choice.population
     # Boxes of a model have sizes of their own, anchors those of the anchors.
     boxes = None if population.levels else population.boxes[choice.rows]
-    return _narrowed(choice, passing(result, asked.only, choice.ids, boxes, choice.scores))
-
-
-def _narrowed(choice: _Choice, passes: NDArray[np.bool_]) -> _Choice:
-    """The boxes that pass the filter."""
+    passes = passing(result, asked.only, choice.ids, boxes, choice.scores)
     if passes.all():
         return choice
     scores = None if choice.scores is None else choice.scores[passes]
     why = f"{choice.why}, filtered" if choice.why else "filtered"
-    return _Choice(choice.population, choice.rows[passes], choice.ids[passes], choice.total, why, scores)
+    return _Choice(population, choice.rows[passes], choice.ids[passes], choice.total, why, scores)
 
 
 def _all_boxes(result: Result, world: World) -> _Choice:
@@ -409,10 +409,14 @@ def _choose_proposals(result: Result, asked: _Question) -> _Choice:
             iou = box_iou(candidates.boxes[rows], box)[:, 0]
         rows = rows[iou >= FINDS_IOU]
         why = f"IoU ≥ {FINDS_IOU:g} with GT {selected}" if len(rows) < total else ""
-    elif asked.key is LayerKey.KEPT and not asked.show_all and total > BEST_KEPT:
-        rows, why = rows[:BEST_KEPT], f"best {BEST_KEPT}"
-    population = _candidate_population(candidates, result.frame)
-    return _Choice(population, rows, candidates.anchor_index[rows], total, why, candidates.objectness_prob[rows])
+    population, scores = _candidate_population(candidates, result.frame), candidates.objectness_prob[rows]
+    # The filter comes before the cut: the best 50 are those among the boxes that the user asks for.
+    choice = _narrowed(result, asked, _Choice(population, rows, candidates.anchor_index[rows], total, why, scores))
+    if asked.key is LayerKey.KEPT and selected is None and not asked.show_all and len(choice.rows) > BEST_KEPT:
+        rows, ids = choice.rows[:BEST_KEPT], choice.ids[:BEST_KEPT]
+        why = f"best {BEST_KEPT}, {choice.why}".rstrip(", ")
+        return _Choice(population, rows, ids, total, why, candidates.objectness_prob[rows])
+    return choice
 
 
 def _of_gt(gt: int, shown: int, total: int) -> str:

@@ -12,7 +12,7 @@ from rpnviz.core.anchors import level_name
 from rpnviz.core.pipeline import Result
 from rpnviz.drawing.options import BoxFilter
 from rpnviz.drawing.population import anchor_population
-from rpnviz.drawing.positions import grids, positions_at
+from rpnviz.drawing.positions import Grid, grids, positions_at
 from rpnviz.palette import Theme, category_rgb
 from rpnviz.ui.theme import COLOURS
 
@@ -69,10 +69,17 @@ def draw_here(
         for place in shown
     ]
     if lines:
-        _draw_key(painter, lines, theme)
+        draw_key(painter, lines, theme)
 
 
-def _draw_key(painter: QPainter, lines: list[tuple[str, QColor]], theme: Theme) -> None:
+def draw_grid_key(painter: QPainter, result: Result, grid: Grid, theme: Theme) -> None:
+    """Say which level's positions are marked."""
+    strides = result.params.anchors.strides
+    text = f"Centres of {level_name(strides[grid.level], grid.level)}, {len(grid.y)} x {len(grid.x)}"
+    draw_key(painter, [(text, QColor(*category_rgb(grid.level, theme)))], theme)
+
+
+def draw_key(painter: QPainter, lines: list[tuple[str, QColor]], theme: Theme) -> None:
     """Which colour is which level, in the lower left corner."""
     metrics = painter.fontMetrics()
     height = metrics.lineSpacing()
@@ -80,7 +87,7 @@ def _draw_key(painter: QPainter, lines: list[tuple[str, QColor]], theme: Theme) 
     bottom = painter.window().height() - 8
     plate = QRectF(8, bottom - height * len(lines) - 2 * _PAD, width + 2 * _PAD + 16, height * len(lines) + 2 * _PAD)
     ground = QColor(COLOURS[theme].panel)
-    ground.setAlpha(225)
+    ground.setAlpha(240)
     painter.fillRect(plate, ground)
     for number, (text, colour) in enumerate(lines):
         top = plate.top() + _PAD + number * height

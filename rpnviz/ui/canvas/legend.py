@@ -177,11 +177,11 @@ class LegendBar(QFrame):
                 button.setChecked(visible)
             text, more_text = _short(spec.title), ""
             if entry is not None:
-                if not visible:
+                if not entry.visible:
                     text = f"{_short(spec.title)}  off · {entry.total:,}"
                 elif entry.shown < entry.total:
                     text = f"{_short(spec.title)}  {entry.shown:,}/{entry.total:,}"
-                    more_text = "all" if options.selected_gt is None else ""
+                    more_text = "all" if entry.why.startswith("best") else ""
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"
                     more_text = "fewer" if key in options.show_all else ""

@@ -24,12 +24,12 @@ from PySide6.QtWidgets import QWidget
 from rpnviz.app.state import AppState
 from rpnviz.core.frame import Frame
 from rpnviz.datasets.base import LoadedImage
-from rpnviz.drawing.frame import DIM, NO_BACKDROP, SATURATION, Compositor, Photo, blank, make_backdrop
+from rpnviz.drawing.frame import DIM, NO_BACKDROP, SATURATION, Compositor, Photo, blank, legible_grid, make_backdrop
 from rpnviz.drawing.photo import network_input
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
 from rpnviz.palette import Theme, background
 from rpnviz.ui.canvas.camera import Camera
-from rpnviz.ui.canvas.here import draw_here
+from rpnviz.ui.canvas.here import draw_grid_key, draw_here
 from rpnviz.ui.canvas.picking import Hit
 from rpnviz.ui.canvas.pointer import Pointer
 from rpnviz.ui.theme import COLOURS
@@ -239,8 +239,7 @@ class CanvasView(QWidget):
         painter = QPainter(self)
         try:
             self._draw_frame(painter)
-            if self._state.here:
-                self._draw_here(painter)
+            self._draw_keys(painter)
             selected = self._selected_box()
             if selected is not None:
                 self._outline(painter, selected, QColor(COLOURS[self._theme].accent), 3)
@@ -270,10 +269,17 @@ class CanvasView(QWidget):
         painter.drawImage(-before, self._image)
         painter.restore()
 
-    def _draw_here(self, painter: QPainter) -> None:
-        """All anchors of the positions that the pointer is over."""
+    def _draw_keys(self, painter: QPainter) -> None:
+        """All anchors of the positions that the pointer is over, or the name of the level whose centres are marked."""
         result, place = self._state.result, self.pointer.position
-        if result is not None and place is not None:
+        if result is None:
+            return
+        if self.backdrop.grids and not (self._state.here and place is not None):
+            ratio = self.devicePixelRatioF()
+            grid = legible_grid(self.backdrop, self._camera.viewport(ratio), ratio)
+            if grid is not None:
+                draw_grid_key(painter, result, grid, self._theme)
+        if self._state.here and place is not None:
             point = self._to_image(place)
             draw_here(painter, result, self._state.layers.only, (point.x(), point.y()), self._to_view, self._theme)
 

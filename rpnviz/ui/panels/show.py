@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QSignalBlocker
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -35,6 +36,22 @@ _LARGEST = 100_000
 """Px; stands for "no limit" in the field."""
 
 
+class _Pixels(QSpinBox):
+    """Whole numbers; the largest stands for no limit and says so."""
+
+    def textFromValue(self, value: int) -> str:
+        return "any" if value >= self.maximum() else super().textFromValue(value)
+
+    def valueFromText(self, text: str) -> int:
+        return self.maximum() if text.strip() == "any" else super().valueFromText(text)
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        if "any".startswith(text.strip()):
+            finished = text.strip() == "any"
+            return (QValidator.State.Acceptable if finished else QValidator.State.Intermediate), text, position
+        return super().validate(text, position)
+
+
 class RangeEdit(QWidget):
     """Two numbers, the lower and the upper limit."""
 
@@ -56,7 +73,7 @@ class RangeEdit(QWidget):
             field.setDecimals(decimals)
             field.setSingleStep(0.05)
         else:
-            field = QSpinBox()
+            field = _Pixels()
             field.setSingleStep(8)
         field.setRange(0, most)  # type: ignore[arg-type]  # whole numbers for whole fields
         field.setKeyboardTracking(False)
