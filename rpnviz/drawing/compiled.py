@@ -1,4 +1,4 @@
-"""The two loops of counting, compiled where numba is installed; NumPy does the same without it, to the last count."""
+"""The loops of counting, compiled where numba is installed; NumPy does the same without it, to the last count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rpnviz.core import compiled
+from rpnviz.core.inputs import frozen
 
 
 class Kernels(NamedTuple):
@@ -16,6 +17,9 @@ class Kernels(NamedTuple):
 
     enter: Callable[..., None]
     total: Callable[..., None]
+    profiles: Callable[..., None]
+    product: Callable[..., None]
+    place: Callable[..., None]
 
 
 _warm = False
@@ -24,7 +28,7 @@ _warm = False
 @lru_cache(maxsize=1)
 def _kernels() -> Kernels | None:
     njit = compiled.compiler()
-    return None if njit is None else Kernels(njit(enter), njit(total))
+    return None if njit is None else Kernels(njit(enter), njit(total), njit(profiles), njit(product), njit(place))
 
 
 def kernels() -> Kernels | None:
@@ -43,6 +47,15 @@ def warm_up() -> None:
     found.total(np.zeros((3, 3), np.int32), None, out)
     found.total(np.zeros((3, 3), np.int32), base, out)
     found.total(np.zeros((3, 2), np.int32), base[:, :1], out[:, :1])
+    edges, profile = np.zeros(1, np.int32), np.zeros((2, 2), np.int32)
+    found.profiles(edges, edges, 1, profile[0], profile[1])
+    found.product(profile, profile, base)
+    one, row, pixels = np.ones(4), np.zeros(1, np.int64), np.zeros((1, 4), np.int32)
+    for dtype in (np.float32, np.float64):
+        boxes = np.zeros((1, 4), dtype)
+        for given in (boxes, frozen(boxes.copy())):
+            for rows in (row, frozen(row.copy())):
+                found.place(given, rows, one, one, one, one, one, 256, pixels)
     global _warm
     _warm = True
 
@@ -81,3 +94,69 @@ def total(sums, base, out):  # type: ignore[no-untyped-def]
             if base is not None:
                 count += base[y, x]
             out[y, x] = min(count, 255)
+
+
+def profiles(first, last, inset, edges, spans):  # type: ignore[no-untyped-def]
+    """Add, for boxes [first, last] along one axis, the edges on each pixel and the boxes it lies in.
+
+    Args:
+        first, last: (n,) pixels, first <= last.
+        inset: px by which the boxes are smaller for ``spans``.
+        edges: (size,) edges; both of a box are one where they are the same pixel.
+        spans: (size,) boxes that each pixel lies in.
+    """
+    size = len(edges)
+    for i in range(len(first)):
+        a, b = first[i], last[i]
+        if 0 <= a < size:
+            edges[a] += 1
+        if b > a and 0 <= b < size:
+            edges[b] += 1
+        start, stop = max(a + inset, 0), min(b - inset + 1, size)
+        if start < stop:
+            spans[start] += 1
+            if stop < size:
+                spans[stop] -= 1
+    for x in range(1, size):
+        spans[x] += spans[x - 1]
+
+
+def product(down, along, out):  # type: ignore[no-untyped-def]
+    """Add the matrix product of ``down`` (k, H), transposed, and ``along`` (k, W) to ``out`` (H, W)."""
+    height, width = out.shape
+    for y in range(height):
+        for i in range(len(down)):
+            times = down[i, y]
+            if times != 0:
+                for x in range(width):
+                    out[y, x] += times * along[i, x]
+
+
+def place(boxes, rows, corner, ratio, scale, shift, limit, margin, out):  # type: ignore[no-untyped-def]
+    """The pixels of boxes, as ``device_boxes`` gives them for their original coordinates: the same operations.
+
+    Args:
+        boxes: (N, 4) xyxy; rows: (K,) which of them.
+        corner, ratio: (4,) where the original's corner lies, and pixels per original pixel.
+        scale, shift, limit: (4,) of the view, and the frame's sides.
+        margin: px beyond the frame at which coordinates are cut.
+        out: (K, 4) int32, written.
+    """
+    for i in range(len(rows)):
+        row, broken = rows[i], False
+        for k in range(4):
+            value = (np.float64(boxes[row, k]) - corner[k]) / ratio[k] * scale[k] + shift[k]
+            if np.isnan(value):
+                # Infinity less infinity is no number, but the coordinate was one.
+                broken = broken or np.isnan(boxes[row, k])
+                value = -np.float64(margin)
+            value = min(max(np.floor(value), -margin), limit[k] + margin)
+            if value == limit[k]:
+                value -= 1
+            out[i, k] = np.int32(value)
+        if broken:
+            for k in range(4):
+                out[i, k] = -margin
+        for k in range(2):
+            if out[i, k + 2] < out[i, k]:
+                out[i, k], out[i, k + 2] = out[i, k + 2], out[i, k]

@@ -131,7 +131,7 @@ def _scatter(sums: NDArray[np.int32], boxes: NDArray[np.integer], sign: int) -> 
         np.add.at(flat, bottom + right, np.int32(value))
 
 
-def count_lattices(height: int, width: int, lattices: Sequence[Lattice]) -> NDArray[np.float32]:
+def count_lattices(height: int, width: int, lattices: Sequence[Lattice]) -> NDArray[np.int32]:
     """Outlines per pixel of all boxes of lattices, the same as :meth:`Coverage.count` of each of their boxes.
 
     Args:
@@ -139,34 +139,42 @@ def count_lattices(height: int, width: int, lattices: Sequence[Lattice]) -> NDAr
         lattices: device px.
 
     Returns:
-        (height, width) float32 of whole numbers, exact up to 16,777,216 outlines.
+        (height, width) int32, a new array.
     """
-    down, along = [], []
-    for x1, x2, y1, y2 in lattices:
-        # Horizontal edges: rows that have one, times how many boxes each column lies in.
-        down.append(_edges(y1, y2, height))
-        along.append(_spans(x1, x2, width))
-        # Vertical edges without the corners, which the horizontal ones have counted.
-        down.append(_spans(y1 + 1, y2 - 1, height))
-        along.append(_edges(x1, x2, width))
-    if not down:
-        return np.zeros((height, width), np.float32)
-    return np.array(down, np.float32).T @ np.array(along, np.float32)
+    # Two rows per lattice. Horizontal edges: rows that have one, times how many boxes each column lies in. Vertical
+    # edges without the corners, which the horizontal ones have counted: the other way round.
+    down = np.zeros((2 * len(lattices), height), np.int32)
+    along = np.zeros((2 * len(lattices), width), np.int32)
+    loops = kernels()
+    fill = _profiles if loops is None else loops.profiles
+    for number, (x1, x2, y1, y2) in enumerate(lattices):
+        level, upright = 2 * number, 2 * number + 1
+        fill(y1, y2, 1, down[level], down[upright])
+        fill(x1, x2, 0, along[upright], along[level])
+    if loops is None:
+        # Of whole numbers, exact up to 16,777,216 outlines on one pixel.
+        return (down.T.astype(np.float32) @ along.astype(np.float32)).astype(np.int32)
+    counts = np.zeros((height, width), np.int32)
+    loops.product(down, along, counts)
+    return counts
 
 
-def _edges(first: NDArray[np.integer], last: NDArray[np.integer], size: int) -> NDArray[np.int64]:
-    """(size,) edges on each pixel of an axis; a box of a single pixel has one edge there."""
-    apart = last > first
+def _profiles(
+    first: NDArray[np.integer],
+    last: NDArray[np.integer],
+    inset: int,
+    edges: NDArray[np.int32],
+    spans: NDArray[np.int32],
+) -> None:
+    """As :func:`rpnviz.drawing.compiled.profiles`."""
+    size, apart = len(edges), last > first
     places = np.concatenate([first[(first >= 0) & (first < size)], last[apart & (last >= 0) & (last < size)]])
-    return np.bincount(places, minlength=size)
-
-
-def _spans(first: NDArray[np.integer], last: NDArray[np.integer], size: int) -> NDArray[np.int64]:
-    """(size,) spans [first, last] that each pixel of an axis lies in."""
-    first, stop = np.clip(first, 0, size), np.clip(last.astype(np.intp) + 1, 0, size)
-    some = first < stop
-    starts = np.bincount(first[some], minlength=size + 1)
-    return np.cumsum(starts - np.bincount(stop[some], minlength=size + 1))[:size]
+    edges += np.bincount(places, minlength=size).astype(np.int32)
+    start = np.minimum(np.maximum(first.astype(np.intp) + inset, 0), size)
+    stop = np.minimum(np.maximum(last.astype(np.intp) - inset + 1, 0), size)
+    some = start < stop
+    starts = np.bincount(start[some], minlength=size + 1) - np.bincount(stop[some], minlength=size + 1)
+    spans += np.cumsum(starts)[:size].astype(np.int32)
 
 
 def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH) -> NDArray[np.uint8]:

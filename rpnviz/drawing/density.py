@@ -23,6 +23,8 @@ _BAND_PIXELS = 8_000_000
 _REMEMBER_UP_TO = 16_000_000
 """Pixels of a frame; exports may be larger than any screen and are drawn once."""
 _REMEMBERED = 6
+_MANY = 20_000
+"""Boxes that hardly leave a part of the frame untouched; finding it costs more than it saves."""
 _FEW = 2_000
 """Boxes that are not worth a product."""
 
@@ -128,6 +130,8 @@ def _extent(boxes: NDArray[np.int32], width: int, height: int) -> tuple[int, int
     """The part of a frame that boxes may touch: left, top, right, bottom, the latter two exclusive."""
     if not len(boxes):
         return 0, 0, 0, 0
+    if len(boxes) > _MANY:
+        return 0, 0, width, height
     left, top = np.maximum(boxes[:, :2].min(axis=0), 0).tolist()
     right, bottom = np.minimum(boxes[:, 2:].max(axis=0) + 1, (width, height)).tolist()
     return (left, top, right, bottom) if left < right and top < bottom else (0, 0, 0, 0)
@@ -170,7 +174,7 @@ def _product(
     chosen = [every[level][cell] for level, cell in lattices]
     if top:
         chosen = [Lattice(x1, x2, y1 - top, y2 - top) for x1, x2, y1, y2 in chosen]
-    counts = count_lattices(height, view.width, chosen).astype(np.int32)
+    counts = count_lattices(height, view.width, chosen)
     if height == view.height and counts.size <= _REMEMBER_UP_TO:
         _memory.product = population, view, name, counts
     return counts

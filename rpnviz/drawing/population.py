@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from rpnviz.core.anchors import AnchorLevel, Anchors
 from rpnviz.core.frame import Frame
 from rpnviz.core.inputs import frozen
+from rpnviz.drawing.compiled import kernels
 from rpnviz.drawing.coverage import Lattice
-from rpnviz.drawing.viewport import Viewport, device_boxes, device_edges
+from rpnviz.drawing.viewport import MARGIN, Viewport, device_boxes, device_edges
+
+_WORTH_A_LOOP = 64
+"""Boxes; fewer are not worth the arrays that a compiled loop is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class Population:
     def device(self, rows: NDArray[np.int64], view: Viewport) -> NDArray[np.int32]:
         """(K, 4) px of the edges of the boxes of some rows, ascending, as :func:`device_boxes` of :meth:`original`."""
         if not self.levels:
-            return device_boxes(self.original(rows), view)
+            return self._placed(rows, view)
         pixels = np.empty((len(rows), 4), np.int32)
         starts = np.searchsorted(rows, [level.start for level in self.levels] + [len(self)])
         for level, edges, begin, end in zip(
@@ -56,6 +60,26 @@ class Population:
             part = pixels[begin:end]
             part[:, 0], part[:, 2] = edges.x1[cell, column], edges.x2[cell, column]
             part[:, 1], part[:, 3] = edges.y1[cell, row], edges.y2[cell, row]
+        return pixels
+
+    def _placed(self, rows: NDArray[np.int64], view: Viewport) -> NDArray[np.int32]:
+        """Arbitrary boxes; one loop over many of them is what a dozen passes would be."""
+        loops = kernels()
+        if loops is None or len(rows) < _WORTH_A_LOOP or self.boxes.dtype not in (np.float32, np.float64):
+            return device_boxes(self.original(rows), view)
+        corner, ratio = ((0, 0), (1.0, 1.0)) if self.frame is None else (self.frame.offset, self.frame.scale)
+        pixels = np.empty((len(rows), 4), np.int32)
+        loops.place(
+            self.boxes,
+            rows,
+            np.array([corner[1], corner[0]] * 2, np.float64),
+            np.array([ratio[1], ratio[0]] * 2, np.float64),
+            np.array([view.scale, view.scale_y] * 2),
+            np.array([view.dx, view.dy] * 2, np.float64),
+            np.array([view.width, view.height] * 2, np.float64),
+            MARGIN,
+            pixels,
+        )
         return pixels
 
     def lattices(self, view: Viewport) -> list[list[Lattice]]:

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rpnviz.drawing.coverage import Coverage, Lattice, count_lattices, opacity_table
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 HEIGHT, WIDTH = 23, 31
 
@@ -95,7 +97,7 @@ def lattice_boxes(lattice):
     return [(a, c, b, d) for c, d in zip(y1, y2, strict=True) for a, b in zip(x1, x2, strict=True)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(*(st.lists(st.tuples(st.integers(-40, 60), st.integers(0, 50)), max_size=7) for _ in "xy")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rpnviz.core import pipeline, presets
@@ -13,6 +13,8 @@ from rpnviz.drawing.coverage import Coverage
 from rpnviz.drawing.density import density_of
 from rpnviz.drawing.population import Population, anchor_population
 from rpnviz.drawing.viewport import Viewport, device_boxes
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 VIEWS = [
     Viewport(150, 110, 0.9, 4.3, -2.0),
@@ -52,7 +54,7 @@ def test_device_edges_of_lattices_are_those_of_the_boxes(name, view):
     np.testing.assert_array_equal(population.device(rows, view), device_boxes(population.original(rows), view))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(sorted(POPULATIONS)),
     st.sampled_from(VIEWS),
@@ -86,6 +88,21 @@ def test_the_product_kept_for_one_set_does_not_serve_another():
             rows = np.flatnonzero(chosen)
             found = whole_frame(density_of(population, rows, view), view)
             np.testing.assert_array_equal(found, one_by_one(population, rows, view))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("view", VIEWS)
+def test_arbitrary_boxes_lie_where_the_rule_puts_them(dtype, view):
+    """Broken, huge and turned boxes too, with and without a frame."""
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(-300, 400, (500, 4)).astype(dtype)
+    special = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 0.0], dtype)
+    boxes[:300] = np.where(rng.random((300, 4)) < 0.3, rng.choice(special, (300, 4)), boxes[:300])
+    rows = rng.permutation(500)
+    for frame in (None, POPULATIONS["matterport"].frame):
+        population = Population(boxes, frame)
+        wanted = device_boxes(population.original(rows), view)
+        np.testing.assert_array_equal(population.device(rows, view), wanted)
 
 
 def test_counting_in_bands_gives_the_same(monkeypatch):

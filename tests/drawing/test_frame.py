@@ -15,6 +15,8 @@ from rpnviz.drawing.scene import LAYERS, Layer, LayerKey, LayerOptions, World, d
 from rpnviz.drawing.viewport import device_boxes
 from rpnviz.palette import CASING, Role, Theme, background, parse_colour, rgb
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 GROUND = (90, 90, 90)
 
 
