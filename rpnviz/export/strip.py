@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rpnviz import __version__
 from rpnviz.drawing.frame import blank, swatch
 from rpnviz.drawing.text import BOLD, REGULAR, draw_text, fit_text, measure
-from rpnviz.palette import MUTED_TEXT, TEXT, Role, Theme, background, parse_colour
+from rpnviz.palette import MUTED_TEXT, RGB, TEXT, Role, Theme, background, parse_colour
 
 MIN_WIDTH = 560
 """Of the strip, px: a smaller image stands in the middle above it."""
@@ -44,6 +44,60 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Words:
+    """A placed text.
+
+    Attributes:
+        text: one line.
+        left, baseline: where it starts, px of the strip.
+        width: px that it takes.
+        weight: of the font.
+        muted: of less importance.
+    """
+
+    text: str
+    left: int
+    baseline: int
+    width: int
+    weight: int
+    muted: bool
+
+    def colour(self, theme: Theme) -> RGB:
+        """On the ground of a theme."""
+        return parse_colour((MUTED_TEXT if self.muted else TEXT)[theme])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A placed sample of a role: (left, top, width, height) px of the strip, drawn at a whole ``scale``."""
+
+    role: Role
+    dense: bool
+    left: int
+    top: int
+    width: int
+    height: int
+    scale: int
+
+
+@dataclass(frozen=True)
+class StripLayout:
+    """A strip before it is drawn, in whatever format.
+
+    Attributes:
+        width, height: px.
+        font: size of all texts, px.
+        words, samples: what stands on it.
+    """
+
+    width: int
+    height: int
+    font: int
+    words: tuple[Words, ...]
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
 class _Placed:
     piece: Piece
     text: str
@@ -52,58 +106,60 @@ class _Placed:
     has_sample: bool
 
 
-def draw_strip(
-    paragraphs: Sequence[Sequence[Piece]], width: int, theme: Theme, ratio: float = 1.0
-) -> NDArray[np.uint8]:
-    """The strip as an array.
+def lay_out_strip(paragraphs: Sequence[Sequence[Piece]], width: int, ratio: float = 1.0) -> StripLayout:
+    """Place everything.
 
     Args:
         paragraphs: each begins on a new line.
         width: wanted, px; at least :data:`MIN_WIDTH` is taken.
-        theme: ground.
         ratio: px per px of the text.
 
     Returns:
-        (height, width, 3) uint8 RGB, as high as the text needs.
+        As high as the text needs.
     """
     width = max(width, MIN_WIDTH)
-    version = Piece(f"rpnviz {__version__}", muted=True)
+    version = f"rpnviz {__version__}"
     size, pad = round(_FONT * ratio), round(_PAD * ratio)
-    version_width = measure(version.text, size).width
+    version_width = measure(version, size).width
     # The version stands at the right end of the first line, which is that much shorter.
     placed = _place(paragraphs, width - 2 * pad, version_width + round(_GAP_X * ratio), ratio)
     step = measure("", size).height + round(_GAP_Y * ratio)
     lines = max((item.line for item in placed), default=0) + 1
-    strip = blank(2 * pad - round(_GAP_Y * ratio) + lines * step, width, background(theme))
+    height = 2 * pad - round(_GAP_Y * ratio) + lines * step
     ascent = measure("", size).ascent
+    # Samples are drawn at a whole scale, so that their lines are as sharp as those of the picture.
+    scale = max(1, round(ratio))
+    wide, high = _SWATCH[0] * scale, _SWATCH[1] * scale
+    words, samples = [], []
     for item in placed:
+        piece = item.piece
         left, baseline = pad + item.left, pad + item.line * step + ascent
-        if item.has_sample and item.piece.role is not None:
-            left += _draw_sample(strip, item.piece, left, baseline, theme, ratio)
-        _write(strip, item.piece, item.text, left, baseline, theme, size)
-    _write(strip, version, version.text, width - pad - version_width, pad + ascent, theme, size)
+        if item.has_sample and piece.role is not None:
+            top = baseline - round(0.36 * _FONT * ratio) - high // 2
+            samples.append(Sample(piece.role, piece.dense, left, top, wide, high, scale))
+            left += _sample_room(ratio)
+        weight = BOLD if piece.bold else REGULAR
+        words.append(Words(item.text, left, baseline, measure(item.text, size, weight).width, weight, piece.muted))
+    words.append(Words(version, width - pad - version_width, pad + ascent, version_width, REGULAR, True))
+    return StripLayout(width, height, size, tuple(words), tuple(samples))
+
+
+def draw_strip(layout: StripLayout, theme: Theme) -> NDArray[np.uint8]:
+    """The strip on the ground of a theme, (height, width, 3) uint8 RGB."""
+    strip = blank(layout.height, layout.width, background(theme))
+    for sample in layout.samples:
+        _draw_sample(strip, sample, theme)
+    for words in layout.words:
+        draw_text(strip, words.text, words.left, words.baseline, layout.font, words.colour(theme), words.weight)
     return strip
 
 
-def _write(
-    strip: NDArray[np.uint8], piece: Piece, text: str, left: int, baseline: int, theme: Theme, size: int
-) -> None:
-    colour = parse_colour((MUTED_TEXT if piece.muted else TEXT)[theme])
-    draw_text(strip, text, left, baseline, size, colour, BOLD if piece.bold else REGULAR)
-
-
-def _draw_sample(strip: NDArray[np.uint8], piece: Piece, left: int, baseline: int, theme: Theme, ratio: float) -> int:
-    """Draw the sample of a piece; returns the room that it takes, px."""
-    assert piece.role is not None
-    # Samples are drawn at a whole scale, so that their lines are as sharp as those of the picture.
-    scale = max(1, round(ratio))
-    sample = swatch(piece.role, theme, *_SWATCH, scale, piece.dense)
-    top = baseline - round(0.36 * _FONT * ratio) - sample.shape[0] // 2
-    part = strip[max(top, 0) : top + sample.shape[0], left : left + sample.shape[1]]
-    sample = sample[max(-top, 0) :][: part.shape[0], : part.shape[1]]
-    alpha = sample[..., 3:].astype(np.float32) / 255
-    part[:] = np.round(part + (sample[..., :3] - part.astype(np.float32)) * alpha).astype(np.uint8)
-    return _sample_room(ratio)
+def _draw_sample(strip: NDArray[np.uint8], sample: Sample, theme: Theme) -> None:
+    pixels = swatch(sample.role, theme, *_SWATCH, sample.scale, sample.dense)
+    part = strip[max(sample.top, 0) : sample.top + sample.height, sample.left : sample.left + sample.width]
+    pixels = pixels[max(-sample.top, 0) :][: part.shape[0], : part.shape[1]]
+    alpha = pixels[..., 3:].astype(np.float32) / 255
+    part[:] = np.round(part + (pixels[..., :3] - part.astype(np.float32)) * alpha).astype(np.uint8)
 
 
 def _sample_room(ratio: float) -> int:

@@ -157,6 +157,16 @@ class CanvasView(QWidget):
             self._fit = False
             self._set_view(self._scale, rect.center())
 
+    def visible_region(self) -> tuple[float, float, float, float] | None:
+        """The part of the image in view, xyxy original pixels; None if there is no image, or all of it is in view."""
+        if self._photo is None:
+            return None
+        height, width = self._size
+        image = QRectF(0, 0, width, height)
+        start, end = self._to_image(QPointF(0, 0)), self._to_image(QPointF(self.width(), self.height()))
+        part = QRectF(start, end).intersected(image)
+        return None if part.isEmpty() or part == image else (part.left(), part.top(), part.right(), part.bottom())
+
     def _set_view(self, scale: float, centre: QPointF) -> None:
         height, width = self._size
         self._scale = scale
