@@ -7,6 +7,7 @@ without a running application an offscreen one is made.
 from __future__ import annotations
 
 import glob
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rpnviz import __version__
+from rpnviz.drawing.text import printable
 from rpnviz.errors import ExportError
 from rpnviz.export.vector import Boxes, Drawing, Group, Picture, Plate, Text
 
@@ -46,7 +48,7 @@ def pdf_bytes(drawing: Drawing) -> bytes:
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
     writer = QPdfWriter(buffer)
-    writer.setTitle(drawing.title)
+    writer.setTitle(printable(drawing.title))
     writer.setCreator(f"rpnviz {__version__}")
     writer.setResolution(72)
     shrunk = min(1.0, LONGEST_SIDE / max(drawing.width, drawing.height))
@@ -67,7 +69,22 @@ def pdf_bytes(drawing: Drawing) -> bytes:
             _paint_group(painter, group)
     finally:
         painter.end()
-    return bytes(buffer.data().data())
+    return _with_spaces(bytes(buffer.data().data()))
+
+
+def _with_spaces(data: bytes) -> bytes:
+    """Qt's tables of what a glyph means call the space a tab, the first character of that shape; copied text had tabs.
+
+    A space is as long as a tab, so that no address in the file moves.
+    """
+
+    def range_of(found: re.Match[bytes]) -> bytes:
+        return found[1] + found[2].replace(b"<0009>", b"<0020>")
+
+    def table(found: re.Match[bytes]) -> bytes:
+        return re.sub(rb"(<\w{4}> <\w{4}> )(\[[^\]]*\]|<\w{4}>)", range_of, found[0])
+
+    return re.sub(rb"begincmap\n.*?endcmap", table, data, flags=re.DOTALL)
 
 
 def _start_qt(drawing: Drawing) -> None:

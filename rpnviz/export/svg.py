@@ -142,8 +142,8 @@ def _hex(colour: RGB) -> str:
 
 
 def _weight(weight: int) -> int:
-    """A weight for fonts of few: between regular and bold they take bold for 600, but regular for 500."""
-    return 400 if weight < 450 else 600 if weight <= 600 else 700
+    """Regular or bold, which every font has; for 500 most would take regular."""
+    return 400 if weight < 450 else 700
 
 
 def _xml(text: str) -> str:
