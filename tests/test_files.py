@@ -1,4 +1,4 @@
-"""Files are whole or not there; the errors are tested where they are told, in test_imaging.py and export/test_save.py."""
+"""Files are whole or not there; more errors are tested where they are told, in test_imaging.py and export/."""
 
 from __future__ import annotations
 

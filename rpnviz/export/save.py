@@ -11,7 +11,7 @@ from rpnviz.export.picture import render_picture
 from rpnviz.export.svg import svg_bytes
 from rpnviz.export.vector import make_drawing
 from rpnviz.files import check_target, write_whole
-from rpnviz.imaging import encode_png
+from rpnviz.imaging import cv2, encode_png
 
 
 class Format(StrEnum):
@@ -60,7 +60,7 @@ def save_picture(path: str | Path, subject: Subject, look: Look) -> None:
     check_target(path)  # before the work of drawing
     try:
         data = picture_bytes(format_, subject, look)
-    except MemoryError as error:
+    except (MemoryError, cv2.error) as error:  # OpenCV has an error of its own for want of memory
         raise ExportError(
             "the picture is too large for the free memory.", where=str(path), way_out="Choose a smaller scale."
         ) from error

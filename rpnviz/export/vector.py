@@ -273,14 +273,14 @@ def _layer_items(layer: Layer, plan: Plan, left: int) -> Iterator[Item]:
         counts = count_outlines(np.broadcast_to(np.uint8(0), (view.height, view.width)), device[seen])
         table = opacity_table(counts)
         if look.dense_vectors:
-            yield _thin(page, index, colour, (), ratio, _line_opacity(table))
+            yield _thin(page, index, colour, (), _line_opacity(table))
         else:
             pixels = np.empty((view.height, view.width, 4), np.uint8)
             pixels[..., :3] = colour
             pixels[..., 3] = table[counts]
             yield Picture(pixels, left, 0, view.width, view.height)
     elif len(seen) > MAX_OUTLINES:
-        yield _thin(page, index, colour, dash_of(layer.role, ratio), ratio)
+        yield _thin(page, index, colour, dash_of(layer.role, ratio))
     else:
         yield _styled(page, index, layer.role, colour, theme, ratio)
 
@@ -290,11 +290,10 @@ def _thin(
     index: NDArray[np.int64],
     colour: RGB,
     dash: tuple[int, ...],
-    ratio: float,
     line_opacity: float = 1.0,
 ) -> Boxes:
-    """Lines of 1 px, as the pixels have them for many boxes; they grow with the picture."""
-    width = max(1.0, ratio) * (1.0 if line_opacity >= 1 else 0.5)
+    """Lines of 1 px, as the pixels have them for many boxes; half of it where they are transparent."""
+    width = 1.0 if line_opacity >= 1 else 0.5
     return Boxes(boxes, index, colour, width, dash, np.zeros(len(boxes)), line_opacity=line_opacity)
 
 

@@ -73,7 +73,7 @@ _FORMATS = (
     (Format.PDF, "PDF: vectors to print"),
 )
 _STAGE_OF_WORLD = {World.TRAINING: Stage.LABELS, World.MODEL: Stage.KEPT}
-_PREVIEW = (480, 420)
+_PREVIEW = (480, 480)  # as high as all rows of the form
 _PREVIEW_PIXELS = 1_000_000
 _MOST_LISTED = 200
 
@@ -165,6 +165,9 @@ class ExportDialog(QDialog):
         self.pattern = QLineEdit(DEFAULT_PATTERN)
         self.pattern.setToolTip("{stem}: name of the image, {stage}: what is drawn, {index}: number of the image")
         self.example = eliding_label("", "muted")
+        self.example.setMinimumHeight(self.example.fontMetrics().height())
+        for text in (self.warning, self.example):
+            text.setSizePolicy(QSizePolicy.Policy.Expanding, text.sizePolicy().verticalPolicy())
 
     def _make_buttons(self) -> None:
         self.progress = QProgressBar()
