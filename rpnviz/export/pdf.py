@@ -163,6 +163,8 @@ def _paint_text(painter: QPainter, item: Text, opacity: float) -> None:
     font.setPixelSize(int(_FONT_STEP))
     font.setWeight(QFont.Weight.Bold if item.weight >= 450 else QFont.Weight.Normal)
     font.setHintingPreference(QFont.HintingPreference.PreferNoHinting)
+    for ligatures in ("liga", "clig"):
+        font.setFeature(QFont.Tag(ligatures), 0)  # who searches for "flag" shall find it
     natural = QFontMetricsF(font).horizontalAdvance(item.text)
     if natural <= 0 or item.width <= 0:
         return

@@ -256,7 +256,9 @@ def test_texts_can_be_read_from_svg(name):
         assert float(text.get("textLength")) > 0, "another font keeps the width"
 
 
-@pytest.mark.parametrize("name", ["Größe.png", 'a & b <c> "d" (e) \\f.png', "caf\udce9.png", "two\nlines.png"])
+@pytest.mark.parametrize(
+    "name", ["Größe.png", "flag office affine.png", 'a & b <c> "d" (e) \\f.png', "caf\udce9.png", "two\nlines.png"]
+)
 def test_texts_can_be_read_from_pdf(qapp, name):
     made = subject((160, 640), BOXES, file_name=name, gt_names=("<b>", "b", "c"))
     texts = pdf(made).texts
