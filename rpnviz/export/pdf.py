@@ -6,10 +6,7 @@ without a running application an offscreen one is made.
 
 from __future__ import annotations
 
-import glob
 import re
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,23 +99,11 @@ def _start_qt(drawing: Drawing) -> None:
         # By an argument, because the environment belongs to the user: a display that does not answer ends the process.
         _application = QGuiApplication(["rpnviz", "-platform", "offscreen"])
     if not QFontDatabase.families():
-        _borrow_fonts()
-    if not QFontDatabase.families():
         raise ExportError(
             "no font is installed, so the PDF would have no text.",
             where=drawing.title,
             way_out="Install one, such as the package fonts-dejavu-core, or write SVG or PNG.",
         )
-
-
-def _borrow_fonts() -> None:
-    """On a bare system take the fonts that some OpenCV wheels carry for their own windows."""
-    from PySide6.QtGui import QFontDatabase
-
-    found = find_spec("cv2")
-    for folder in (found.submodule_search_locations or []) if found is not None else []:
-        for file in sorted(glob.glob(str(Path(folder) / "qt" / "fonts" / "*.ttf"))):
-            QFontDatabase.addApplicationFont(file)
 
 
 def _paint_group(painter: QPainter, group: Group) -> None:
