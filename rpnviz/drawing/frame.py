@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,7 @@ __all__ = [
     "draw_backdrop",
     "legible_grid",
     "make_backdrop",
+    "on_nothing",
     "paint",
     "ramp_swatch",
     "swatch",
@@ -57,6 +58,11 @@ class Backdrop:
 
     heat: HeatMap | None = None
     grids: tuple[Grid, ...] = ()
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything."""
+        return self.heat is not None or bool(self.grids)
 
 
 NO_BACKDROP = Backdrop()
@@ -142,7 +148,7 @@ class Compositor:
             layers, view, theme, pixel_ratio: as for :func:`paint`.
             backdrop: between the two.
         """
-        if backdrop.heat is not None or backdrop.grids:
+        if backdrop.shown:
             photo = self._with_backdrop(photo, backdrop, view, theme, pixel_ratio)
         dense = list(itertools.takewhile(lambda layer: layer.dense, layers))
         # The arrays themselves are held, so that no other array can take their identity.
@@ -268,19 +274,42 @@ def swatch(
         (height * scale, width * scale, 4) uint8 RGBA, not premultiplied.
     """
     shape, ink = (height * scale, width * scale), rgb(role, theme) if colour is None else colour
-    on_black, on_white = blank(*shape, (0, 0, 0)), blank(*shape, (255, 255, 255))
-    for frame in (on_black, on_white):
+
+    def draw(frame: NDArray[np.uint8]) -> None:
         if dense:
-            ramp = np.linspace(0, 60, shape[1]).astype(np.uint8)
+            ramp_of_counts = np.linspace(0, 60, shape[1]).astype(np.uint8)
             inside = np.zeros(shape, np.uint8)
-            inside[2 * scale : -2 * scale] = ramp
+            inside[2 * scale : -2 * scale] = ramp_of_counts
             draw_density(frame, inside, opacity_table(inside), ink)
         else:
             edge = outer_reach(role, scale)
             box = np.array([[edge, edge, shape[1] - 1 - edge, shape[0] - 1 - edge]], np.int32)
             draw_styled(frame, box, role, theme, scale, keep_marks=True, colour=ink)
-    # What differs between black and white shines through.
-    through = np.clip(on_white.astype(np.int16) - on_black, 0, 255).max(axis=2)
-    alpha = (255 - through).astype(np.uint8)
-    seen = on_black.astype(np.float32) * 255 / np.maximum(alpha, 1)[..., None]
-    return np.dstack([np.clip(np.round(seen), 0, 255).astype(np.uint8), alpha])
+
+    return on_nothing(*shape, draw)
+
+
+def on_nothing(height: int, width: int, draw: Callable[[NDArray[np.uint8]], None]) -> NDArray[np.uint8]:
+    """What a function draws, without any ground: what differs between black and white shines through.
+
+    Args:
+        height, width: px.
+        draw: draws on a (height, width, 3) uint8 RGB frame, in place, the same on every ground.
+
+    Returns:
+        (height, width, 4) uint8 RGBA, not premultiplied.
+    """
+    on_black, on_white = blank(height, width, (0, 0, 0)), blank(height, width, (255, 255, 255))
+    for frame in (on_black, on_white):
+        draw(frame)
+    rgba = np.empty((height, width, 4), np.uint8)
+    # In bands, because the steps between hold some 30 bytes per pixel.
+    rows = max(1, 4_000_000 // max(width, 1))
+    for top in range(0, height, rows):
+        dark, light = on_black[top : top + rows], on_white[top : top + rows]
+        through = np.clip(light.astype(np.int16) - dark, 0, 255).max(axis=2)
+        alpha = (255 - through).astype(np.uint8)
+        colour = dark.astype(np.float32) * 255 / np.maximum(alpha, 1)[..., None]
+        rgba[top : top + rows, :, :3] = np.clip(np.round(colour), 0, 255).astype(np.uint8)
+        rgba[top : top + rows, :, 3] = alpha
+    return rgba

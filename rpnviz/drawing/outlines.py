@@ -67,7 +67,7 @@ def draw_styled(
     full, half = _line(style.width * ratio)
     edge = max(1, round(ratio))
     rounded = round(3 * ratio) if style.mark is Mark.ROUND else 0
-    dash = _dash_of(role, ratio)
+    dash = dash_of(role, ratio)
     # The inner casing of a very small box would hide what is inside.
     roomy = boxes[np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= 6 + 2 * edge]
     last = full + half
@@ -76,7 +76,7 @@ def draw_styled(
         # Half a pixel of the line over half a pixel of its casing.
         lines.append((boxes, range(full, full + 1), _between(colour, casing)))
     lines.append((boxes, range(full), colour))
-    marks = _marks(boxes, style.mark, full, ratio, keep_marks)
+    marks = mark_shapes(boxes, style.mark, full, ratio, keep_marks)
     if dash:
         _rim(frame, marks, casing, edge)
         _draw_dashed(frame, lines, dash)
@@ -95,7 +95,7 @@ def draw_thin(
     """Outlines of 1 px in the dash of their role, and its colour if none is given; the cost is bounded."""
     colour = rgb(role, theme) if colour is None else colour
     if len(boxes) <= _POLYLINES_UP_TO:
-        dash = _dash_of(role, ratio)
+        dash = dash_of(role, ratio)
         if dash:
             _draw_dashed(frame, [(boxes, range(1), colour)], dash)
         else:
@@ -149,7 +149,7 @@ def outer_reach(role: Role, ratio: float) -> int:
     return max(full - 1 + half, mark.get(style.mark, 0)) + edge
 
 
-def _dash_of(role: Role, ratio: float) -> tuple[int, ...]:
+def dash_of(role: Role, ratio: float) -> tuple[int, ...]:
     """Lengths of lines and gaps, px; empty for a solid line."""
     return tuple(max(1, round(length * ratio)) for length in STYLES[role].dash)
 
@@ -259,21 +259,21 @@ def _dashes(length: int, dash: tuple[int, ...]) -> NDArray[np.uint8]:
     return period[np.arange(length) % len(period)]
 
 
-_Shape = list[tuple[int, int]]
+Shape = list[tuple[float, float]]
 """Corners of a filled convex polygon, device px."""
 
 
-def _marks(boxes: Boxes, mark: Mark, outer: int, ratio: float, keep: bool) -> list[_Shape]:
-    """The shapes that the mark adds to every box, as polygons.
+def mark_shapes(boxes: NDArray, mark: Mark, outer: float, ratio: float, keep: bool = False) -> list[Shape]:
+    """The shapes that the mark adds to every box, as polygons; their borders belong to them.
 
     Args:
-        boxes: device px.
+        boxes: (N, 4) device px, whole or not.
         mark: its kind.
-        outer: width of the line, px.
+        outer: width of the line outside of the edge, px.
         ratio: device px per px of the mark.
         keep: draw it on small boxes too.
     """
-    shapes: list[_Shape] = []
+    shapes: list[Shape] = []
     if mark in (Mark.NONE, Mark.ROUND):
         return shapes
     thick = max(1, round(ratio))
@@ -301,7 +301,7 @@ def _cross_reach(ratio: float) -> int:
     return max(2, round(3 * ratio))
 
 
-def _corners(box: tuple[int, int, int, int], length: int, outer: int, thick: int) -> list[_Shape]:
+def _corners(box: tuple[float, float, float, float], length: float, outer: float, thick: int) -> list[Shape]:
     """Bars along both edges at every corner, outside of the line: a box stays visible in a crowd of thin outlines."""
     x1, y1, x2, y2 = box
     bars = []
@@ -313,13 +313,13 @@ def _corners(box: tuple[int, int, int, int], length: int, outer: int, thick: int
     return bars
 
 
-def _fill(frame: Frame, shapes: list[_Shape], colour: RGB) -> None:
+def _fill(frame: Frame, shapes: list[Shape], colour: RGB) -> None:
     """Fill convex polygons."""
     for shape in shapes:
         cv2.fillConvexPoly(frame, np.array(shape, np.int32), colour)
 
 
-def _rim(frame: Frame, shapes: list[_Shape], colour: RGB, grown: int) -> None:
+def _rim(frame: Frame, shapes: list[Shape], colour: RGB, grown: int) -> None:
     """Draw a rim of ``grown`` px around polygons, whose insides are filled afterwards."""
     for corners in {len(shape) for shape in shapes}:
         alike = np.array([shape for shape in shapes if len(shape) == corners], np.int32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rpnviz.drawing.outlines import outer_reach
 from rpnviz.drawing.text import MEDIUM, draw_text, measure
-from rpnviz.palette import BACKGROUND, MUTED_TEXT, TEXT, Role, Theme, parse_colour, rgb
+from rpnviz.palette import BACKGROUND, MUTED_TEXT, RGB, TEXT, Role, Theme, parse_colour, rgb
 
 _FONT = 12
 """Size of the text, px."""
@@ -184,17 +184,27 @@ def _hidden(places: NDArray[np.float64], boxes: NDArray[np.float64], areas: NDAr
     return (_overlap(places, boxes) / areas).sum(axis=1)
 
 
-def _draw(frame: NDArray[np.uint8], placed: PlacedTag, theme: Theme, ratio: float) -> None:
-    role, opacity = placed.tag.role, placed.tag.opacity
+def tag_colours(role: Role, theme: Theme) -> tuple[RGB, RGB, float]:
+    """Colour of the plate, colour of the text, and opacity of the plate."""
     if role is Role.GT_PROBLEM:
         # Filled, so that it stands out in grey as well; the text takes the ground's colour.
-        plate, text, strength = rgb(role, theme), parse_colour(BACKGROUND[theme]), 1.0
-    else:
-        plate, strength = parse_colour(BACKGROUND[theme]), _PLATE_OPACITY
-        text = parse_colour((MUTED_TEXT if role is Role.LEFT_OUT else TEXT)[theme])
+        return rgb(role, theme), parse_colour(BACKGROUND[theme]), 1.0
+    text = parse_colour((MUTED_TEXT if role is Role.LEFT_OUT else TEXT)[theme])
+    return parse_colour(BACKGROUND[theme]), text, _PLATE_OPACITY
+
+
+def text_place(placed: PlacedTag, ratio: float) -> tuple[int, int, int]:
+    """Left end, baseline and font size of the text of a tag, px."""
+    size = max(8, round(_FONT * ratio))
+    baseline = placed.top + round(_PAD_Y * ratio) + measure(placed.text, size, MEDIUM).ascent
+    return placed.left + round(_PAD_X * ratio), baseline, size
+
+
+def _draw(frame: NDArray[np.uint8], placed: PlacedTag, theme: Theme, ratio: float) -> None:
+    opacity = placed.tag.opacity
+    plate, text, strength = tag_colours(placed.tag.role, theme)
     part = frame[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width]
     mixed = part + (np.array(plate, np.float32) - part) * np.float32(strength * opacity)
     part[:] = np.round(mixed).astype(np.uint8)
-    size = max(8, round(_FONT * ratio))
-    baseline = placed.top + round(_PAD_Y * ratio) + measure(placed.text, size, MEDIUM).ascent
-    draw_text(frame, placed.text, placed.left + round(_PAD_X * ratio), baseline, size, text, MEDIUM, opacity)
+    left, baseline, size = text_place(placed, ratio)
+    draw_text(frame, placed.text, left, baseline, size, text, MEDIUM, opacity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
 from PySide6.QtGui import (
@@ -39,11 +40,12 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.jobs import Job
-from rpnviz.app.messages import Message, Severity
+from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core import presets
 from rpnviz.drawing.scene import LAYERS, World
+from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
@@ -63,6 +65,9 @@ from rpnviz.ui.widgets.basics import (
     separator,
     tool_button,
 )
+
+if TYPE_CHECKING:
+    from rpnviz.ui.dialogs.export import Snapshot
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
@@ -139,6 +144,10 @@ class MainWindow(QMainWindow):
         for number in range(1, 10):
             key = QShortcut(QKeySequence(str(number)), self)
             key.activated.connect(lambda number=number: self._toggle_layer(number))
+        # On the canvas alone: tables and texts have a copy of their own.
+        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.canvas)
+        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.activated.connect(self.do_copy_picture)
 
     def _build_layout(self) -> None:
         self.preset = QComboBox()
@@ -489,15 +498,38 @@ class MainWindow(QMainWindow):
         self.state.set_world(World.MODEL)
 
     def do_export_picture(self) -> None:
-        from rpnviz.ui.dialogs.export import ExportDialog, Snapshot  # spares the start-up what few sessions need
+        from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
 
-        snapshot = Snapshot.of(self.state)
+        snapshot = self._snapshot("export")
+        if snapshot is not None:
+            dialog = ExportDialog(self.state, snapshot, self._last_folder(), self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
+
+    def do_copy_picture(self) -> None:
+        from rpnviz.ui.dialogs.export import image_of
+
+        snapshot = self._snapshot("copy")
         if snapshot is None:
-            self.state.tell(Message(Severity.INFO, "Nothing to export yet", "Open an image first."))
             return
-        dialog = ExportDialog(self.state, snapshot, self.settings.theme, self._last_folder(), self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
+        try:
+            picture = snapshot.picture()
+        except RpnvizError as error:
+            self.state.tell(from_error("Could not copy the picture", error))
+            return
+        height, width = picture.shape[:2]
+        QGuiApplication.clipboard().setImage(image_of(picture))
+        self.state.tell(Message(Severity.INFO, "Copied the picture", f"{width:,} x {height:,} px, with its legend."))
+
+    def _snapshot(self, verb: str) -> Snapshot | None:
+        """What is on the screen; None, and told, if there is nothing whole."""
+        from rpnviz.ui.dialogs.export import Snapshot
+
+        canvas = self.canvas
+        snapshot = Snapshot.of(self.state, self.settings.theme, canvas.dim, canvas.saturation, canvas.visible_region())
+        if snapshot is None:
+            self.state.tell(Message(Severity.INFO, f"Nothing to {verb} yet", "Open an image first."))
+        return snapshot
 
     def do_reload(self) -> None:
         self.state.reload()

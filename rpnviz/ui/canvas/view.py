@@ -182,6 +182,16 @@ class CanvasView(QWidget):
         if np.isfinite(box).all() and self._camera.centre_on(box):
             self._on_view()
 
+    def visible_region(self) -> tuple[float, float, float, float] | None:
+        """The part of the image in view, xyxy original pixels; None if there is no image, or all of it is in view."""
+        if self._loaded is None:
+            return None
+        height, width = self._loaded.size
+        image = QRectF(0, 0, width, height)
+        start, end = self._to_image(QPointF(0, 0)), self._to_image(QPointF(self.width(), self.height()))
+        part = QRectF(start, end).intersected(image)
+        return None if part.isEmpty() or part == image else (part.left(), part.top(), part.right(), part.bottom())
+
     def _on_view(self) -> None:
         """Another part of the image is looked at."""
         self._base = None
