@@ -1,7 +1,8 @@
 """Small text tags beside boxes: placed so that they hide as little as possible, and never each other.
 
 Every tag tries places around its box, problems first. Where no place is free, only the number in front of the text is
-tried; where that finds none either, the tag is left out, unless its box has a problem.
+tried; where that finds none either, the tag is left out, unless its box has a problem. Hundreds of problems are labelled
+as far as there is room: a carpet of tags says less than the boxes under it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _FONT = 12
 _PAD_X, _PAD_Y = 4, 1
 _PLATE_OPACITY = 0.8
 _MOST_TAGS = 200
-"""Boxes in view beyond which only problems are labelled."""
+"""Boxes in view beyond which only problems are labelled; so many problems are labelled only where there is room."""
 _FULL_TEXT_SHARE = 0.1
 """Of the frame that the full tags of problems, and those of the others, may take; above that they are short."""
 _HIDES_AT_MOST = 0.7
@@ -36,7 +37,7 @@ class Tag:
     Attributes:
         box: (x1, y1, x2, y2) device px, edges inclusive.
         text: full text, beginning with the number of the box.
-        role: decides the colours; problems are placed first and always.
+        role: decides the colours; problems are placed first and, unless there are hundreds, always.
         opacity: 0 to 1.
     """
 
@@ -87,7 +88,8 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
     crowded = {problem: _crowded(tags, problem, size, ratio, width * height) for problem in (False, True)}
     taken = np.zeros((0, 4))
     found = []
-    for i in order:
+    room_for_all = sum(tag.role is Role.GT_PROBLEM for tag in tags) <= _MOST_TAGS
+    for i in order if room_for_all else order[: 2 * _MOST_TAGS]:
         tag = tags[i]
         problem = tag.role is Role.GT_PROBLEM
         if not problem and len(tags) > _MOST_TAGS:
@@ -105,7 +107,7 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
             if len(free):
                 best = text, plate, places[free[np.argmin(cost[free])]]
                 break
-            if problem:
+            if problem and room_for_all:
                 # Better on top of something than not said at all; the short form, tried last, wins.
                 best = text, plate, places[np.argmin(clash / (plate[0] * plate[1]) + cost)]
         if best is not None:

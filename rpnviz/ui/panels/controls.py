@@ -193,6 +193,7 @@ class NumberListEdit(QLineEdit):
         """Show a value of the state."""
         with QSignalBlocker(self):
             self.setText(", ".join(f"{value:.15g}" for value in values))
+            self.setCursorPosition(0)  # a long list shows its beginning
         self.mark("")
 
     def mark(self, problem: str) -> None:
