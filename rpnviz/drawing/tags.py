@@ -89,6 +89,7 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
     taken = np.zeros((0, 4))
     found = []
     room_for_all = sum(tag.role is Role.GT_PROBLEM for tag in tags) <= _MOST_TAGS
+    left_over = _FULL_TEXT_SHARE * width * height
     for i in order if room_for_all else order[: 2 * _MOST_TAGS]:
         tag = tags[i]
         problem = tag.role is Role.GT_PROBLEM
@@ -103,7 +104,8 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
                 continue
             cost = _hidden(places, boxes, areas) + reluctance
             clash = _overlap(places, taken).sum(axis=1)
-            free = np.flatnonzero((clash == 0) & (cost <= _HIDES_AT_MOST))
+            # Among hundreds every tag hides some box.
+            free = np.flatnonzero((clash == 0) & ((cost <= _HIDES_AT_MOST) | (problem and not room_for_all)))
             if len(free):
                 best = text, plate, places[free[np.argmin(cost[free])]]
                 break
@@ -112,6 +114,9 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
                 best = text, plate, places[np.argmin(clash / (plate[0] * plate[1]) + cost)]
         if best is not None:
             text, plate, place = best
+            left_over -= plate[0] * plate[1]
+            if not room_for_all and left_over < 0:
+                break
             taken = np.concatenate([taken, place[None]])
             found.append(PlacedTag(tag, text, int(place[0]), int(place[1]), *plate))
     # The first placed matter most and are drawn last, should any overlap.
