@@ -1,8 +1,8 @@
 """Small text tags beside boxes: placed so that they hide as little as possible, and never each other.
 
 Every tag tries places around its box, problems first. Where no place is free, only the number in front of the text is
-tried; where that finds none either, the tag is left out, unless its box has a problem. Hundreds of problems are labelled
-as far as there is room: a carpet of tags says less than the boxes under it.
+tried; where that finds none either, the tag is left out, unless its box has a problem. Hundreds of problems are
+labelled as far as there is room: a carpet of tags says less than the boxes under it.
 """
 
 from __future__ import annotations
