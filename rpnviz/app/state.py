@@ -416,7 +416,8 @@ class AppState(QObject):
     def _request(self) -> None:
         if self._inputs is not None:
             self._compute.request(_Request(self._inputs, self.preset, self.params, self._outputs, self.shown))
-            self.computing_changed.emit(True)
+            if self.computing:
+                self.computing_changed.emit(True)
 
     def _on_computed(self, shown: Shown) -> None:
         before = self.result

@@ -20,6 +20,7 @@ class Kernels(NamedTuple):
     profiles: Callable[..., None]
     product: Callable[..., None]
     place: Callable[..., None]
+    dashed: Callable[..., None]
 
 
 _warm = False
@@ -28,7 +29,7 @@ _warm = False
 @lru_cache(maxsize=1)
 def _kernels() -> Kernels | None:
     njit = compiled.compiler()
-    return None if njit is None else Kernels(njit(enter), njit(total), njit(profiles), njit(product), njit(place))
+    return None if njit is None else Kernels(*map(njit, (enter, total, profiles, product, place, dashed)))
 
 
 def kernels() -> Kernels | None:
@@ -50,6 +51,8 @@ def warm_up() -> None:
     edges, profile = np.zeros(1, np.int32), np.zeros((2, 2), np.int32)
     found.profiles(edges, edges, 1, profile[0], profile[1])
     found.product(profile, profile, base)
+    ink, frame = np.zeros(3, np.uint8), np.zeros((2, 2, 3), np.uint8)
+    found.dashed(frame, np.zeros((1, 4), np.int32), 0, 1, ink, out[0], out[0])
     one, row, pixels = np.ones(4), np.zeros(1, np.int64), np.zeros((1, 4), np.int32)
     for dtype in (np.float32, np.float64):
         boxes = np.zeros((1, 4), dtype)
@@ -160,3 +163,29 @@ def place(boxes, rows, corner, ratio, scale, shift, limit, margin, out):  # type
         for k in range(2):
             if out[i, k + 2] < out[i, k]:
                 out[i, k], out[i, k + 2] = out[i, k + 2], out[i, k]
+
+
+def dashed(frame, boxes, first, stop, ink, shows_x, shows_y):  # type: ignore[no-untyped-def]
+    """Draw dashed lines of 1 px around boxes.
+
+    Args:
+        frame: (H, W, 3) uint8, drawn on.
+        boxes: (N, 4) px.
+        first, stop: the boxes are grown by every number of px from ``first`` to ``stop - 1``.
+        ink: (3,) uint8.
+        shows_x, shows_y: (W,) and (H,) uint8, 1 where a dash is.
+    """
+    height, width = len(shows_y), len(shows_x)
+    for i in range(len(boxes)):
+        for ring in range(first, stop):
+            x1, y1, x2, y2 = boxes[i, 0] - ring, boxes[i, 1] - ring, boxes[i, 2] + ring, boxes[i, 3] + ring
+            for y in (y1, y2):
+                if 0 <= y < height:
+                    for x in range(max(x1, 0), min(x2, width - 1) + 1):
+                        if shows_x[x]:
+                            frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = ink[0], ink[1], ink[2]
+            for x in (x1, x2):
+                if 0 <= x < width:
+                    for y in range(max(y1, 0), min(y2, height - 1) + 1):
+                        if shows_y[y]:
+                            frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = ink[0], ink[1], ink[2]

@@ -22,8 +22,9 @@ from rpnviz.drawing.compiled import kernels
 
 DENSITY_STRENGTH = 0.55
 """Opacity of the density at the 99th percentile of the pixels that any outline crosses."""
-_EVERY_ROW_UP_TO = 512
-"""Higher frames have their percentile from every 13th row: no lattice's stride keeps in step with that."""
+_ROWS = 64
+"""Higher frames have their percentile from so many rows, at irregular distances that no lattice keeps in step with."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Lattice(NamedTuple):
@@ -182,10 +183,10 @@ def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH)
 
     Convention:
         ``strength * log1p(count) / log1p(p99)``, p99 being the 99th percentile of the counts above 0, at most 1; of
-        every 13th row where there are more than 512.
+        64 rows spread over the frame where there are more.
     """
-    if len(counts) > _EVERY_ROW_UP_TO:
-        counts = counts[::13]
+    if len(counts) > _ROWS:
+        counts = counts[np.sort((np.arange(1, _ROWS + 1) * _GOLDEN % 1 * len(counts)).astype(np.intp))]
     numbers = np.bincount(counts.reshape(-1), minlength=256)
     numbers[0] = 0
     below = np.cumsum(numbers)

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.drawing.compiled import kernels
 from rpnviz.drawing.coverage import Coverage
 from rpnviz.imaging import cv2
 from rpnviz.palette import CASING, RGB, STYLES, Mark, Role, Theme, parse_colour, rgb
@@ -202,6 +203,14 @@ def _draw_dashed(frame: Frame, lines: list[_Lines], dash: tuple[int, ...]) -> No
     """Draw dashed lines, later ones over earlier ones; dashes belong to the screen."""
     some = [(boxes, rings, ink) for boxes, rings, ink in lines if len(boxes) and len(rings)]
     if not some:
+        return
+    loops = kernels()
+    if loops is not None and frame.flags.c_contiguous:
+        shows_x, shows_y = _dashes(frame.shape[1], dash), _dashes(frame.shape[0], dash)
+        for boxes, rings, ink in some:
+            loops.dashed(
+                frame, np.ascontiguousarray(boxes), rings.start, rings.stop, np.array(ink, np.uint8), shows_x, shows_y
+            )
         return
     # All that is drawn lies within.
     lefts, tops, rights, bottoms = zip(*(_reach(boxes, rings) for boxes, rings, _ in some), strict=True)
