@@ -39,9 +39,8 @@ def child(height: int, width: int) -> None:
     from PySide6.QtGui import QColor, QImage, QPainter, QPen
     from shiboken6 import wrapInstance
 
-    from rpnviz.drawing.density import density_of
+    from rpnviz.drawing.density import density_of, draw_density
     from rpnviz.drawing.options import LAYERS, LayerKey, World
-    from rpnviz.drawing.outlines import draw_density
     from rpnviz.drawing.population import Population, anchor_population
     from rpnviz.drawing.viewport import device_boxes
     from rpnviz.imaging import cv2, write_png
@@ -108,7 +107,7 @@ def child(height: int, width: int) -> None:
         def draw() -> None:
             rows = of.every_row.copy()
             density = density_of(of, rows, view)
-            draw_density(density.part_of(frame), density.counts, density.table, colour)
+            draw_density(frame, density, colour)
 
         return _timed(draw, 7)
 
@@ -130,7 +129,7 @@ def child(height: int, width: int) -> None:
         def lattice(view=view, frame=frame) -> None:
             density_module._memory.product = None
             found = density_of(population, population.every_row.copy(), view)
-            draw_density(found.part_of(frame), found.counts, found.table, colour)
+            draw_density(frame, found, colour)
 
         lattice_ms = _timed(lattice, 9)
         arbitrary_ms = density_ms(arbitrary, view)

@@ -21,6 +21,7 @@ class Kernels(NamedTuple):
     product: Callable[..., None]
     place: Callable[..., None]
     dashed: Callable[..., None]
+    blend: Callable[..., None]
 
 
 _warm = False
@@ -29,7 +30,11 @@ _warm = False
 @lru_cache(maxsize=1)
 def _kernels() -> Kernels | None:
     njit = compiled.compiler()
-    return None if njit is None else Kernels(*map(njit, (enter, total, profiles, product, place, dashed)))
+    return (
+        None
+        if njit is None
+        else Kernels(*(njit(loop) for loop in (enter, total, profiles, product, place, dashed, blend)))
+    )
 
 
 def kernels() -> Kernels | None:
@@ -53,6 +58,7 @@ def warm_up() -> None:
     found.product(profile, profile, base)
     ink, frame = np.zeros(3, np.uint8), np.zeros((2, 2, 3), np.uint8)
     found.dashed(frame, np.zeros((1, 4), np.int32), 0, 1, ink, out[0], out[0])
+    found.blend(frame.reshape(2, 6), 0, 0, out, np.zeros(256, np.uint16), np.zeros((256, 3), np.uint8))
     one, row, pixels = np.ones(4), np.zeros(1, np.int64), np.zeros((1, 4), np.int32)
     for dtype in (np.float32, np.float64):
         boxes = np.zeros((1, 4), dtype)
@@ -189,3 +195,27 @@ def dashed(frame, boxes, first, stop, ink, shows_x, shows_y):  # type: ignore[no
                     for y in range(max(y1, 0), min(y2, height - 1) + 1):
                         if shows_y[y]:
                             frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = ink[0], ink[1], ink[2]
+
+
+def blend(frame, top, left, values, keeps, added):  # type: ignore[no-untyped-def]
+    """Replace each pixel by ``round(pixel * keeps / 255) + added``, as its value says.
+
+    Args:
+        frame: (H, 3 * W) uint8, changed.
+        top, left: of the part, rows and thrice the pixels.
+        values: (h, w) uint8, numbers of entries.
+        keeps: (256,) uint16; added: (256, 3) uint8.
+    """
+    height, width = values.shape
+    # Tables are read pixel by pixel, the arithmetic then goes through many at once.
+    keep, add = np.empty(3 * width, np.uint16), np.empty(3 * width, np.uint8)
+    for y in range(height):
+        for x in range(width):
+            value = values[y, x]
+            keep[3 * x] = keep[3 * x + 1] = keep[3 * x + 2] = keeps[value]
+            add[3 * x], add[3 * x + 1], add[3 * x + 2] = added[value, 0], added[value, 1], added[value, 2]
+        row = frame[top + y, left : left + 3 * width]
+        for x in range(3 * width):
+            # Exactly the rounded quotient by 255, for products up to 255 * 255.
+            product = np.uint16(np.uint16(row[x]) * keep[x] + np.uint16(128))
+            row[x] = np.uint8(np.uint16(np.uint16(product + (product >> np.uint16(8))) >> np.uint16(8)) + add[x])

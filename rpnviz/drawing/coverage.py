@@ -22,7 +22,7 @@ from rpnviz.drawing.compiled import kernels
 
 DENSITY_STRENGTH = 0.55
 """Opacity of the density at the 99th percentile of the pixels that any outline crosses."""
-_ROWS = 64
+_ROWS = 32
 """Higher frames have their percentile from so many rows, at irregular distances that no lattice keeps in step with."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -183,7 +183,7 @@ def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH)
 
     Convention:
         ``strength * log1p(count) / log1p(p99)``, p99 being the 99th percentile of the counts above 0, at most 1; of
-        64 rows spread over the frame where there are more.
+        32 rows spread over the frame where there are more.
     """
     if len(counts) > _ROWS:
         counts = counts[np.sort((np.arange(1, _ROWS + 1) * _GOLDEN % 1 * len(counts)).astype(np.intp))]

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.drawing.blending import blend_table
 from rpnviz.drawing.coverage import Coverage, Lattice, count_lattices, opacity_table
 from rpnviz.drawing.population import Population
 from rpnviz.drawing.viewport import Viewport
 from rpnviz.imaging import cv2
+from rpnviz.palette import RGB
 
 _BAND_PIXELS = 8_000_000
 """Counting takes 8 bytes per pixel: an export of 48 megapixels is counted in bands, every window at once."""
@@ -43,11 +45,6 @@ class Density:
     top: int
     counts: NDArray[np.uint8]
     table: NDArray[np.uint8]
-
-    def part_of(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The same part of a frame (H, W, 3)."""
-        height, width = self.counts.shape
-        return frame[self.top : self.top + height, self.left : self.left + width]
 
 
 class _Memory(threading.local):
@@ -178,3 +175,16 @@ def _product(
     if height == view.height and counts.size <= _REMEMBER_UP_TO:
         _memory.product = population, view, name, counts
     return counts
+
+
+def draw_density(frame: NDArray[np.uint8], density: Density, colour: RGB, opacity: float = 1.0) -> None:
+    """Blend ``colour`` over a frame (H, W, 3), in place, the stronger the more outlines cross a pixel.
+
+    Args:
+        frame: of the view that the density was counted for.
+        density: see :func:`density_of`.
+        colour: of the density.
+        opacity: 0 to 1.
+    """
+    table = np.round(density.table * opacity).astype(np.uint8)
+    blend_table(frame, density.counts, table, np.tile(np.array(colour), (256, 1)), (density.left, density.top))

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from rpnviz.core.pipeline import Result
 from rpnviz.drawing.coverage import opacity_table
-from rpnviz.drawing.density import density_of
+from rpnviz.drawing.density import Density, density_of, draw_density
 from rpnviz.drawing.heat import HeatMap, draw_heat, make_heat, ramp
 from rpnviz.drawing.options import LayerOptions
-from rpnviz.drawing.outlines import draw_density, draw_styled, draw_thin, outer_reach
+from rpnviz.drawing.outlines import draw_styled, draw_thin, outer_reach
 from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
 from rpnviz.drawing.positions import Grid, grids
 from rpnviz.drawing.scene import MAX_OUTLINES, Layer
@@ -223,7 +223,7 @@ def paint(
             continue
         if layer.dense:
             density = density_of(layer.population, layer.rows, view)
-            draw_density(density.part_of(rgb_frame), density.counts, density.table, layer.rgb(theme), layer.opacity)
+            draw_density(rgb_frame, density, layer.rgb(theme), layer.opacity)
             continue
         device = layer.population.device(layer.rows, view)
         seen = np.flatnonzero(in_view(device, view, outer_reach(layer.role, pixel_ratio)))
@@ -280,7 +280,7 @@ def swatch(
             ramp_of_counts = np.linspace(0, 60, shape[1]).astype(np.uint8)
             inside = np.zeros(shape, np.uint8)
             inside[2 * scale : -2 * scale] = ramp_of_counts
-            draw_density(frame, inside, opacity_table(inside), ink)
+            draw_density(frame, Density(0, 0, inside, opacity_table(inside)), ink)
         else:
             edge = outer_reach(role, scale)
             box = np.array([[edge, edge, shape[1] - 1 - edge, shape[0] - 1 - edge]], np.int32)

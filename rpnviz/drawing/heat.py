@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import sigmoid
+from rpnviz.drawing.blending import blend_table
 from rpnviz.drawing.filtering import passing
 from rpnviz.drawing.options import BoxFilter, Heat, LayerOptions
-from rpnviz.drawing.outlines import blend_table
 from rpnviz.drawing.positions import Grid, grids
 from rpnviz.drawing.viewport import Viewport
 from rpnviz.palette import STEPS, Theme, parse_colour

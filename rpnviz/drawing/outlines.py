@@ -1,4 +1,4 @@
-"""Outlines of boxes on a frame: width, casing, dashes and marks for a few, thin lines for many, density for all.
+"""Outlines of boxes on a frame: width, casing, dashes and marks for a few, thin lines for many.
 
 A frame is (H, W, 3) uint8 RGB and changes in place. Boxes are (N, 4) int32 device px, see
 :func:`rpnviz.drawing.viewport.device_boxes`. Nothing here is anti-aliased: all edges are upright, and a line of 1.5 px
@@ -105,40 +105,6 @@ def draw_thin(
         # Where so many lines cross, a dash would be read as noise.
         height, width = frame.shape[:2]
         frame[_scratch.coverage.count(height, width, boxes) > 0] = colour
-
-
-def draw_density(
-    frame: Frame, counts: NDArray[np.uint8], table: NDArray[np.uint8], colour: RGB, opacity: float = 1.0
-) -> None:
-    """Blend ``colour`` over the frame, the stronger the more outlines cross a pixel.
-
-    Args:
-        frame: drawn on; may be a part of a larger one.
-        counts: (H, W) outlines per pixel, see :mod:`rpnviz.drawing.density`.
-        table: (256,) opacity of every count, see :func:`rpnviz.drawing.coverage.opacity_table`.
-        colour: of the density.
-        opacity: 0 to 1.
-    """
-    blend_table(frame, counts, np.round(table * opacity).astype(np.uint8), np.tile(np.array(colour), (256, 1)))
-
-
-def blend_table(
-    frame: Frame, values: NDArray[np.uint8], opacity: NDArray[np.uint8], colours: NDArray[np.integer]
-) -> None:
-    """Blend a colour over every pixel of the frame, which its value decides.
-
-    Args:
-        frame: drawn on; may be a part of a larger one.
-        values: (H, W) number of an entry of the tables.
-        opacity: (256,) uint8.
-        colours: (256, 3) 0 to 255.
-    """
-    if not values.size:
-        return
-    added = np.round(opacity[:, None] / 255 * colours).astype(np.uint8).reshape(256, 1, 3)
-    left = cv2.LUT(values, 255 - opacity)
-    cv2.multiply(frame, cv2.merge([left, left, left]), dst=frame, scale=1 / 255)
-    cv2.add(frame, cv2.applyColorMap(values, added), dst=frame)
 
 
 def outer_reach(role: Role, ratio: float) -> int:
