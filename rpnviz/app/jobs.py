@@ -7,7 +7,6 @@ the newest matters, :class:`JobQueue` for long jobs with progress (loading an im
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,9 +14,6 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.errors import Cancelled
-
-_GRACE_S = 0.006
-"""Computations that are expected to take less are waited for."""
 
 
 class Job:
@@ -141,9 +137,7 @@ class NewestWins(QObject):
     """Runs a function on the newest request only.
 
     Idle: a request starts at once. Busy: it waits, replacing the one that waits already. An answer that is no longer
-    the newest is dropped, so what is shown always belongs to the last request. While answers come within a few
-    milliseconds, a request waits for its own and passes it on before it returns: through the event loop it would queue
-    behind the painting of whatever asked for it.
+    the newest is dropped, so what is shown always belongs to the last request.
     """
 
     answered = Signal(object)
@@ -158,10 +152,6 @@ class NewestWins(QObject):
         self._running = False
         self._waiting: Any = None
         self._closed = False
-        self._ready = threading.Event()
-        self._answer: tuple[int, Any, BaseException | None] = (0, None, None)
-        self._passed_on = 0
-        self._quick = False
         self._finished.connect(self._on_finished)
 
     @property
@@ -169,17 +159,21 @@ class NewestWins(QObject):
         """Whether the newest request has no answer yet."""
         return self._running
 
-    def request(self, argument: Any) -> None:
-        """Ask for ``function(argument)``."""
+    def request(self, argument: Any, quick: bool = False) -> None:
+        """Ask for ``function(argument)``.
+
+        Args:
+            argument: of the function.
+            quick: it takes a millisecond or two. If nothing else runs it is done at once, in this thread: another
+                one would need as long to wake up, and its answer would queue behind the painting of what asked.
+        """
         self._newest += 1
         if self._running:
             self._waiting = argument
-            return
-        self._start(argument)
-        if self._quick and self._ready.wait(_GRACE_S):
-            number, value, problem = self._answer
-            self._on_finished(number, value, problem)
-            self._passed_on = number  # the same answer is on its way through the event loop
+        elif quick and not self._closed:
+            self._on_finished(self._newest, *self._try(argument))
+        else:
+            self._start(argument)
 
     def close(self) -> None:
         """Forget everything and wait for the thread to end."""
@@ -189,25 +183,21 @@ class NewestWins(QObject):
 
     def _start(self, argument: Any) -> None:
         self._running = True
-        self._ready.clear()
         self._executor.submit(self._run, self._newest, argument)
 
     def _run(self, number: int, argument: Any) -> None:
-        value: Any = None
-        problem: BaseException | None = None
-        begin = time.perf_counter()
-        try:
-            value = self._function(argument)
-        except BaseException as error:
-            problem = error
-        self._quick = time.perf_counter() - begin < _GRACE_S
-        self._answer = number, value, problem
-        self._ready.set()
+        answer = self._try(argument)
         if not self._closed:
-            self._finished.emit(number, value, problem)
+            self._finished.emit(number, *answer)
+
+    def _try(self, argument: Any) -> tuple[Any, BaseException | None]:
+        try:
+            return self._function(argument), None
+        except BaseException as error:
+            return None, error
 
     def _on_finished(self, number: int, value: Any, problem: BaseException | None) -> None:
-        if self._closed or number == self._passed_on:
+        if self._closed:
             return
         self._running = False
         if self._waiting is not None:

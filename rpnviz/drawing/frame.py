@@ -140,13 +140,15 @@ class Compositor:
         theme: Theme,
         pixel_ratio: float = 1.0,
         backdrop: Backdrop = NO_BACKDROP,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """A new frame, (height, width, 3) uint8 RGB: as :func:`paint` on a copy of ``photo``.
+        """A frame, (height, width, 3) uint8 RGB: as :func:`paint` on a copy of ``photo``.
 
         Args:
             photo: as :meth:`Photo.render` gives it for ``view``; the same array while it is the same photo.
             layers, view, theme, pixel_ratio: as for :func:`paint`.
             backdrop: between the two.
+            out: an old frame of the same size that is overwritten; None: a new one is made.
         """
         if backdrop.shown:
             photo = self._with_backdrop(photo, backdrop, view, theme, pixel_ratio)
@@ -172,7 +174,12 @@ class Compositor:
             paint(self._under, layers[:same], view, theme, pixel_ratio)
             self._kept = keys[:same]
         known = len(self._kept) if self._kept and self._kept == keys[: len(self._kept)] else 0
-        frame = (self._under if known else photo).copy()
+        source = self._under if known else photo
+        if out is None:
+            frame = source.copy()
+        else:
+            frame = out
+            np.copyto(frame, source)
         paint(frame, layers[known:], view, theme, pixel_ratio)
         return frame
 

@@ -208,10 +208,23 @@ def text_place(placed: PlacedTag, ratio: float) -> tuple[int, int, int]:
 
 
 def _draw(frame: NDArray[np.uint8], placed: PlacedTag, theme: Theme, ratio: float) -> None:
-    opacity = placed.tag.opacity
-    plate, text, strength = tag_colours(placed.tag.role, theme)
+    keeps, adds = _patch(placed.text, placed.tag.role, placed.tag.opacity, theme, ratio)
     part = frame[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width]
-    mixed = part + (np.array(plate, np.float32) - part) * np.float32(strength * opacity)
-    part[:] = np.round(mixed).astype(np.uint8)
-    left, baseline, size = text_place(placed, ratio)
-    draw_text(frame, placed.text, left, baseline, size, text, MEDIUM, opacity)
+    part[:] = np.round(part * keeps[: len(part)] + adds[: len(part)]).astype(np.uint8)
+
+
+@lru_cache(maxsize=512)
+def _patch(
+    text: str, role: Role, opacity: float, theme: Theme, ratio: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What a tag leaves of the pixels under it, (h, w, 1), and what it adds to them, (h, w, 3)."""
+    plate, ink, strength = tag_colours(role, theme)
+    size = max(8, round(_FONT * ratio))
+    width, height = _plate(text, size, ratio)
+    glyphs = np.zeros((height, width, 3), np.uint8)
+    baseline = round(_PAD_Y * ratio) + measure(text, size, MEDIUM).ascent
+    draw_text(glyphs, text, round(_PAD_X * ratio), baseline, size, (255, 255, 255), MEDIUM, opacity)
+    cover = glyphs[..., :1] / 255.0
+    strength *= opacity
+    adds = (1 - cover) * strength * np.array(plate) + cover * np.array(ink)
+    return ((1 - cover) * (1 - strength)).astype(np.float32), adds.astype(np.float32)

@@ -71,6 +71,7 @@ class CanvasView(QWidget):
         self.backdrop = NO_BACKDROP
         self._base: np.ndarray | None = None
         self._frame: np.ndarray | None = None
+        self._buffer: np.ndarray | None = None
         self._image: QImage | None = None
         self._image_at = QPointF(0, 0), 1.0
         self._moved = False
@@ -226,8 +227,8 @@ class CanvasView(QWidget):
         self._rest.stop()
         self.update()
 
-    def compose(self) -> np.ndarray:
-        """The frame as it is painted, (h, w, 3) uint8 RGB in device pixels."""
+    def compose(self, out: np.ndarray | None = None) -> np.ndarray:
+        """The frame as it is painted, (h, w, 3) uint8 RGB in device pixels; ``out`` is overwritten if it fits."""
         ratio = self.devicePixelRatioF()
         view = self._camera.viewport(ratio)
         if self._photo is None:
@@ -235,12 +236,14 @@ class CanvasView(QWidget):
         if self._base is None or self._base.shape[:2] != (view.height, view.width):
             content = self._camera.content_viewport(ratio)
             self._base = self._photo.render(content, self.dim, self.saturation, self._theme)
-        return self._compositor.compose(self._base, self.layers, view, self._theme, ratio, self.backdrop)
+        if out is not None and out.shape != self._base.shape:
+            out = None
+        return self._compositor.compose(self._base, self.layers, view, self._theme, ratio, self.backdrop, out)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._frame is None and not self._moved:
             begin = time.perf_counter()
-            self._frame = self.compose()
+            self._frame = self._buffer = self.compose(self._buffer)
             height, width = self._frame.shape[:2]
             self._image = QImage(self._frame.data, width, height, 3 * width, QImage.Format.Format_RGB888)
             self._image.setDevicePixelRatio(self.devicePixelRatioF())
