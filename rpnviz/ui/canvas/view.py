@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
@@ -20,18 +20,15 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from rpnviz.app import texts
-from rpnviz.app.state import AppState, Selection
-from rpnviz.core.pipeline import Result
+from rpnviz.app.state import AppState
 from rpnviz.drawing.frame import DIM, SATURATION, Photo, Viewport, paint
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
 from rpnviz.palette import Theme
-from rpnviz.ui.canvas.picking import Hit, pick, pick_any_anchor
+from rpnviz.ui.canvas.picking import Hit
+from rpnviz.ui.canvas.pointer import Pointer
 from rpnviz.ui.theme import COLOURS
 
 _MARGIN = 16
-_REACH = 6
-_HOVER_DELAY_MS = 80
 _MAX_SCALE = 64.0
 
 
@@ -67,16 +64,8 @@ class CanvasView(QWidget):
         self._base: np.ndarray | None = None
         self._frame: np.ndarray | None = None
         self._image: QImage | None = None
-        self._hits: list[Hit] = []
-        self._hit_number = 0
-        self._hits_at: QPointF | None = None
-        self._press: QPoint | None = None
-        self._pan_from: QPointF | None = None
-        self._pointer: QPointF | None = None
-        self._hover_timer = QTimer(self)
-        self._hover_timer.setSingleShot(True)
-        self._hover_timer.setInterval(_HOVER_DELAY_MS)
-        self._hover_timer.timeout.connect(self._update_hover)
+        self.pointer = Pointer(self, state)
+        self.pointer.hovered.connect(self.hovered)
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_layers)
         state.layers_changed.connect(self._on_layers)
@@ -107,7 +96,7 @@ class CanvasView(QWidget):
                 self.layers = ()
         else:
             self.layers = make_layers(result, self._state.world, self._state.layers, self._state.gt_names)
-        self._forget_hover()
+        self.pointer.forget()
         self._redraw()
 
     def set_theme(self, theme: Theme) -> None:
@@ -162,7 +151,7 @@ class CanvasView(QWidget):
         self._scale = scale
         self._centre = QPointF(min(max(centre.x(), 0.0), float(width)), min(max(centre.y(), 0.0), float(height)))
         self._base = None
-        self._forget_hover()
+        self.pointer.forget()
         self._redraw()
         self.zoomed.emit(scale)
 
@@ -259,112 +248,39 @@ class CanvasView(QWidget):
             return x1, y1, x2, y2
         return None
 
-    # ------------------------------------------------------------------ hover and selection
+    # ------------------------------------------------------------------ mouse and keys
 
     @property
     def hover_hit(self) -> Hit | None:
         """The box that the pointer names, None if there is none."""
-        return self._hits[self._hit_number] if self._hits else None
+        return self.pointer.hover_hit
 
-    def _find(self, point: QPointF, any_anchor: bool) -> list[Hit]:
-        place = self._to_image(point)
-        reach = _REACH / self._scale
-        hits = pick(self.layers, place.x(), place.y(), reach)
-        result = self._state.result
-        if any_anchor and result is not None:
-            hits = pick_any_anchor(result, place.x(), place.y(), reach)
-        return hits
+    def pan_by(self, moved: QPointF) -> None:
+        """Move what is seen by a way on the screen, device-independent px."""
+        self._fit = False
+        self._set_view(self._scale, self._centre - moved / self._scale)
 
-    def _update_hover(self) -> None:
-        if self._pointer is None:
-            return
-        self._hits = self._find(self._pointer, self._alt)
-        self._hits_at, self._hit_number = self._pointer, 0
-        self._say_hover()
-
-    def _forget_hover(self) -> None:
-        """What was under the pointer has moved; look again soon."""
-        self._hits, self._hits_at = [], None
-        self._say_hover()
-        if self._pointer is not None:
-            self._hover_timer.start()
-
-    def _say_hover(self) -> None:
-        hit = self.hover_hit
-        text = ""
-        if hit is not None:
-            text = self._describe(hit)
-            if len(self._hits) > 1:
-                text = f"{text} · {self._hit_number + 1}/{len(self._hits)}, Tab"
-        self.hovered.emit(text)
-        self.update()
-
-    def _describe(self, hit: Hit) -> str:
-        result: Result | None = self._state.result
-        if hit.key is LayerKey.GT:
-            shown = self._state.shown
-            name = self._state.gt_names[hit.index]
-            return texts.gt_line(shown.training, hit.index, name) if shown is not None else name
-        if result is None:
-            return ""
-        proposal = self._state.world is World.MODEL and hit.key is not LayerKey.NEGATIVE
-        return texts.proposal_line(result, hit.index) if proposal else texts.anchor_line(result, hit.index)
-
-    _alt = False
     _photo_source: object = None
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        position = event.position()
-        if self._pan_from is not None:
-            moved = (position - self._pan_from) / self._scale
-            self._pan_from = position
-            self._fit = False
-            self._set_view(self._scale, self._centre - moved)
-            return
-        if self._press is not None and (position.toPoint() - self._press).manhattanLength() > 4:
-            self._pan_from = position
-            self.setCursor(Qt.CursorShape.ClosedHandCursor)
-            return
-        self._pointer = position
-        self._alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
-        self._hover_timer.start()
+        self.pointer.move(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton):
-            self._press = event.position().toPoint()
+        self.pointer.press(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        panned = self._pan_from is not None
-        was_pressed = self._press is not None
-        self._press = self._pan_from = None
-        self.unsetCursor()
-        if not panned and was_pressed and event.button() == Qt.MouseButton.LeftButton:
-            if self._hits_at != event.position():
-                # Faster than the hover: what counts is what lies under the click.
-                self._hits = self._find(event.position(), bool(event.modifiers() & Qt.KeyboardModifier.AltModifier))
-                self._hits_at, self._hit_number = event.position(), 0
-            self._choose(self.hover_hit)
-
-    def _choose(self, hit: Hit | None) -> None:
-        if hit is None:
-            self._state.select(Selection())
-        elif hit.key is LayerKey.GT:
-            self._state.select(Selection(gt=hit.index))
-        else:
-            self._state.select(Selection(gt=self._state.selection.gt, anchor=hit.index))
+        self.pointer.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and not self._find(event.position(), False):
+        if event.button() == Qt.MouseButton.LeftButton and not self.pointer.find(event.position(), False):
             self.fit()
 
     def leaveEvent(self, event: QEvent) -> None:
-        self._pointer = None
-        self._hover_timer.stop()
-        self._forget_hover()
+        self.pointer.leave()
         super().leaveEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:
-        self._pointer = event.position()
+        self.pointer.enter(event.position())
         super().enterEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
@@ -375,23 +291,17 @@ class CanvasView(QWidget):
 
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Tab walks through the boxes under the pointer; without any it moves the focus as everywhere."""
-        if len(self._hits) > 1:
-            self._hit_number = (self._hit_number + (1 if forward else -1)) % len(self._hits)
-            self._say_hover()
-            return True
-        return super().focusNextPrevChild(forward)
+        return self.pointer.cycle(1 if forward else -1) or super().focusNextPrevChild(forward)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         arrows = {
-            Qt.Key.Key_Left: QPointF(-1, 0),
-            Qt.Key.Key_Right: QPointF(1, 0),
-            Qt.Key.Key_Up: QPointF(0, -1),
-            Qt.Key.Key_Down: QPointF(0, 1),
+            Qt.Key.Key_Left: QPointF(60, 0),
+            Qt.Key.Key_Right: QPointF(-60, 0),
+            Qt.Key.Key_Up: QPointF(0, 60),
+            Qt.Key.Key_Down: QPointF(0, -60),
         }
         key = Qt.Key(event.key())
         if key in arrows and not self._fit:
-            self._set_view(self._scale, self._centre + arrows[key] * (60 / self._scale))
-        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.hover_hit is not None:
-            self._choose(self.hover_hit)
-        else:
+            self.pan_by(arrows[key])
+        elif not self.pointer.key(key):
             event.ignore()
