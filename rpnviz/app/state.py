@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
@@ -30,6 +32,22 @@ from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
 
 
+@dataclass(frozen=True, eq=False)
+class Many:
+    """Several boxes at once.
+
+    Attributes:
+        gts: ascending ground-truth indices.
+        anchors: ascending anchor indices of the current world's result.
+    """
+
+    gts: NDArray[np.int64]
+    anchors: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.gts) + len(self.anchors)
+
+
 @dataclass(frozen=True)
 class Selection:
     """What the user picked; all None: nothing.
@@ -37,10 +55,12 @@ class Selection:
     Attributes:
         gt: index of a ground-truth box in the image's list.
         anchor: index of an anchor of the current world's result.
+        many: boxes picked together; then ``anchor`` is None.
     """
 
     gt: int | None = None
     anchor: int | None = None
+    many: Many | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,7 +437,7 @@ class AppState(QObject):
         before = self.result
         self.shown = shown
         result = self.result
-        if self.selection.anchor is not None and (
+        if (self.selection.anchor is not None or self.selection.many is not None) and (
             before is None or result is None or before.anchors is not result.anchors
         ):
             self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
@@ -537,7 +557,7 @@ class AppState(QObject):
             return
         self.world = world
         self._before = None
-        if self.selection.anchor is not None:
+        if self.selection.anchor is not None or self.selection.many is not None:
             self.selection = Selection(gt=self.selection.gt)
             self.selection_changed.emit(self.selection)
         self.world_changed.emit(world)

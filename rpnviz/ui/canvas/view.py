@@ -8,13 +8,14 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QContextMenuEvent,
     QEnterEvent,
     QImage,
     QKeyEvent,
+    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
     QWheelEvent,
 )
@@ -33,7 +34,7 @@ _MAX_SCALE = 64.0
 
 
 class CanvasView(QWidget):
-    """Shows the state; a click selects, the wheel zooms at the pointer, a drag pans.
+    """Shows the state; the wheel zooms at the pointer, a drag pans; what is picked is the :class:`Pointer`'s matter.
 
     The frame is composed when it is painted, at most once per event
     loop turn; photo and layers are kept apart, so that a threshold move repaints only the layers.
@@ -43,6 +44,7 @@ class CanvasView(QWidget):
     zoomed = Signal(float)
     painted = Signal()
     resized = Signal()
+    copy_wanted = Signal()
 
     def __init__(self, state: AppState, theme: Theme) -> None:
         super().__init__()
@@ -64,7 +66,7 @@ class CanvasView(QWidget):
         self._base: np.ndarray | None = None
         self._frame: np.ndarray | None = None
         self._image: QImage | None = None
-        self.pointer = Pointer(self, state)
+        self.pointer = Pointer(self, self, state, theme)
         self.pointer.hovered.connect(self.hovered)
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_layers)
@@ -82,6 +84,7 @@ class CanvasView(QWidget):
             self._photo = Photo(loaded.pixels)
             self._size = loaded.size
             self.layers = ()
+            self.pointer.drop()
             self.fit()
 
     def _on_layers(self) -> None:
@@ -101,7 +104,7 @@ class CanvasView(QWidget):
 
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
-        self._theme = theme
+        self._theme = self.pointer.theme = theme
         self._base = None
         self._redraw()
 
@@ -209,44 +212,10 @@ class CanvasView(QWidget):
         try:
             assert self._image is not None
             painter.drawImage(QPointF(0, 0), self._image)
-            selected = self._selected_box()
-            if selected is not None:
-                self._outline(painter, selected, QColor(COLOURS[self._theme].accent), 3)
-            hit = self.hover_hit
-            if hit is not None:
-                self._outline(painter, hit.box, QColor(COLOURS[self._theme].text), 2)
+            self.pointer.paint(painter)
         finally:
             painter.end()
         self.painted.emit()
-
-    def _outline(self, painter: QPainter, box: tuple[float, float, float, float], colour: QColor, width: float) -> None:
-        if not np.isfinite(box).all():
-            return
-        rect = QRectF(self._to_view(box[0], box[1]), self._to_view(box[2], box[3])).normalized()
-        limit = QRectF(self.rect()).adjusted(-8, -8, 8, 8)
-        if rect.width() > 1e6 or rect.height() > 1e6:
-            rect = rect.intersected(limit)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(QColor(COLOURS[self._theme].canvas), width + 2))
-        painter.drawRect(rect)
-        painter.setPen(QPen(colour, width))
-        painter.drawRect(rect)
-
-    def _selected_box(self) -> tuple[float, float, float, float] | None:
-        chosen, result = self._state.selection, self._state.result
-        if chosen.anchor is not None and result is not None:
-            box = (
-                result.decoded.boxes_input[chosen.anchor]
-                if self._state.world is World.MODEL and result.decoded is not None
-                else result.anchors.boxes[chosen.anchor]
-            )
-            x1, y1, x2, y2 = result.frame.to_original(box[None])[0].tolist()
-            return x1, y1, x2, y2
-        record = self._state.record
-        if chosen.gt is not None and record is not None and chosen.gt < len(record.gt.boxes):
-            x1, y1, x2, y2 = record.gt.boxes[chosen.gt].tolist()
-            return x1, y1, x2, y2
-        return None
 
     # ------------------------------------------------------------------ mouse and keys
 
@@ -272,7 +241,7 @@ class CanvasView(QWidget):
         self.pointer.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and not self.pointer.find(event.position(), False):
+        if event.button() == Qt.MouseButton.LeftButton and not len(self.pointer.find(event.position())):
             self.fit()
 
     def leaveEvent(self, event: QEvent) -> None:
@@ -283,14 +252,23 @@ class CanvasView(QWidget):
         self.pointer.enter(event.position())
         super().enterEvent(event)
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        held = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+        self.pointer.open_list(QPointF(event.pos()) if by_mouse else None, anything=held)
+
     def wheelEvent(self, event: QWheelEvent) -> None:
+        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            self.pointer.wheel(event)
+            event.accept()
+            return
         steps = (event.angleDelta().y() or event.angleDelta().x()) / 120
         if steps:
             self.zoom_to(self._scale * 1.25**steps, event.position())
         event.accept()
 
     def focusNextPrevChild(self, forward: bool) -> bool:
-        """Tab walks through the boxes under the pointer; without any it moves the focus as everywhere."""
+        """Tab walks through the boxes under the pointer; after the last it moves the focus, as everywhere."""
         return self.pointer.cycle(1 if forward else -1) or super().focusNextPrevChild(forward)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -301,7 +279,15 @@ class CanvasView(QWidget):
             Qt.Key.Key_Down: QPointF(0, -60),
         }
         key = Qt.Key(event.key())
+        if self.pointer.key(event):
+            return
         if key in arrows and not self._fit:
             self.pan_by(arrows[key])
-        elif not self.pointer.key(key):
+        elif event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_wanted.emit()
+        else:
             event.ignore()
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        self.pointer.key_up(event)
+        event.ignore()
