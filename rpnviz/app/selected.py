@@ -15,7 +15,7 @@ from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
 from rpnviz.core.terms import terms
-from rpnviz.drawing.scene import FINDS_IOU, RANK_TEXT, World
+from rpnviz.drawing.scene import FINDS_IOU, MAX_OUTLINES, RANK_TEXT, World
 
 _GT_NAMED = 4
 _UNRANKED = "Cut before NMS"
@@ -61,6 +61,8 @@ def summarise(result: Result, training: Result, world: World, many: Many) -> Sum
         lines.append(f"GT: {', '.join(words)}.")
     if len(many.anchors):
         lines += _model_lines(result, many.anchors) if model else _training_lines(result, many.anchors)
+    if len(many) > MAX_OUTLINES:
+        lines.append(f"Outlines are drawn for up to {MAX_OUTLINES}.")
     return Summary(f"{len(many):,} boxes", " · ".join(counts), _sizes(result, world, many), tuple(lines))
 
 
@@ -93,9 +95,9 @@ def _model_lines(result: Result, anchors: NDArray[np.int64]) -> list[str]:
     candidates = proposals.candidates
     rows = np.flatnonzero(np.isin(candidates.anchor_index, anchors))
     fates = np.bincount(proposals.fate[rows], minlength=len(Fate))
-    words = [f"{fates[fate]:,} {text.lower()}" for fate, text in texts.FATE_TEXT.items() if fates[fate]]
+    words = [f"{fates[fate]:,} {text[0].lower()}{text[1:]}" for fate, text in texts.FATE_TEXT.items() if fates[fate]]
     if len(anchors) > len(rows):
-        words.append(f"{len(anchors) - len(rows):,} {_UNRANKED.lower()}")
+        words.append(f"{len(anchors) - len(rows):,} cut before NMS")
     lines = [f"Boxes: {', '.join(words)}."]
     if not len(rows):
         return lines
@@ -141,7 +143,7 @@ def _named(owner: NDArray[np.int64]) -> str:
 
 
 def _sizes(result: Result, world: World, many: Many) -> str:
-    """``24 to 80 x 20 to 66 px (input 64 to 213 x 53 to 176)``."""
+    """``24–80 x 20–66 px (input 64–213 x 53–176)``."""
     boxes = result.anchors.boxes[many.anchors]
     if world is World.MODEL and result.decoded is not None:
         boxes = result.decoded.boxes_input[many.anchors]
@@ -159,7 +161,7 @@ def _sides(boxes: NDArray) -> str:
     for axis in (0, 1):
         sides = boxes[:, axis + 2] - boxes[:, axis]
         low, high = f"{float(sides.min()):,.0f}", f"{float(sides.max()):,.0f}"
-        parts.append(low if low == high else f"{low} to {high}")
+        parts.append(low if low == high else f"{low}–{high}")
     return " x ".join(parts)
 
 

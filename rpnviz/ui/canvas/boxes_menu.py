@@ -6,19 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QAction, QActionGroup, QIcon, QImage, QPixmap
+from PySide6.QtGui import QAction, QIcon, QImage, QPixmap
 from PySide6.QtWidgets import QMenu, QWidget
 
 from rpnviz.drawing.frame import swatch
 from rpnviz.palette import Role, Theme
-from rpnviz.ui.canvas.picking import LOOKS, Hit, Hits
+from rpnviz.ui.canvas.picking import LOOKS, Hit, Hits, Kind
 
 _LISTED = 30
-_SWATCH = (24, 14)
+_AT_LEAST = 4
+"""Of every kind, so that no section pushes out the next."""
+_SWATCH = (16, 14)
 
 
 class BoxesMenu(QMenu):
-    """One entry per box, in sections by kind; the first 30, then how many more there are."""
+    """One entry per box, in sections by kind; the first 30 or so, and of each kind how many more there are."""
 
     pointed = Signal(object)
     """The :class:`Hit` whose entry is highlighted, None if there is none."""
@@ -31,28 +33,20 @@ class BoxesMenu(QMenu):
         """List ``hits``, the one like ``current`` checked; ``describe`` gives the text of an entry."""
         super().__init__(parent)
         self._hits: dict[QAction, Hit] = {}
-        group = QActionGroup(self)
-        icons: dict[Role, QIcon] = {}
-        section = None
-        for number in range(min(len(hits), _LISTED)):
-            hit = hits[number]
-            if hit.kind is not section:
-                section = hit.kind
-                self.addSection(LOOKS[section][0])
-            role = LOOKS[hit.kind][1]
-            if role not in icons:
-                icons[role] = _icon(role, theme)
-            action = self.addAction(icons[role], describe(hit).replace("&", "&&"))
-            if current is not None and (hit.kind.is_gt, hit.index) == (current.kind.is_gt, current.index):
-                group.addAction(action)
-                action.setCheckable(True)
-                action.setChecked(True)
-            self._hits[action] = hit
-        more = hits.total - _LISTED
-        if more > 0:
-            self.addSeparator()
-        if more > 0 or not len(hits):
-            self.addAction(f"and {more:,} more…" if more > 0 else "Nothing is drawn here").setEnabled(False)
+        for kind, number in _shares(hits).items():
+            title, role = LOOKS[kind]
+            self.addSection(title)
+            icon = _icon(role, theme, self.devicePixelRatioF())
+            for hit in hits.first(kind, number):
+                action = self.addAction(icon, describe(hit).replace("&", "&&"))
+                if current is not None and (kind.is_gt, hit.index) == (current.kind.is_gt, current.index):
+                    action.setCheckable(True)
+                    action.setChecked(True)
+                self._hits[action] = hit
+            if hits.counts[kind] > number:
+                self.addAction(f"and {hits.counts[kind] - number:,} more…").setEnabled(False)
+        if not len(hits):
+            self.addAction("Nothing is drawn here").setEnabled(False)
         self.hovered.connect(lambda action: self.pointed.emit(self._hits.get(action)))
         self.triggered.connect(lambda action: self.chosen.emit(self._hits.get(action)))
         self.aboutToHide.connect(lambda: self.pointed.emit(None))
@@ -63,8 +57,21 @@ class BoxesMenu(QMenu):
         return list(self._hits.items())
 
 
-def _icon(role: Role, theme: Theme) -> QIcon:
-    rgba = np.ascontiguousarray(swatch(role, theme, *_SWATCH, scale=2))
+def _shares(hits: Hits) -> dict[Kind, int]:
+    """How many of each kind are listed: a few of every kind, then the first kinds fill the rest."""
+    shares = {kind: min(number, _AT_LEAST) for kind, number in sorted(hits.counts.items())}
+    free = _LISTED - sum(shares.values())
+    for kind, number in shares.items():
+        more = max(0, min(hits.counts[kind] - number, free))
+        shares[kind] += more
+        free -= more
+    return shares
+
+
+def _icon(role: Role, theme: Theme, ratio: float) -> QIcon:
+    scale = max(1, round(ratio))
+    rgba = np.ascontiguousarray(swatch(role, theme, *_SWATCH, scale=scale))
     height, width = rgba.shape[:2]
-    image = QImage(rgba.data, width, height, 4 * width, QImage.Format.Format_RGBA8888)
-    return QIcon(QPixmap.fromImage(image.copy()))
+    image = QImage(rgba.data, width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
+    image.setDevicePixelRatio(scale)
+    return QIcon(QPixmap.fromImage(image))

@@ -112,12 +112,17 @@ class Hits:
     """Boxes at a point, best first; made one by one, because a point can lie in thousands.
 
     Attributes:
-        total: how many there are; at most the 2,000 best of them are held.
+        counts: how many there are of each kind; of them all, the 2,000 best are held.
     """
 
-    def __init__(self, kinds: NDArray[np.uint8], ids: NDArray[np.int64], boxes: NDArray, total: int) -> None:
+    def __init__(self, kinds: NDArray[np.uint8], ids: NDArray[np.int64], boxes: NDArray, counts: NDArray) -> None:
         self._kinds, self._ids, self._boxes = kinds, ids, boxes
-        self.total = total
+        self.counts = {kind: int(number) for kind, number in zip(Kind, counts.tolist(), strict=True) if number}
+
+    @property
+    def total(self) -> int:
+        """How many there are, those that are not held included."""
+        return sum(self.counts.values())
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -128,6 +133,10 @@ class Hits:
 
     def __iter__(self) -> Iterator[Hit]:
         return (self[number] for number in range(len(self)))
+
+    def first(self, kind: Kind, most: int) -> list[Hit]:
+        """The best of one kind."""
+        return [self[number] for number in np.flatnonzero(self._kinds == kind)[:most].tolist()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +185,12 @@ class Picker:
             seen = part[1]
             parts.append((part[0][fresh], part[1][fresh], part[2][fresh], part[3][fresh]))
         kinds, ids, boxes, distance = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        total = len(kinds)
+        counts = np.bincount(kinds, minlength=len(Kind))
         with np.errstate(over="ignore"):
             area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
             step = np.floor(distance * (_STEPS / reach)) if reach > 0 else distance
-        late = np.zeros(total, bool) if inside else distance > reach
-        if total > _MOST:
+        late = np.zeros(len(kinds), bool) if inside else distance > reach
+        if len(kinds) > _MOST:
             # Sorting a quarter of a million by five keys takes longer than an answer may: one rough key goes first.
             with np.errstate(over="ignore"):
                 rough = (late * 16.0 + kinds) * 1e6 + np.minimum(step, 1e5) + area / (1 + area)
@@ -190,7 +199,7 @@ class Picker:
                 column[best] for column in (kinds, ids, boxes, distance, area, step, late)
             )
         order = np.lexsort((ids, distance, area, step, kinds, late))
-        return Hits(kinds[order], ids[order], boxes[order], total)
+        return Hits(kinds[order], ids[order], boxes[order], counts)
 
     def within(self, box: Box) -> Many:
         """Ground truth and shown boxes that lie wholly inside a rectangle, original pixels."""

@@ -1,7 +1,7 @@
 """What the pointer and the keys pick on the canvas: hover, click, list, rubber band, steps from anchor to anchor.
 
-Shift belongs to picking (Shift+drag, Shift+wheel): the bare drag pans, the bare wheel zooms. Ctrl+wheel means zooming to
-most people; Alt+wheel is swapped to the horizontal axis by Qt and often taken by the window manager.
+Shift belongs to picking (Shift+drag, Shift+wheel): the bare drag pans, the bare wheel zooms. Ctrl+wheel means zooming
+to most people; Alt+wheel is swapped to the horizontal axis by Qt and often taken by the window manager.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _REACH = 6
 _HOVER_DELAY_MS = 80
 _DRAG_FROM = 4
 """Device-independent px that tell a drag from a click."""
+_FEW = 40
+"""Selected boxes that are outlined boldly; more would cover what is below them."""
 _SHIFT = Qt.KeyboardModifier.ShiftModifier
 _ALT = Qt.KeyboardModifier.AltModifier
 _COMMANDS = Qt.KeyboardModifier.ControlModifier | _ALT | Qt.KeyboardModifier.MetaModifier
@@ -189,9 +191,16 @@ class Pointer(QObject):
             return texts.gt_line(shown.training, hit.index, name) if shown is not None and known else name
         if result is None:
             return ""
-        if self._state.world is World.MODEL and result.proposals is not None:
-            return texts.proposal_line(result, hit.index)
-        return texts.anchor_line(result, hit.index)
+        model = self._state.world is World.MODEL
+        return texts.proposal_line(result, hit.index) if model else texts.anchor_line(result, hit.index)
+
+    def _brief(self, hit: Hit) -> str:
+        """One line for the list, whose sections say what kind of box it is."""
+        result = self._state.result
+        if hit.kind.is_gt or result is None:
+            return self._describe(hit).replace("\n", " · ")
+        model = self._state.world is World.MODEL
+        return texts.proposal_brief(result, hit.index) if model else texts.anchor_brief(result, hit.index)
 
     # ------------------------------------------------------------------ mouse
 
@@ -301,7 +310,7 @@ class Pointer(QObject):
             point = self._keyboard_place()
         current = self._current(point)
         hits = self.find(point, anything=anything, inside=True)
-        menu = BoxesMenu(hits, current, lambda hit: self._describe(hit).replace("\n", " · "), self.theme, self._widget)
+        menu = BoxesMenu(hits, current, self._brief, self.theme, self._widget)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.pointed.connect(self._point_at)
         menu.chosen.connect(self._choose)
@@ -440,7 +449,7 @@ class Pointer(QObject):
         accent, text = QColor(colours.accent), QColor(colours.text)
         many = self._boxes_of_many()
         if len(many):
-            self._outline(painter, many, accent, 2)
+            self._outline(painter, many, accent, 2 if len(many) <= _FEW else 1)
         selected = self._selected_box()
         if selected is not None:
             self._outline(painter, np.array([selected]), accent, 3)
@@ -457,7 +466,7 @@ class Pointer(QObject):
             painter.drawRect(band)
 
     def _outline(self, painter: QPainter, boxes: NDArray[np.float64], colour: QColor, width: float) -> None:
-        """Outline boxes (N, 4), original pixels, with a casing below all of them."""
+        """Outline boxes (N, 4), original pixels; the wider lines with a casing below all of them."""
         # Far beyond the widget's edge the raster engine loses the line.
         limit = QRectF(0, 0, self._view.width(), self._view.height()).adjusted(-8, -8, 8, 8)
         rects = []
@@ -465,9 +474,11 @@ class Pointer(QObject):
             rect = QRectF(self._view._to_view(x1, y1), self._view._to_view(x2, y2)).normalized()
             rects.append(rect.intersected(limit) if max(rect.width(), rect.height()) > 1e6 else rect)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        for pen in (QPen(QColor(COLOURS[self.theme].canvas), width + 2), QPen(colour, width)):
-            painter.setPen(pen)
+        if width > 1:
+            painter.setPen(QPen(QColor(COLOURS[self.theme].canvas), width + 2))
             painter.drawRects(rects)
+        painter.setPen(QPen(colour, width))
+        painter.drawRects(rects)
 
     def _selected_box(self) -> Box | None:
         chosen, result, record = self._state.selection, self._state.result, self._state.record
