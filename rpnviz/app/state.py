@@ -421,7 +421,9 @@ class AppState(QObject):
             return None
         if self.world is World.TRAINING:
             return self.shown.training
-        return self.shown.model if self.has_proposals else None
+        model = self.shown.model
+        # Behind a one-stage preset the old result stands without proposals until the new one is computed.
+        return model if self.has_proposals and model is not None and model.proposals is not None else None
 
     @property
     def has_proposals(self) -> bool:
