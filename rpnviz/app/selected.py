@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,12 +155,13 @@ def _sizes(result: Result, world: World, many: Many) -> str:
 
 
 def _sides(boxes: NDArray) -> str:
-    boxes = boxes[np.isfinite(boxes).all(axis=1)]
-    if not len(boxes):
-        return "?"
     parts = []
-    for axis in (0, 1):
-        sides = boxes[:, axis + 2] - boxes[:, axis]
+    with np.errstate(invalid="ignore"):
+        widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    usable = np.isfinite(widths) & np.isfinite(heights)
+    if not usable.any():
+        return "?"
+    for sides in (widths[usable], heights[usable]):
         low, high = f"{float(sides.min()):,.0f}", f"{float(sides.max()):,.0f}"
         parts.append(low if low == high else f"{low}–{high}")
     return " x ".join(parts)
@@ -176,50 +178,65 @@ def rows(result: Result, training: Result, world: World, selection: Selection) -
     table = [heading]
     many = selection.many
     if many is None:
-        gts = [selection.gt] * (selection.gt is not None and selection.anchor is None)
-        anchors = [selection.anchor] * (selection.anchor is not None)
-        many = Many(np.array(gts, np.int64), np.array(anchors, np.int64))
+        one = [selection.anchor if selection.anchor is not None else selection.gt]
+        chosen, none = np.array([index for index in one if index is not None], np.int64), np.zeros(0, np.int64)
+        many = Many(none, chosen) if selection.anchor is not None else Many(chosen, none)
     for gt in many.gts.tolist():
-        shape = _shape(training.gt.boxes[gt])
+        shape = _shapes(training.gt.boxes[gt : gt + 1])[0]
         iou = _digits(float(training.match.gt_best_iou[gt]))
         rank = RANK_TEXT[training.match.ranks[gt]]
         table.append(["", "", "", "", shape, rank, *[""] * model, iou, str(gt)])
-    match = result.match
-    fate_of: dict[int, int] = {}
-    overlap: tuple[NDArray, NDArray[np.int64]] | None = None
-    if model and result.proposals is not None:
-        found = np.flatnonzero(np.isin(result.proposals.candidates.anchor_index, many.anchors))
-        fate_of = dict(zip(result.proposals.candidates.anchor_index[found].tolist(), range(len(found)), strict=True))
-        overlap = _overlap(result, found) if len(result.gt.trained) else None
-    strides = result.params.anchors.strides
-    for index in many.anchors.tolist():
-        place = result.anchors.place(index)
-        where = [str(index), texts.level_name(strides[place.level], place.level), str(place.row), str(place.column)]
-        if not model or result.proposals is None or result.decoded is None:
-            state = texts.STATE_TEXT[AnchorState(match.state[index])]
-            owner = int(match.matched_gt[index])
-            known = [_digits(float(match.best_iou[index])), str(owner)] if owner >= 0 else ["", ""]
-            table.append([*where, _shape(result.anchors.boxes[index]), state, *known])
-            continue
-        number = fate_of.get(index)
-        if number is None:
-            table.append([*where, _shape(result.decoded.boxes_input[index]), _UNRANKED, "", "", ""])
-            continue
-        row = int(found[number])
+    anchors, match = many.anchors, result.match
+    columns = [[str(index) for index in anchors.tolist()], *_places(result, anchors)]
+    if model and result.proposals is not None and result.decoded is not None:
         candidates = result.proposals.candidates
-        state = texts.FATE_TEXT[Fate(result.proposals.fate[row])]
-        known = ["", ""]
-        if overlap is not None and overlap[0][number] > 0:
-            known = [_digits(float(overlap[0][number])), str(overlap[1][number])]
-        score = _digits(float(candidates.objectness_prob[row]))
-        table.append([*where, _shape(candidates.boxes[row]), state, score, *known])
+        found = np.flatnonzero(np.isin(candidates.anchor_index, anchors))
+        at = np.searchsorted(anchors, candidates.anchor_index[found])
+        boxes = result.decoded.boxes_input[anchors]
+        boxes[at] = candidates.boxes[found]
+        states = [_UNRANKED] * len(anchors)
+        scores, ious, owners = ([""] * len(anchors) for _ in range(3))
+        best, owner = _overlap(result, found) if len(result.gt.trained) else (np.zeros(len(found)), found)
+        for number, row, iou, gt in zip(at.tolist(), found.tolist(), best.tolist(), owner.tolist(), strict=True):
+            states[number] = texts.FATE_TEXT[Fate(result.proposals.fate[row])]
+            scores[number] = _digits(float(candidates.objectness_prob[row]))
+            if iou > 0:
+                ious[number], owners[number] = _digits(iou), str(gt)
+        columns += [_shapes(boxes), states, scores, ious, owners]
+    else:
+        names = [texts.STATE_TEXT[state] for state in AnchorState]
+        gts = match.matched_gt[anchors].tolist()
+        best_iou = match.best_iou[anchors].tolist()
+        ious = [_digits(iou) if gt >= 0 else "" for iou, gt in zip(best_iou, gts, strict=True)]
+        columns += [_shapes(result.anchors.boxes[anchors]), [names[state] for state in match.state[anchors].tolist()]]
+        columns += [ious, [str(gt) if gt >= 0 else "" for gt in gts]]
+    table += map(list, zip(*columns, strict=True))
     return table
 
 
-def _shape(box: NDArray) -> str:
-    width, height = float(box[2]) - float(box[0]), float(box[3]) - float(box[1])
-    return f"{width:.0f} x {height:.0f}" if np.isfinite([width, height]).all() else "?"
+def _places(result: Result, anchors: NDArray[np.int64]) -> tuple[list[str], list[str], list[str]]:
+    """Level, row and column of ascending anchors (N,)."""
+    levels: list[str] = []
+    rows: list[str] = []
+    columns: list[str] = []
+    for number, (part, stride) in enumerate(zip(result.anchors.lattice, result.params.anchors.strides, strict=True)):
+        low, high = np.searchsorted(anchors, (part.start, part.stop))
+        row, column = np.divmod((anchors[low:high] - part.start) // part.cells, part.grid[1])
+        levels += [texts.level_name(stride, number)] * int(high - low)
+        rows += map(str, row.tolist())
+        columns += map(str, column.tolist())
+    return levels, rows, columns
+
+
+def _shapes(boxes: NDArray) -> list[str]:
+    """``64 x 90`` of every box (N, 4)."""
+    with np.errstate(invalid="ignore"):
+        sides = boxes[:, 2:] - boxes[:, :2]
+    return [
+        f"{width:.0f} x {height:.0f}" if isfinite(width) and isfinite(height) else "?"
+        for width, height in sides.tolist()
+    ]
 
 
 def _digits(value: float) -> str:
-    return f"{value:.4f}" if np.isfinite(value) else ""
+    return f"{value:.4f}" if isfinite(value) else ""

@@ -70,7 +70,7 @@ class BoxIndex:
         return int(equal[np.argmin(area)])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=3)
 def index_of(source: Anchors | Decoded | Candidates) -> BoxIndex:
     """The boxes of a part of a result, in input pixels; kept, because a threshold move changes none of them."""
     return BoxIndex(source.boxes_input if isinstance(source, Decoded) else source.boxes)

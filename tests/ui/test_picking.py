@@ -383,6 +383,15 @@ def test_escape_gives_up_a_band(coins, qtbot):
     assert window.state.selection == Selection()
 
 
+def test_a_band_goes_on_when_the_pointer_leaves(coins, qtbot):
+    window, canvas = coins, coins.canvas
+    band(window, qtbot, QPoint(100, 40), QPoint(400, 300), release=False)
+    QApplication.sendEvent(canvas, QEvent(QEvent.Type.Leave))
+    canvas.grab()
+    qtbot.mouseRelease(canvas, LEFT, SHIFT, QPoint(400, 300))
+    assert window.state.selection.many is not None
+
+
 def test_a_band_takes_in_what_is_drawn_as_density(coins, qtbot):
     window = coins
     window.state.set_everything(True)

@@ -10,7 +10,7 @@ import random
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QContextMenuEvent, QMouseEvent, QWheelEvent
+from PySide6.QtGui import QContextMenuEvent, QEnterEvent, QMouseEvent, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from support import settled
@@ -67,6 +67,7 @@ class Monkey:
             self.slider: 4,
             self.layer: 3,
             self.context: 1.5,
+            self.come_and_go: 1.5,
             self.table: 1.5,
             self.resize: 0.5,
             self.image: 0.4,
@@ -207,6 +208,11 @@ class Monkey:
         reason = self.random.choice((QContextMenuEvent.Reason.Mouse, QContextMenuEvent.Reason.Keyboard))
         event = QContextMenuEvent(reason, at, canvas.mapToGlobal(at), self.random.choice((NONE, ALT)))
         QApplication.sendEvent(canvas, event)
+
+    def come_and_go(self) -> None:
+        at = self.place()
+        QApplication.sendEvent(self.window.canvas, QEvent(QEvent.Type.Leave))
+        QApplication.sendEvent(self.window.canvas, QEnterEvent(at, at, at))
 
     def table(self) -> None:
         proxy = self.window.table.proxy

@@ -143,6 +143,7 @@ class Pointer(QObject):
     def drop(self) -> None:
         """The image has gone, and with it what was being done to it."""
         self._end_drag()
+        self._picker, self._picker_of, self._many_boxes = Picker((), None, World.TRAINING), None, None
         if self._menu is not None:
             self._menu.close()
         self.forget()
@@ -282,7 +283,9 @@ class Pointer(QObject):
         self._position = position
 
     def leave(self) -> None:
-        """The pointer has gone."""
+        """The pointer has gone; a drag goes on without it."""
+        if self._press is not None:
+            return
         self._position = None
         self._timer.stop()
         self.forget()
