@@ -303,6 +303,14 @@ def test_the_list_opens_by_key_at_the_pointer(coins, qtbot, key, modifier):
     assert canvas.pointer._menu is None
 
 
+def test_a_list_closes_when_its_boxes_are_no_longer_those_shown(coins, qtbot):
+    window = coins
+    menu = context_menu(window, edge_of(window, 5))
+    window.state.update("anchors", sizes=((24,), (64,), (128,), (256,), (512,)))
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.canvas.pointer._menu is None or not menu.isVisible()
+
+
 def test_a_list_far_from_everything_says_so(coins, qtbot):
     menu = context_menu(coins, QPoint(3, 3))
     assert [action.text() for action in menu.actions()] == ["Nothing is drawn here"]

@@ -113,6 +113,7 @@ class Pointer(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_HOVER_DELAY_MS)
         self._timer.timeout.connect(self._look)
+        state.result_changed.connect(self._close_list)  # its entries are boxes of the result before
 
     # ------------------------------------------------------------------ hover
 
@@ -144,8 +145,7 @@ class Pointer(QObject):
         """The image has gone, and with it what was being done to it."""
         self._end_drag()
         self._picker, self._picker_of, self._many_boxes = Picker((), None, World.TRAINING), None, None
-        if self._menu is not None:
-            self._menu.close()
+        self._close_list()
         self.forget()
 
     def cycle(self, step: int, *, around: bool = False) -> bool:
@@ -320,6 +320,10 @@ class Pointer(QObject):
         menu.destroyed.connect(self._forget_menu)
         self._menu = menu
         menu.popup(self._widget.mapToGlobal(point.toPoint()))
+
+    def _close_list(self) -> None:
+        if self._menu is not None:
+            self._menu.close()
 
     def _forget_menu(self) -> None:
         self._menu = None
