@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,14 @@ from rpnviz.core.presets import Preset
 from rpnviz.errors import ExportError, ParamsError, RpnvizError
 
 if TYPE_CHECKING:
-    from rpnviz.core.inputs import RPNOutput
-    from rpnviz.core.pipeline import Result
-    from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage
+    from rpnviz.datasets.base import Dataset
+    from rpnviz.export.batch import Failure
     from rpnviz.models.base import ProposalModel
 
 _UNUSABLE = 2
 _STAGES = ("gt", "anchors", "labels", "proposals", "kept")
 _MODEL_STAGES = ("proposals", "kept")
+_FORMATS = ("png", "svg", "pdf")
 _MAX_FINDINGS = 5
 _ODD_NAMES = "backslashreplace"
 
@@ -99,10 +99,19 @@ def _params_parser() -> argparse.ArgumentParser:
 def _match_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz match",
-        description="Label the anchors of an image or data set: counts per state, and the numbers of every box.",
+        description="Label the anchors of an image or data set: counts per state, and the numbers of every box; "
+        "as CSV and NPZ also those of every anchor.",
+        epilog="For several images --csv and --npz take a folder, or a name with {stem} or {index} in it.",
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
-    parser.add_argument("--json", metavar="FILE", default="-", help="where to write (default: standard output, -)")
+    parser.add_argument(
+        "--json", metavar="FILE", help="counts and ground truth of all images (standard output: -, the default)"
+    )
+    parser.add_argument("--anchors", action="store_true", help="put every anchor into the JSON too")
+    parser.add_argument(
+        "--csv", metavar="NAME.csv", help="two files per image: NAME_anchors.csv and NAME_gt.csv (or a folder)"
+    )
+    parser.add_argument("--npz", metavar="FILE.npz", help="all arrays and the parameters of an image (or a folder)")
     _add_common(parser, model=False)
     return parser
 
@@ -110,16 +119,39 @@ def _match_parser() -> argparse.ArgumentParser:
 def _render_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz render",
-        description="Write the annotated picture in the original resolution, with legend, counts and parameters.",
+        description="Write the annotated picture with legend, counts and parameters, as PNG, SVG or PDF.",
+        epilog="For several images --out takes a folder, or a name with {stem}, {stage} or {index} in it.",
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
     parser.add_argument("--stage", choices=_STAGES, default="labels", help="what to draw (default: labels)")
-    parser.add_argument(
-        "--out", metavar="FILE.png", required=True, help="the picture; a folder, or a name with {stem}, for several"
-    )
+    parser.add_argument("--out", metavar="FILE", required=True, help="picture.png, picture.svg or picture.pdf")
+    parser.add_argument("--format", choices=_FORMATS, help="of the pictures in a folder (default: png)")
+    parser.add_argument("--show-all", action="store_true", help="every box, not only the best of each object")
     parser.add_argument("--theme", choices=("dark", "light"), default="dark", help="colours (light: for paper)")
+    parser.add_argument("--scale", type=float, default=1.0, help="pixels per pixel of the image (default: 1)")
+    parser.add_argument("--crop", metavar="X1,Y1,X2,Y2", type=_crop, help="a part, in pixels of the image")
+    parser.add_argument("--dim", type=float, help="darken the photo, 0 to 1 (default: 0.35)")
+    parser.add_argument("--saturation", type=float, help="colour of the photo, 0 to 1 (default: 0.5)")
+    parser.add_argument("--no-strip", action="store_true", help="without legend, counts and parameters")
+    parser.add_argument(
+        "--overlay", action="store_true", help="boxes and labels alone on a transparent ground, as large as the image"
+    )
+    parser.add_argument(
+        "--dense-vectors",
+        action="store_true",
+        help="SVG and PDF: every box of a dense layer as a vector; such files are large",
+    )
     _add_common(parser)
     return parser
+
+
+def _crop(text: str) -> tuple[float, float, float, float]:
+    """``X1,Y1,X2,Y2``; argparse tells what a ValueError is about."""
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X1,Y1,X2,Y2, four numbers") from error
+    return x1, y1, x2, y2
 
 
 def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
@@ -192,112 +224,121 @@ def _params(arguments: argparse.Namespace) -> int:
 def _match(arguments: argparse.Namespace) -> int:
     from rpnviz.core import pipeline
     from rpnviz.datasets.base import shown_size
-    from rpnviz.export.tables import match_table
+    from rpnviz.export import tables
+    from rpnviz.export.batch import Target, run_batch, targets_of
+    from rpnviz.files import write_whole
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
-    tables, failed = [], 0
-    for record in dataset.images:
-        try:
-            inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
-            tables.append(match_table(pipeline.run(inputs, preset.params, preset.conventions), record, dataset))
-        except RpnvizError as error:
-            print(f"rpnviz: {error}", file=sys.stderr)
-            failed += 1
-    _write_json(tables, arguments.json)
-    return _UNUSABLE if failed else 0
+    csv_of, npz_of = (
+        {target.record: target.path for target in targets_of(dataset.images, out, "labels", default)} if out else {}
+        for out, default in ((arguments.csv, "{stem}.csv"), (arguments.npz, "{stem}.npz"))
+    )
+    _check_endings(csv_of.values(), ".csv")
+    _check_endings(npz_of.values(), ".npz")
+    wants_json = arguments.json is not None or not (arguments.csv or arguments.npz)
+    found: list[dict[str, Any]] = []
+
+    def write(target: Target) -> None:
+        record = target.record
+        inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
+        result = pipeline.run(inputs, preset.params, preset.conventions)
+        table = tables.match_table(result, record, dataset)
+        if record in csv_of:
+            anchors, gts = tables.csv_paths(csv_of[record])
+            write_whole(anchors, tables.anchors_csv(result))
+            write_whole(gts, tables.gts_csv(table))
+        if record in npz_of:
+            write_whole(npz_of[record], tables.match_npz(result, record, dataset, preset))
+        if wants_json:
+            found.append({**table, "anchor_table": tables.anchor_table(result)} if arguments.anchors else table)
+
+    targets = [Target(record, record.path) for record in dataset.images]
+    outcome = run_batch(targets, write, failed=_print_failure)
+    if wants_json:
+        _write_json(found, arguments.json or "-")
+    return _UNUSABLE if outcome.failures else 0
+
+
+def _check_endings(paths: Iterable[Path], ending: str) -> None:
+    """A table of another kind than its name says would be opened by the wrong program."""
+    for path in paths:
+        if path.suffix.lower() != ending:
+            raise ExportError(
+                f"the name does not end in {ending!r}.",
+                where=str(path),
+                way_out=f"Use {path.with_suffix(ending).name!r}, or an ending slash for a folder.",
+            )
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    from rpnviz.datasets.base import load_image
-    from rpnviz.export.picture import Stage, render_picture, save_picture
+    from rpnviz.drawing.frame import DIM, SATURATION
+    from rpnviz.export.batch import DEFAULT_PATTERN, Target, make_subject, run_batch, targets_of
+    from rpnviz.export.look import Look, Stage, check_look
+    from rpnviz.export.save import format_of, save_picture
+    from rpnviz.export.vector import size_warning
     from rpnviz.palette import Theme
 
+    look = Look(
+        stage=Stage(arguments.stage),
+        show_all=arguments.show_all,
+        theme=Theme(arguments.theme),
+        scale=arguments.scale,
+        crop=arguments.crop,
+        strip=not arguments.no_strip,
+        overlay=arguments.overlay,
+        dim=DIM if arguments.dim is None else arguments.dim,
+        saturation=SATURATION if arguments.saturation is None else arguments.saturation,
+        dense_vectors=arguments.dense_vectors,
+    )
+    check_look(look)
     preset = _preset(arguments)
     dataset = _dataset(arguments)
-    targets = _targets(dataset, arguments.out, arguments.stage)
-    model: ProposalModel | None = None
-    if arguments.stage in _MODEL_STAGES:
-        if preset.conventions.proposal_stages is ProposalStages.NONE:
-            raise ParamsError(
-                f"{preset.name} has no region proposals, so there is no stage {arguments.stage!r}.",
-                where="--stage",
-                way_out="Choose another preset, or the stage gt, anchors or labels.",
+    default = f"{DEFAULT_PATTERN}.{arguments.format or 'png'}"
+    targets = targets_of(dataset.images, arguments.out, arguments.stage, default)
+    for target in targets:
+        kind = format_of(target.path)
+        if arguments.format and kind != arguments.format:
+            raise ExportError(
+                f"the name asks for {kind.upper()}, but --format says {arguments.format!r}.", where=str(target.path)
             )
-        from rpnviz.models.registry import open_model
+    model = _model(arguments, preset)
+    warned = False
 
-        model = open_model(arguments.model)
-    failed = 0
-    for number, (record, target) in enumerate(targets, 1):
+    def write(target: Target) -> None:
+        nonlocal warned
+        subject = make_subject(target.record, dataset, preset, model)
+        warning = "" if warned else size_warning(subject, look, format_of(target.path))
+        if warning:
+            warned = True
+            print(f"rpnviz: {target.record.file_name}: {warning}", file=sys.stderr)
+        save_picture(target.path, subject, look)
+
+    def tell(number: int, target: Target) -> None:
         if len(targets) > 1:
-            print(f"{number}/{len(targets)} {record.file_name}", file=sys.stderr)
-        try:
-            loaded = load_image(record)
-            picture = render_picture(
-                loaded.pixels,
-                _run(loaded, record, preset, model),
-                Stage(arguments.stage),
-                file_name=record.file_name,
-                gt_names=dataset.names_of(record),
-                preset=preset,
-                model_note=f"{model.name}, {model.note}" if model is not None else "",
-                theme=Theme(arguments.theme),
-            )
-            save_picture(target, picture)
-        except RpnvizError as error:
-            print(f"rpnviz: {error}", file=sys.stderr)
-            failed += 1
-    return _UNUSABLE if failed else 0
+            print(f"{number + 1}/{len(targets)} {target.record.file_name}", file=sys.stderr)
+
+    outcome = run_batch(targets, write, tell, _print_failure)
+    return _UNUSABLE if outcome.failures else 0
 
 
-def _run(loaded: LoadedImage, record: ImageRecord, preset: Preset, model: ProposalModel | None) -> Result:
-    from rpnviz.core import pipeline
-
-    outputs: RPNOutput | None = None
-    params, conventions = preset.params, preset.conventions
-    if model is not None:
-        outputs = model.propose(loaded.pixels)
-        params, conventions = outputs.settings.applied_to(params, conventions)
-    inputs = pipeline.Inputs(loaded.size, record.gt.boxes, record.gt.labels, record.gt.ignore, outputs=outputs)
-    return pipeline.run(inputs, params, conventions)
-
-
-def _targets(dataset: Dataset, out: str, stage: str) -> list[tuple[ImageRecord, Path]]:
-    """Where the picture of every image goes.
-
-    Raises:
-        ExportError: two images would be written to one file, or over an image of the data set.
-    """
-    images = dataset.images
-    if "{stem}" in out:
-        targets = [(record, Path(out.replace("{stem}", Path(record.file_name).stem))) for record in images]
-    elif len(images) == 1 and not Path(out).is_dir():
-        targets = [(images[0], Path(out))]
-    elif Path(out).suffix:
-        raise ExportError(
-            f"{len(images)} images cannot go to one file.",
-            where=out,
-            way_out="Give a folder, or a name with {stem} in it.",
+def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | None:
+    """The model that a stage needs, if it needs any."""
+    if arguments.stage not in _MODEL_STAGES:
+        return None
+    if preset.conventions.proposal_stages is ProposalStages.NONE:
+        raise ParamsError(
+            f"{preset.name} has no region proposals, so there is no stage {arguments.stage!r}.",
+            where="--stage",
+            way_out="Choose another preset, or the stage gt, anchors or labels.",
         )
-    else:
-        try:
-            Path(out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ExportError(
-                f"the folder cannot be made: {error.strerror}.", where=out, way_out="Choose another place."
-            ) from error
-        targets = [(record, Path(out) / f"{Path(record.file_name).stem}_{stage}.png") for record in images]
-    taken: dict[Path, str] = {record.path.resolve(): f"the image {record.file_name}" for record in images}
-    for record, target in targets:
-        place = target.resolve()
-        if place in taken:
-            raise ExportError(
-                f"the picture of {record.file_name} would overwrite {taken[place]}.",
-                where=str(target),
-                way_out="Give another name or folder, or render the images one by one.",
-            )
-        taken[place] = f"the picture of {record.file_name}"
-    return targets
+    from rpnviz.models.registry import open_model
+
+    return open_model(arguments.model)
+
+
+def _print_failure(failure: Failure) -> None:
+    print(f"rpnviz: {failure.error}", file=sys.stderr)
 
 
 # ---------------------------------------------------------------------- shared by the commands
@@ -348,12 +389,6 @@ def _write_json(value: object, target: str) -> None:
         # A file name that is no text in the file system's own encoding.
         print(text.encode(errors=_ODD_NAMES).decode())
         return
-    path = Path(target)
-    beside = path.with_name(path.name + ".new")
-    try:
-        beside.write_text(text + "\n", encoding="utf-8", errors=_ODD_NAMES)
-        os.replace(beside, path)
-    except OSError as error:
-        raise ExportError(
-            f"cannot be written: {error.strerror}.", where=str(path), way_out="Choose another folder."
-        ) from error
+    from rpnviz.files import write_whole
+
+    write_whole(target, (text + "\n").encode("utf-8", _ODD_NAMES))

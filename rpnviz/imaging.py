@@ -10,15 +10,14 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.errors import ImageFileError
+from rpnviz.files import check_target, write_whole
 
 
 def _restore_environment(before: dict[str, str]) -> None:
@@ -42,7 +41,7 @@ del _before
 # A file that cannot be decoded is reported as an ImageFileError; the same on stderr, without a name, helps nobody.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-__all__ = ["cv2", "image_size", "read_image", "write_png"]
+__all__ = ["cv2", "encode_png", "image_size", "read_image", "write_png"]
 
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -139,42 +138,30 @@ def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:
     return (height, width), ((width, height) if on_its_side else (height, width))
 
 
-def write_png(path: str | Path, rgb: NDArray[np.uint8]) -> None:
+def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     """Write a PNG file; an older file of that name stays whole until the new one is complete.
 
     Args:
         path: the file to make or replace; its folder must exist.
-        rgb: (H, W, 3) uint8 RGB.
+        pixels: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA, not premultiplied.
 
     Raises:
         ImageFileError: the target cannot be written; what stood there before is untouched.
     """
-    # A link keeps pointing where it did: the file behind it is replaced, not the link.
-    target = Path(os.path.realpath(path))
-    choose = "Choose another name or folder."
-    if target.is_dir():
-        raise ImageFileError("this is a folder, not a file to write.", where=str(path), way_out=choose)
-    if target.exists() and not target.is_file():
-        raise ImageFileError("this is no regular file, it would be lost.", where=str(path), way_out=choose)
-    if target.exists() and not os.access(target, os.W_OK):
-        raise ImageFileError("the file is there and write-protected.", where=str(path), way_out=choose)
-    if not target.parent.is_dir():
-        raise ImageFileError(
-            f"the folder {target.parent} does not exist.", where=str(path), way_out="Make it, or choose another one."
-        )
+    check_target(path, ImageFileError)  # before the work of encoding
+    write_whole(path, encode_png(pixels), ImageFileError)
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG file.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA, not premultiplied.
+    """
     # cv2 encodes into memory, not into the file: it would not say why a file could not be written.
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _PNG_OPTIONS)
-    beside = target.parent / f".rpnviz-{uuid4().hex}.part"
-    try:
-        with beside.open("xb") as file:
-            file.write(encoded.tobytes())
-        os.replace(beside, target)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise ImageFileError(
-            f"the picture cannot be written: {error.strerror or error}.", where=str(path), way_out=choose
-        ) from error
+    to_bgr = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, to_bgr), _PNG_OPTIONS)
+    return encoded.tobytes()
 
 
 def _check_readable(path: Path) -> None:

@@ -80,6 +80,21 @@ STYLES: dict[Role, Style] = {
     Role.SUPPRESSED: Style("#C583CA", "#930A7B", 1, (2, 3)),
 }
 
+CATEGORIES: dict[Theme, tuple[str, ...]] = {
+    Theme.DARK: ("#FE8FF4", "#1CB597", "#B8FC09", "#B018FD", "#9BAA40", "#107780", "#647523"),
+    Theme.LIGHT: ("#6C17DE", "#0D837D", "#B2971B", "#23384E", "#A187EF", "#60670D", "#372709"),
+}
+"""Colours of things without an order (levels, ground-truth boxes), used in turn; every pair stays apart for every kind
+of colour vision, as the roles do, and none is red."""
+
+STEPS: dict[Theme, tuple[str, ...]] = {
+    Theme.DARK: ("#31678E", "#20908C", "#3DBC74", "#A8DB34", "#FDE725"),
+    Theme.LIGHT: ("#5CC863", "#21A585", "#26818E", "#3D4D8A", "#46085C"),
+}
+"""Colours of five steps of a quantity, from little to much: away from the ground, so that grey print keeps the order.
+
+Samples of matplotlib's viridis, which is CC0."""
+
 BACKGROUND: dict[Theme, str] = {Theme.DARK: "#1B1D21", Theme.LIGHT: "#F5F6F8"}
 """Canvas around and behind the photo."""
 
@@ -102,6 +117,16 @@ def rgb(role: Role, theme: Theme) -> RGB:
     """Colour of a role on the ground of a theme."""
     style = STYLES[role]
     return parse_colour(style.dark if theme is Theme.DARK else style.light)
+
+
+def category_rgb(number: int, theme: Theme) -> RGB:
+    """Colour of the ``number``-th of things without an order; they repeat after :data:`CATEGORIES`."""
+    return parse_colour(CATEGORIES[theme][number % len(CATEGORIES[theme])])
+
+
+def step_rgb(number: int, theme: Theme) -> RGB:
+    """Colour of a step of a quantity, 0 to 4."""
+    return parse_colour(STEPS[theme][number])
 
 
 def background(theme: Theme) -> RGB:

@@ -114,6 +114,86 @@ def test_match_writes_a_file(tmp_path, image):
     assert list(tmp_path.glob("*.new")) == []
 
 
+def test_match_writes_every_anchor_as_csv_and_npz(tmp_path, capsys):
+    words = ["match", str(COINS), "--annotations", str(ANNOTATIONS)]
+    assert cli.main([*words, "--csv", str(tmp_path / "a.csv"), "--npz", str(tmp_path / "a.npz")]) == 0
+    assert capsys.readouterr().out == "", "JSON is asked for apart then"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "a_anchors.csv", "a_gt.csv"]
+    stored = np.load(tmp_path / "a.npz")
+    lines = (tmp_path / "a_anchors.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(stored["label"]) + 1
+    assert len((tmp_path / "a_gt.csv").read_text(encoding="utf-8").splitlines()) == 25
+    assert cli.main([*words, "--csv", str(tmp_path / "b.csv"), "--json", "-"]) == 0
+    table = json.loads(capsys.readouterr().out)[0]
+    assert table["states"]["positive"] == int((stored["state"] == 0).sum())
+    assert "anchor_table" not in table
+    assert cli.main([*words, "--anchors"]) == 0
+    assert len(json.loads(capsys.readouterr().out)[0]["anchor_table"]["label"]) == table["anchors"]
+
+
+def test_match_of_several_images_goes_into_a_folder_or_by_a_pattern(tmp_path, image):
+    write_png(tmp_path / "second.png", np.zeros((20, 20, 3), np.uint8))
+    words = ["match", str(tmp_path), "--csv", str(tmp_path / "tables"), "--npz", str(tmp_path / "n" / "{index}.npz")]
+    assert cli.main(words) == 0
+    names = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert names == {f"{stem}_{part}.csv" for stem in (image.stem, "second") for part in ("anchors", "gt")}
+    assert {path.name for path in (tmp_path / "n").iterdir()} == {"1.npz", "2.npz"}
+
+
+def test_render_svg_and_pdf(tmp_path, qapp):
+    for kind, start_ in (("svg", b"<?xml"), ("pdf", b"%PDF")):
+        words = ["render", str(COINS), "--annotations", str(ANNOTATIONS), "--out", str(tmp_path / f"a.{kind}")]
+        assert cli.main(words) == 0
+        assert (tmp_path / f"a.{kind}").read_bytes().startswith(start_)
+
+
+def test_render_pdf_without_a_display(tmp_path):
+    done = start("render", COINS, "--out", tmp_path / "a.pdf", QT_QPA_PLATFORM="xcb")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        (["--no-strip"], (303, 384)),
+        (["--no-strip", "--scale", "2"], (606, 768)),
+        (["--overlay", "--scale", "0.5"], (152, 192)),
+        (["--no-strip", "--crop", "10,20,110.5,70"], (50, 101)),
+        (["--no-strip", "--crop=-10,-20,110,70", "--scale", "3"], (210, 330)),
+        (["--no-strip", "--dim", "0", "--saturation", "1", "--show-all"], (303, 384)),
+    ],
+)
+def test_render_options_decide_the_size(tmp_path, options, size):
+    out = tmp_path / "a.png"
+    assert cli.main(["render", str(COINS), "--annotations", str(ANNOTATIONS), "--out", str(out), *options]) == 0
+    assert read_image(out).shape[:2] == size
+
+
+def test_render_warns_of_very_many_vectors(tmp_path, image, capsys):
+    words = ["render", str(COINS), "--stage", "anchors", "--dense-vectors", "--out", str(tmp_path / "a.svg")]
+    assert cli.main(words) == 0
+    assert "204,624 boxes" in capsys.readouterr().err
+    assert (tmp_path / "a.svg").stat().st_size > 10**6
+
+
+def test_render_a_folder_in_another_format(tmp_path, image):
+    write_png(tmp_path / "second.png", np.zeros((20, 20, 3), np.uint8))
+    assert cli.main(["render", str(tmp_path), "--format", "svg", "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{image.stem}_labels.svg", "second_labels.svg"}
+    pattern = str(tmp_path / "by number" / "{index}_{stage}.png")
+    assert cli.main(["render", str(tmp_path), "--stage", "gt", "--out", pattern]) == 0
+    assert {path.name for path in (tmp_path / "by number").iterdir()} == {"1_gt.png", "2_gt.png"}
+
+
+def test_a_crop_that_is_none_is_said(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["render", str(COINS), "--out", "a.png", "--crop", "1,2,3"])
+    assert ended.value.code == 2
+    assert "four numbers" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stage", ["gt", "anchors", "labels", "proposals", "kept"])
 def test_render_every_stage(tmp_path, stage):
     out = tmp_path / "picture.png"
@@ -154,7 +234,14 @@ def test_render_with_a_name_pattern(tmp_path, image):
         (["match", "{image}", "--preset", "torchvision", "--params", "{tmp}/other.json"], "caffe"),
         (["match", "{image}", "--json", "{tmp}/no/such/folder.json"], "folder.json"),
         (["render", "{image}", "--out", "{tmp}/no/such/picture.png"], "picture.png"),
+        (["match", "{image}", "--csv", "{tmp}/a.txt"], "a.txt"),
+        (["match", "{image}", "--npz", "{tmp}/a"], "a.npz"),
+        (["match", "{image}", "--csv", "{tmp}/no/such/a.csv"], "a_anchors.csv"),
         (["render", "{image}", "--out", "{tmp}/picture.docx"], "picture.docx"),
+        (["render", "{image}", "--out", "{tmp}/a.png", "--format", "svg"], "asks for PNG"),
+        (["render", "{image}", "--out", "{tmp}/{name}.png"], "{name}"),
+        (["render", "{image}", "--out", "{tmp}/a.png", "--scale", "0"], "scale is 0"),
+        (["render", "{image}", "--out", "{tmp}/a.png", "--crop", "500,0,600,9"], "outside the image of 80 x 60"),
         (["render", "{image}", "--stage", "kept", "--model", "{tmp}/cut.json", "--out", "{tmp}/a.png"], "cut.json"),
     ],
 )

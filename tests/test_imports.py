@@ -25,7 +25,11 @@ def test_the_core_pipeline_needs_neither_qt_nor_torch_nor_opencv():
     assert not loaded_by("import rpnviz.core.pipeline") & {"PySide6", "torch", "cv2"}
 
 
-@pytest.mark.parametrize("module", ["rpnviz.export.picture", "rpnviz.export.tables", "rpnviz.datasets.registry"])
+@pytest.mark.parametrize(
+    "module",
+    [f"rpnviz.export.{name}" for name in ("picture", "save", "svg", "pdf", "batch", "tables")]
+    + ["rpnviz.datasets.registry"],
+)
 def test_what_runs_without_a_window_needs_no_qt(module):
     assert not loaded_by(f"import {module}") & {"PySide6", "superqt", "torch"}
 

@@ -26,7 +26,8 @@ from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image, shown_size
-from rpnviz.drawing.scene import LayerKey, LayerOptions, World, default_options
+from rpnviz.drawing import compiled as compiled_drawing
+from rpnviz.drawing.options import EVERY_BOX, ColourBy, Heat, LayerKey, LayerOptions, World, default_options
 from rpnviz.errors import ImageFileError, RpnvizError
 from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
@@ -110,6 +111,8 @@ class AppState(QObject):
     result_changed = Signal()
     world_changed = Signal(object)
     layers_changed = Signal()
+    frame_changed = Signal()
+    here_changed = Signal()
     selection_changed = Signal(object)
     model_changed = Signal()
     history_changed = Signal()
@@ -128,6 +131,8 @@ class AppState(QObject):
         self.loaded: LoadedImage | None = None
         self.shown: Shown | None = None
         self.world = World.TRAINING
+        self.input_frame = False
+        self.here = False
         self.selection = Selection()
         self.model: ProposalModel | None = None
         self._layers = {world: default_options(world) for world in World}
@@ -448,11 +453,11 @@ class AppState(QObject):
         if not self._warming:
             # Not before something is on the screen: it costs a second on the first start of all.
             self._warming = True
-            work, done = (lambda job: compiled.warm_up()), (lambda _: None)
-            self.jobs.submit("Compiling", work, done, self._on_warm_up_failed, lane="idle", hidden=True)
+            failed = self._on_warm_up_failed
+            self.jobs.submit("Compiling", _warm_up, lambda _: None, failed, lane="idle", hidden=True)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:
-        self.tell(from_error("The compiled matching cannot be used; the slower one works", error))
+        self.tell(from_error("The compiled loops cannot be used; the slower ones work", error))
 
     def _on_compute_failed(self, error: BaseException) -> None:
         self.computing_changed.emit(False)
@@ -593,6 +598,38 @@ class AppState(QObject):
         """Show all anchors as density."""
         self._change_layers(everything=everything)
 
+    def set_filter(self, **values: Any) -> None:
+        """Change some fields of the filter of this world."""
+        self._change_layers(only=dataclasses.replace(self._layers[self.world].only, **values))
+
+    def clear_filter(self) -> None:
+        """Let every box pass again."""
+        self._change_layers(only=EVERY_BOX)
+
+    def set_colour_by(self, colour_by: ColourBy) -> None:
+        """Let colours say something else than the label."""
+        self._change_layers(colour_by=colour_by)
+
+    def set_heat(self, heat: Heat) -> None:
+        """Show a heat map instead of outlines, or outlines again."""
+        self._change_layers(heat=heat)
+
+    def set_centres(self, centres: bool) -> None:
+        """Mark the positions of a level."""
+        self._change_layers(centres=centres)
+
+    def set_input_frame(self, input_frame: bool) -> None:
+        """Show the network input instead of the original image."""
+        if input_frame != self.input_frame:
+            self.input_frame = input_frame
+            self.frame_changed.emit()
+
+    def set_here(self, here: bool) -> None:
+        """Show all anchors of the positions under the pointer."""
+        if here != self.here:
+            self.here = here
+            self.here_changed.emit()
+
     def _change_layers(self, **values: Any) -> None:
         self._layers[self.world] = dataclasses.replace(self._layers[self.world], **values)
         self.layers_changed.emit()
@@ -664,6 +701,11 @@ class AppState(QObject):
         """End all work; the state is not usable afterwards."""
         self._compute.close()
         self.jobs.close()
+
+
+def _warm_up(job: Job) -> None:
+    compiled.warm_up()
+    compiled_drawing.warm_up()
 
 
 def _problems_of(record: ImageRecord, preset: Preset, params: Params) -> list[int]:

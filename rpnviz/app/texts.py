@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.app.state import Shown
+from rpnviz.core.anchors import level_name
 from rpnviz.core.boxes import box_iou
 from rpnviz.core.ground_truth import NotTrained, Reaction
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
@@ -34,12 +33,6 @@ FATE_TEXT = {
     Fate.TOP_N: "Cut after NMS: not among the best",
     Fate.NOT_FINITE: "Dropped: not a number",
 }
-
-
-def level_name(stride: int, number: int) -> str:
-    """P2 for stride 4, P3 for 8, ...; ``level 0`` where the stride is no power of two."""
-    exponent = math.log2(stride)
-    return f"P{int(exponent)}" if exponent.is_integer() else f"level {number}"
 
 
 def anchor_text(result: Result, index: int) -> str:

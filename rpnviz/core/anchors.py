@@ -140,6 +140,12 @@ class Anchors:
         return cls((level,), frozen(boxes.copy()))
 
 
+def level_name(stride: int, number: int) -> str:
+    """P2 for stride 4, P3 for 8, ... as feature pyramids count; ``level 0`` where the stride is no power of two."""
+    exponent = math.log2(stride)
+    return f"P{int(exponent)}" if exponent.is_integer() else f"level {number}"
+
+
 def base_anchors(params: AnchorParams, level: int, conventions: Conventions) -> NDArray:
     """The anchors of a level at its first cell, (C, 4) xyxy.
 

@@ -30,9 +30,8 @@ class Kernels(NamedTuple):
     pairs: Callable[..., int]
 
 
-@lru_cache(maxsize=1)
-def kernels() -> Kernels | None:
-    """The compiled loops; None where numba is not installed."""
+def compiler() -> Callable[[Callable[..., Any]], Callable[..., Any]] | None:
+    """What makes a plain loop a compiled one, when it is first called; None where numba is not installed."""
     try:
         import numba
     except ImportError:
@@ -43,7 +42,14 @@ def kernels() -> Kernels | None:
             return numba.njit(function, cache=True, error_model="numpy", nogil=True)
         return numba.njit(function, error_model="numpy", nogil=True)
 
-    return Kernels(compiled(visit), compiled(collect), compiled(pairs))
+    return compiled
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Kernels | None:
+    """The compiled loops; None where numba is not installed."""
+    compiled = compiler()
+    return None if compiled is None else Kernels(compiled(visit), compiled(collect), compiled(pairs))
 
 
 def warm_up() -> None:

@@ -43,6 +43,14 @@ class Frame:
         (y, x), (top, left) = self.scale, self.offset
         return (np.asarray(boxes, dtype=np.float64) - np.array([left, top, left, top])) / np.array([x, y, x, y])
 
+    def x_to_original(self, edges: ArrayLike) -> NDArray[np.float64]:
+        """Input x coordinates of any shape in original pixels; each as :meth:`to_original` gives it."""
+        return (np.asarray(edges, dtype=np.float64) - self.offset[1]) / self.scale[1]
+
+    def y_to_original(self, edges: ArrayLike) -> NDArray[np.float64]:
+        """Input y coordinates of any shape in original pixels; each as :meth:`to_original` gives it."""
+        return (np.asarray(edges, dtype=np.float64) - self.offset[0]) / self.scale[0]
+
 
 def make_frame(
     image_size: tuple[int, int],

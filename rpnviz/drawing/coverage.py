@@ -1,26 +1,47 @@
-"""How many outlines cross every pixel: exact counts of any number of boxes, by prefix sums.
+"""How many outlines cross every pixel: exact counts, by prefix sums for any boxes and by a product for lattices.
 
 A quarter of a million outlines hide a photo however thin they are; their counts can be shown as a density instead.
-One horizontal edge is two entries in a difference array that is summed along x, one vertical edge two entries in one
-that is summed along y, so the cost is that of the frame plus a few scatters per box, whatever the boxes' sizes.
-Plain NumPy, so that a loop over pixels can check it.
+An outline of 1 px is a filled box less the filled box inside of it, and a filled box is four entries in a difference
+array that is summed along both axes: the cost is that of the frame plus eight entries per box, whatever their sizes.
+The boxes of a lattice share their x edges by column and their y edges by row, so that all of its horizontal edges
+together are an outer product of two profiles, and so are the vertical ones: one small matrix product counts a
+quarter of a million outlines. Plain NumPy, compiled where that is worth it, so that a loop over pixels can
+check both, and each the other.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.drawing.compiled import kernels
+
 DENSITY_STRENGTH = 0.55
 """Opacity of the density at the 99th percentile of the pixels that any outline crosses."""
-_PIECE = 1 << 22
-"""Pixels that are looked at together."""
+_EVERY_ROW_UP_TO = 512
+"""Higher frames have their percentile from every 13th row: no lattice's stride keeps in step with that."""
+
+
+class Lattice(NamedTuple):
+    """Boxes at every pairing of a column with a row: pixels of their edges, inclusive, first <= last.
+
+    Attributes:
+        x1, x2: (columns,) left and right edges.
+        y1, y2: (rows,) top and bottom edges.
+    """
+
+    x1: NDArray[np.integer]
+    x2: NDArray[np.integer]
+    y1: NDArray[np.integer]
+    y2: NDArray[np.integer]
 
 
 class Coverage:
-    """Counts of 1 px outlines on a frame of ``height`` by ``width`` pixels; buffers are made once.
+    """Counts of 1 px outlines on frames of any size up to now; the buffer grows and is kept.
 
     Convention:
         A box (x1, y1, x2, y2) in whole pixels has its edges *on* columns x1, x2 and rows y1, y2. Each pixel of its
@@ -28,70 +49,144 @@ class Coverage:
         outside the frame is cut off. Boxes with x2 < x1 or y2 < y1 are no boxes and count nothing.
     """
 
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        # One more column (row) takes the end of an edge that reaches the border.
-        self._along_x = np.zeros((height, width + 1), np.int32)
-        self._along_y = np.zeros((height + 1, width), np.int32)
-        self._counts = np.zeros((height, width), np.int32)
+    def __init__(self) -> None:
+        self._buffer = np.zeros(0, np.int32)
 
-    def clear(self) -> None:
-        """Forget all boxes."""
-        self._along_x.fill(0)
-        self._along_y.fill(0)
+    def count(
+        self, height: int, width: int, boxes: NDArray[np.integer], less: NDArray[np.integer] | None = None
+    ) -> NDArray[np.int32]:
+        """Outlines per pixel of a frame.
 
-    def add(self, boxes: NDArray[np.integer]) -> None:
-        """Count the outlines of boxes (N, 4): whole pixels, edges inclusive; any integers that NumPy can hold."""
-        x1, y1, x2, y2 = np.asarray(boxes).reshape(-1, 4).astype(np.intp, copy=False).T
-        sound = (x2 >= x1) & (y2 >= y1) & (x2 >= 0) & (y2 >= 0) & (x1 < self.width) & (y1 < self.height)
-        if not sound.all():
-            x1, y1, x2, y2 = x1[sound], y1[sound], x2[sound], y2[sound]
-        if not len(x1):
+        Args:
+            height, width: of the frame, px.
+            boxes: (N, 4) whole pixels, edges inclusive; any integers that NumPy can hold.
+            less: (K, 4) boxes whose outlines are taken off.
+
+        Returns:
+            (height, width) int32, overwritten by the next call.
+        """
+        sums = self._sums(height, width)
+        for sign, given in ((1, boxes), (-1, less)):
+            if given is not None and len(given):
+                _scatter(sums, np.asarray(given).reshape(-1, 4), sign)
+        np.cumsum(sums, axis=1, out=sums)
+        # Row by row keeps the additions contiguous: cumsum along axis 0 takes three times as long.
+        for row in range(1, height):
+            np.add(sums[row - 1], sums[row], out=sums[row])
+        return sums[:height, :width]
+
+    def cut(
+        self,
+        out: NDArray[np.uint8],
+        boxes: NDArray[np.int32],
+        less: NDArray[np.int32] | None = None,
+        base: NDArray[np.int32] | None = None,
+    ) -> None:
+        """Write counts, cut at 255, into ``out`` (H, W); faster than :meth:`count`.
+
+        Args:
+            out: the frame.
+            boxes, less: as for :meth:`count`.
+            base: (H, W) counts that are added.
+        """
+        height, width = out.shape
+        loops = kernels()
+        if loops is None:
+            counts = self.count(height, width, boxes, less)
+            if base is not None:
+                np.add(counts, base, out=counts)
+            np.minimum(counts, 255, out=out, casting="unsafe")
             return
-        # Horizontal edges: the row of the top edge, and that of the bottom edge unless it is the same.
-        start, stop = np.maximum(x1, 0), np.minimum(x2, self.width - 1) + 1
-        top, bottom = y1 >= 0, (y2 < self.height) & (y2 > y1)
-        for rows, inside in ((y1, top), (y2, bottom)):
-            self._scatter(self._along_x, rows[inside], start[inside], 1)
-            self._scatter(self._along_x, rows[inside], stop[inside], -1)
-        # Vertical edges without the corners, which the horizontal ones have counted.
-        start, stop = np.maximum(y1 + 1, 0), np.minimum(y2 - 1, self.height - 1) + 1
-        open_ = stop > start
-        left, right = (x1 >= 0) & open_, (x2 < self.width) & (x2 > x1) & open_
-        for columns, inside in ((x1, left), (x2, right)):
-            self._scatter(self._along_y, start[inside], columns[inside], 1)
-            self._scatter(self._along_y, stop[inside], columns[inside], -1)
+        sums = self._sums(height, width)
+        loops.enter(sums, boxes, 1)
+        if less is not None and len(less):
+            loops.enter(sums, less, -1)
+        loops.total(sums, base, out)
 
-    @staticmethod
-    def _scatter(buffer: NDArray[np.int32], rows: NDArray[np.intp], columns: NDArray[np.intp], value: int) -> None:
-        """Add ``value`` at every (row, column), repeated places repeatedly."""
-        np.add.at(buffer.reshape(-1), rows * buffer.shape[1] + columns, np.int32(value))
+    def _sums(self, height: int, width: int) -> NDArray[np.int32]:
+        """An empty difference array; one more row and column take the ends of what reaches the border."""
+        size = (height + 1) * (width + 1)
+        if self._buffer.size < size:
+            self._buffer = np.zeros(size, np.int32)
+        sums = self._buffer[:size].reshape(height + 1, width + 1)
+        sums.fill(0)
+        return sums
 
-    def counts(self) -> NDArray[np.int32]:
-        """(height, width) outlines per pixel; the array is overwritten by the next call."""
-        counts, down = self._counts, self._along_y
-        np.cumsum(self._along_x[:, :-1], axis=1, out=counts)
-        # Summing down y row by row keeps the additions contiguous: cumsum along axis 0 takes twice as long.
-        running = down[0].copy()
-        counts[0] += running
-        for row in range(1, self.height):
-            running += down[row]
-            counts[row] += running
-        return counts
+
+def _scatter(sums: NDArray[np.int32], boxes: NDArray[np.integer], sign: int) -> None:
+    """Enter boxes (N, 4) and, with the other sign, their insides into a difference array."""
+    height, width = sums.shape[0] - 1, sums.shape[1] - 1
+    x1, y1, x2, y2 = boxes.astype(np.intp, copy=False).T
+    flat = sums.reshape(-1)
+    for value, inset in ((sign, 0), (-sign, 1)):
+        left, right = np.maximum(x1 + inset, 0), np.minimum(x2 - inset, width - 1) + 1
+        top, bottom = np.maximum(y1 + inset, 0), np.minimum(y2 - inset, height - 1) + 1
+        some = (left < right) & (top < bottom)
+        if not some.all():
+            left, right, top, bottom = left[some], right[some], top[some], bottom[some]
+        top, bottom = top * (width + 1), bottom * (width + 1)
+        np.add.at(flat, top + left, np.int32(value))
+        np.add.at(flat, top + right, np.int32(-value))
+        np.add.at(flat, bottom + left, np.int32(-value))
+        np.add.at(flat, bottom + right, np.int32(value))
+
+
+def count_lattices(height: int, width: int, lattices: Sequence[Lattice]) -> NDArray[np.int32]:
+    """Outlines per pixel of all boxes of lattices, the same as :meth:`Coverage.count` of each of their boxes.
+
+    Args:
+        height, width: of the frame, px.
+        lattices: device px.
+
+    Returns:
+        (height, width) int32, a new array.
+    """
+    # Two rows per lattice. Horizontal edges: rows that have one, times how many boxes each column lies in. Vertical
+    # edges without the corners, which the horizontal ones have counted: the other way round.
+    down = np.zeros((2 * len(lattices), height), np.int32)
+    along = np.zeros((2 * len(lattices), width), np.int32)
+    loops = kernels()
+    fill = _profiles if loops is None else loops.profiles
+    for number, (x1, x2, y1, y2) in enumerate(lattices):
+        level, upright = 2 * number, 2 * number + 1
+        fill(y1, y2, 1, down[level], down[upright])
+        fill(x1, x2, 0, along[upright], along[level])
+    if loops is None:
+        # Of whole numbers, exact up to 16,777,216 outlines on one pixel.
+        return (down.T.astype(np.float32) @ along.astype(np.float32)).astype(np.int32)
+    counts = np.zeros((height, width), np.int32)
+    loops.product(down, along, counts)
+    return counts
+
+
+def _profiles(
+    first: NDArray[np.integer],
+    last: NDArray[np.integer],
+    inset: int,
+    edges: NDArray[np.int32],
+    spans: NDArray[np.int32],
+) -> None:
+    """As :func:`rpnviz.drawing.compiled.profiles`."""
+    size, apart = len(edges), last > first
+    places = np.concatenate([first[(first >= 0) & (first < size)], last[apart & (last >= 0) & (last < size)]])
+    edges += np.bincount(places, minlength=size).astype(np.int32)
+    start = np.minimum(np.maximum(first.astype(np.intp) + inset, 0), size)
+    stop = np.minimum(np.maximum(last.astype(np.intp) - inset + 1, 0), size)
+    some = start < stop
+    starts = np.bincount(start[some], minlength=size + 1) - np.bincount(stop[some], minlength=size + 1)
+    spans += np.cumsum(starts)[:size].astype(np.int32)
 
 
 def opacity_table(counts: NDArray[np.uint8], strength: float = DENSITY_STRENGTH) -> NDArray[np.uint8]:
     """(256,) uint8 opacity of every count, for counts (H, W) cut at 255, that leaves the photo readable.
 
     Convention:
-        ``strength * log1p(count) / log1p(p99)``, p99 being the 99th percentile of the counts above 0, at most 1.
+        ``strength * log1p(count) / log1p(p99)``, p99 being the 99th percentile of the counts above 0, at most 1; of
+        every 13th row where there are more than 512.
     """
-    flat = counts.reshape(-1)
-    # bincount turns its input into 8 bytes per pixel, hence the pieces.
-    numbers = sum(
-        (np.bincount(flat[start : start + _PIECE], minlength=256) for start in range(0, len(flat), _PIECE)),
-        start=np.zeros(256, np.int64),
-    )
+    if len(counts) > _EVERY_ROW_UP_TO:
+        counts = counts[::13]
+    numbers = np.bincount(counts.reshape(-1), minlength=256)
     numbers[0] = 0
     below = np.cumsum(numbers)
     p99 = int(np.searchsorted(below, 0.99 * below[-1])) if below[-1] else 1

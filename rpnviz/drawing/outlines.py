@@ -7,6 +7,7 @@ is one full pixel and one of half the opacity.
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import lru_cache
 
@@ -22,30 +23,20 @@ Boxes = NDArray[np.int32]
 
 _POLYLINES_UP_TO = 5_000
 """Above this many outlines prefix sums are faster than cv2.polylines, and their cost is bounded."""
-_BAND_PIXELS = 8_000_000
-"""Counting takes 12 bytes per pixel: an export of 48 megapixels is counted in bands, every window at once."""
 
 
 class _Scratch(threading.local):
     """Buffers of the size of a frame, made once per thread and size."""
 
     def __init__(self) -> None:
-        self.mask = np.zeros((0, 0), np.uint8)
-        self.coverage = Coverage(0, 0)
+        self.masks = np.zeros((2, 0, 0), np.uint8)
+        self.coverage = Coverage()
 
-    def mask_for(self, frame: Frame) -> NDArray[np.uint8]:
-        """(H, W), all 0; who draws on it clears it again."""
-        if self.mask.shape != frame.shape[:2]:
-            self.mask = np.zeros(frame.shape[:2], np.uint8)
-        return self.mask
-
-    def coverage_for(self, frame: NDArray) -> Coverage:
-        """Of the size of a frame, without any box."""
-        if (self.coverage.height, self.coverage.width) != frame.shape[:2]:
-            self.coverage = Coverage(*frame.shape[:2])
-        else:
-            self.coverage.clear()
-        return self.coverage
+    def masks_for(self, frame: Frame) -> NDArray[np.uint8]:
+        """(2, H, W), all 0; who draws on them clears them again."""
+        if self.masks.shape[1:] != frame.shape[:2]:
+            self.masks = np.zeros((2, *frame.shape[:2]), np.uint8)
+        return self.masks
 
 
 _scratch = _Scratch()
@@ -58,6 +49,7 @@ def draw_styled(
     theme: Theme,
     ratio: float = 1.0,
     keep_marks: bool = False,
+    colour: RGB | None = None,
 ) -> None:
     """Outlines with the width, casing, dash and mark of their role; for some hundred boxes.
 
@@ -68,49 +60,50 @@ def draw_styled(
         theme: ground.
         ratio: device px per px of the style.
         keep_marks: draw the marks of boxes that are so small that they would hide what is inside.
+        colour: instead of the role's.
     """
     style = STYLES[role]
-    colour, casing = rgb(role, theme), parse_colour(CASING[theme])
+    colour, casing = rgb(role, theme) if colour is None else colour, parse_colour(CASING[theme])
     full, half = _line(style.width * ratio)
     edge = max(1, round(ratio))
     rounded = round(3 * ratio) if style.mark is Mark.ROUND else 0
-    dash = _dash_of(role, ratio)
+    dash = dash_of(role, ratio)
     # The inner casing of a very small box would hide what is inside.
     roomy = boxes[np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= 6 + 2 * edge]
     last = full + half
-    _stroke(frame, roomy, range(-edge, 0), casing, dash, rounded)
-    _stroke(frame, boxes, range(last, last + edge), casing, dash, rounded)
-    marks = _marks(boxes, style.mark, full, ratio, keep_marks)
-    _fill(frame, marks, casing, edge)
+    lines: list[_Lines] = [(roomy, range(-edge, 0), casing), (boxes, range(last, last + edge), casing)]
     if half:
         # Half a pixel of the line over half a pixel of its casing.
-        _stroke(frame, boxes, range(full, full + 1), _between(colour, casing), dash, rounded)
-    _stroke(frame, boxes, range(full), colour, dash, rounded)
-    _fill(frame, marks, colour, 0)
+        lines.append((boxes, range(full, full + 1), _between(colour, casing)))
+    lines.append((boxes, range(full), colour))
+    marks = mark_shapes(boxes, style.mark, full, ratio, keep_marks)
+    if dash:
+        _rim(frame, marks, casing, edge)
+        _draw_dashed(frame, lines, dash)
+    else:
+        for around, rings, ink in lines[:2]:
+            _draw_solid(frame, around, rings, ink, rounded)
+        _rim(frame, marks, casing, edge)
+        for around, rings, ink in lines[2:]:
+            _draw_solid(frame, around, rings, ink, rounded)
+    _fill(frame, marks, colour)
 
 
-def draw_thin(frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0) -> None:
-    """Outlines of 1 px in the colour and dash of their role, at a bounded cost whatever their number."""
-    colour = rgb(role, theme)
-    dash = _dash_of(role, ratio)
+def draw_thin(
+    frame: Frame, boxes: Boxes, role: Role, theme: Theme, ratio: float = 1.0, colour: RGB | None = None
+) -> None:
+    """Outlines of 1 px in the dash of their role, and its colour if none is given; the cost is bounded."""
+    colour = rgb(role, theme) if colour is None else colour
     if len(boxes) <= _POLYLINES_UP_TO:
-        _stroke(frame, boxes, range(1), colour, dash)
+        dash = dash_of(role, ratio)
+        if dash:
+            _draw_dashed(frame, [(boxes, range(1), colour)], dash)
+        else:
+            _draw_solid(frame, boxes, range(1), colour)
     else:
         # Where so many lines cross, a dash would be read as noise.
-        frame[count_outlines(frame, boxes) > 0] = colour
-
-
-def count_outlines(frame: Frame, boxes: Boxes) -> NDArray[np.uint8]:
-    """(H, W) outlines per pixel of the frame, cut at 255; a new array."""
-    height, width = frame.shape[:2]
-    counts = np.empty((height, width), np.uint8)
-    rows = max(1, _BAND_PIXELS // max(width, 1))
-    for top in range(0, height, rows):
-        band = counts[top : top + rows]
-        coverage = _scratch.coverage_for(band)
-        coverage.add(boxes - np.array([0, top, 0, top], np.int32))
-        np.minimum(coverage.counts(), 255, out=band, casting="unsafe")
-    return counts
+        height, width = frame.shape[:2]
+        frame[_scratch.coverage.count(height, width, boxes) > 0] = colour
 
 
 def draw_density(
@@ -119,17 +112,32 @@ def draw_density(
     """Blend ``colour`` over the frame, the stronger the more outlines cross a pixel.
 
     Args:
-        frame: drawn on.
-        counts: (H, W), see :func:`count_outlines`.
+        frame: drawn on; may be a part of a larger one.
+        counts: (H, W) outlines per pixel, see :mod:`rpnviz.drawing.density`.
         table: (256,) opacity of every count, see :func:`rpnviz.drawing.coverage.opacity_table`.
         colour: of the density.
         opacity: 0 to 1.
     """
-    alpha = table.astype(np.float64) * opacity
-    left = np.repeat(np.round(255 - alpha), 3).astype(np.uint8).reshape(256, 1, 3)
-    added = np.round(alpha[:, None] / 255 * np.array(colour)).astype(np.uint8).reshape(256, 1, 3)
-    cv2.multiply(frame, cv2.applyColorMap(counts, left), dst=frame, scale=1 / 255)
-    cv2.add(frame, cv2.applyColorMap(counts, added), dst=frame)
+    blend_table(frame, counts, np.round(table * opacity).astype(np.uint8), np.tile(np.array(colour), (256, 1)))
+
+
+def blend_table(
+    frame: Frame, values: NDArray[np.uint8], opacity: NDArray[np.uint8], colours: NDArray[np.integer]
+) -> None:
+    """Blend a colour over every pixel of the frame, which its value decides.
+
+    Args:
+        frame: drawn on; may be a part of a larger one.
+        values: (H, W) number of an entry of the tables.
+        opacity: (256,) uint8.
+        colours: (256, 3) 0 to 255.
+    """
+    if not values.size:
+        return
+    added = np.round(opacity[:, None] / 255 * colours).astype(np.uint8).reshape(256, 1, 3)
+    left = cv2.LUT(values, 255 - opacity)
+    cv2.multiply(frame, cv2.merge([left, left, left]), dst=frame, scale=1 / 255)
+    cv2.add(frame, cv2.applyColorMap(values, added), dst=frame)
 
 
 def outer_reach(role: Role, ratio: float) -> int:
@@ -141,7 +149,7 @@ def outer_reach(role: Role, ratio: float) -> int:
     return max(full - 1 + half, mark.get(style.mark, 0)) + edge
 
 
-def _dash_of(role: Role, ratio: float) -> tuple[int, ...]:
+def dash_of(role: Role, ratio: float) -> tuple[int, ...]:
     """Lengths of lines and gaps, px; empty for a solid line."""
     return tuple(max(1, round(length * ratio)) for length in STYLES[role].dash)
 
@@ -155,22 +163,23 @@ def _line(width: float) -> tuple[int, int]:
     return full, int(width - full >= 0.25)
 
 
-def _stroke(
-    frame: Frame, boxes: Boxes, rings: range, colour: RGB, dash: tuple[int, ...] = (), rounded: int = 0
-) -> None:
-    """Draw lines of 1 px around boxes (N, 4), grown by each number of px in ``rings``."""
-    if not len(boxes) or not len(rings):
-        return
+_Lines = tuple[Boxes, range, RGB]
+"""Lines of 1 px around boxes (N, 4), grown by each number of px of a range, and their colour."""
+
+
+def _grown(boxes: Boxes, rings: range) -> tuple[Boxes, Boxes, Boxes, Boxes]:
+    """Edges x1, y1, x2, y2 of boxes grown by each number of px in ``rings``, (rings * N,) each."""
     # Rings at negative offsets are asked for only where boxes are large enough.
     offsets = np.array(rings, np.int32)[:, None, None] * np.array([-1, -1, 1, 1], np.int32)
     x1, y1, x2, y2 = (boxes[None] + offsets).reshape(-1, 4).T
-    if dash:
-        columns, rows = _dashes(frame.shape[1], dash), _dashes(frame.shape[0], dash)
-        horizontal = [((x1, y1), (x2, y1)), ((x1, y2), (x2, y2))]
-        vertical = [((x1, y1), (x1, y2)), ((x2, y1), (x2, y2))]
-        _dashed_lines(frame, horizontal, np.broadcast_to(columns, frame.shape[:2]), colour)
-        _dashed_lines(frame, vertical, np.broadcast_to(rows[:, None], frame.shape[:2]), colour)
+    return x1, y1, x2, y2
+
+
+def _draw_solid(frame: Frame, boxes: Boxes, rings: range, colour: RGB, rounded: int = 0) -> None:
+    """Draw lines of 1 px around boxes (N, 4), their corners cut by ``rounded`` px."""
+    if not len(boxes) or not len(rings):
         return
+    x1, y1, x2, y2 = _grown(boxes, rings)
     if rounded:
         cut = np.minimum(rounded + np.maximum(np.repeat(rings, len(boxes)), 0), np.minimum(x2 - x1, y2 - y1) // 4)
         ring = [
@@ -189,48 +198,82 @@ def _stroke(
     cv2.polylines(frame, polygons, True, colour)  # type: ignore[call-overload]  # an array is a sequence of arrays
 
 
-def _dashed_lines(
-    frame: Frame,
-    lines: list[tuple[tuple[NDArray[np.int32], NDArray[np.int32]], tuple[NDArray[np.int32], NDArray[np.int32]]]],
-    shows: NDArray[np.bool_],
-    colour: RGB,
+def _draw_dashed(frame: Frame, lines: list[_Lines], dash: tuple[int, ...]) -> None:
+    """Draw dashed lines, later ones over earlier ones; dashes belong to the screen."""
+    some = [(boxes, rings, ink) for boxes, rings, ink in lines if len(boxes) and len(rings)]
+    if not some:
+        return
+    # All that is drawn lies within.
+    lefts, tops, rights, bottoms = zip(*(_reach(boxes, rings) for boxes, rings, _ in some), strict=True)
+    left, top = max(min(lefts), 0), max(min(tops), 0)
+    right, bottom = min(max(rights) + 1, frame.shape[1]), min(max(bottoms) + 1, frame.shape[0])
+    if left >= right or top >= bottom:
+        return
+    inks = np.array([ink for _, _, ink in some], np.uint8)
+    level, upright = _scratch.masks_for(frame)
+    for number, (boxes, rings, _) in enumerate(some, 1):
+        x1, y1, x2, y2 = _grown(boxes, rings)
+        _lines_between(level, [(x1, y1, x2, y1), (x1, y2, x2, y2)], number)
+        _lines_between(upright, [(x1, y1, x1, y2), (x2, y1, x2, y2)], number)
+    level, upright = level[top:bottom, left:right], upright[top:bottom, left:right]
+    # Where lines cross, the one that is drawn later has the higher number. Rows are padded to words of 8 px.
+    shown = np.zeros((bottom - top, math.ceil((right - left) / 8) * 8), np.uint8)
+    inside = shown[:, : right - left]
+    np.multiply(level, _dashes(frame.shape[1], dash)[left:right], out=inside)
+    np.maximum(inside, upright * _dashes(frame.shape[0], dash)[top:bottom, None], out=inside)
+    level.fill(0)
+    upright.fill(0)
+    # Few pixels are drawn, and words without any are passed over together.
+    words = np.flatnonzero(shown.view(np.uint64))
+    pixels = shown.reshape(-1, 8)[words]
+    word, byte = np.nonzero(pixels)
+    rows, columns = np.divmod(words[word] * 8 + byte, shown.shape[1])
+    frame.reshape(-1, 3)[(rows + top) * frame.shape[1] + columns + left] = inks[pixels[word, byte] - 1]
+
+
+def _reach(boxes: Boxes, rings: range) -> tuple[int, int, int, int]:
+    """What boxes grown by up to the largest of ``rings`` px cover: left, top, right, bottom."""
+    most = max(*rings, 0)
+    left, top = (boxes[:, :2].min(axis=0) - most).tolist()
+    right, bottom = (boxes[:, 2:].max(axis=0) + most).tolist()
+    return left, top, right, bottom
+
+
+def _lines_between(
+    mask: NDArray[np.uint8],
+    ends: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]],
+    number: int,
 ) -> None:
-    """Draw lines from (x, y) to (x, y) where ``shows`` (H, W) lets them."""
-    ends = np.array(lines, np.int32)  # (lines, 2 ends, x or y, N)
-    segments = np.ascontiguousarray(ends.transpose(0, 3, 1, 2).reshape(-1, 2, 2))
-    mask = _scratch.mask_for(frame)
-    cv2.polylines(mask, segments, False, 1)  # type: ignore[call-overload]
-    pixels = np.flatnonzero(mask.view(bool))
-    mask.reshape(-1)[pixels] = 0
-    rows, columns = np.divmod(pixels, frame.shape[1])
-    frame.reshape(-1, 3)[pixels[shows[rows, columns]]] = colour
+    """Write a number along lines from (x, y) to (x, y)."""
+    segments = np.ascontiguousarray(np.array(ends, np.int32).transpose(0, 2, 1).reshape(-1, 2, 2))
+    cv2.polylines(mask, segments, False, number)  # type: ignore[call-overload]
 
 
 @lru_cache(maxsize=64)
-def _dashes(length: int, dash: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(length,) where a dashed line shows along one axis of the screen.
+def _dashes(length: int, dash: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(length,) 1 where a dashed line shows along one axis of the screen.
 
     The pattern belongs to the screen and not to the box, so that lines that lie on each other stay dashed.
     """
-    period = np.repeat(np.arange(len(dash)) % 2 == 0, dash)
+    period = np.repeat(np.arange(len(dash)) % 2 == 0, dash).astype(np.uint8)
     return period[np.arange(length) % len(period)]
 
 
-_Shape = list[tuple[int, int]]
+Shape = list[tuple[float, float]]
 """Corners of a filled convex polygon, device px."""
 
 
-def _marks(boxes: Boxes, mark: Mark, outer: int, ratio: float, keep: bool) -> list[_Shape]:
-    """The shapes that the mark adds to every box, as polygons.
+def mark_shapes(boxes: NDArray, mark: Mark, outer: float, ratio: float, keep: bool = False) -> list[Shape]:
+    """The shapes that the mark adds to every box, as polygons; their borders belong to them.
 
     Args:
-        boxes: device px.
+        boxes: (N, 4) device px, whole or not.
         mark: its kind.
-        outer: width of the line, px.
+        outer: width of the line outside of the edge, px.
         ratio: device px per px of the mark.
         keep: draw it on small boxes too.
     """
-    shapes: list[_Shape] = []
+    shapes: list[Shape] = []
     if mark in (Mark.NONE, Mark.ROUND):
         return shapes
     thick = max(1, round(ratio))
@@ -258,7 +301,7 @@ def _cross_reach(ratio: float) -> int:
     return max(2, round(3 * ratio))
 
 
-def _corners(box: tuple[int, int, int, int], length: int, outer: int, thick: int) -> list[_Shape]:
+def _corners(box: tuple[float, float, float, float], length: float, outer: float, thick: int) -> list[Shape]:
     """Bars along both edges at every corner, outside of the line: a box stays visible in a crowd of thin outlines."""
     x1, y1, x2, y2 = box
     bars = []
@@ -270,13 +313,17 @@ def _corners(box: tuple[int, int, int, int], length: int, outer: int, thick: int
     return bars
 
 
-def _fill(frame: Frame, shapes: list[_Shape], colour: RGB, grown: int) -> None:
-    """Fill convex polygons, with a rim of ``grown`` px around them."""
+def _fill(frame: Frame, shapes: list[Shape], colour: RGB) -> None:
+    """Fill convex polygons."""
     for shape in shapes:
-        points = np.array(shape, np.int32)
-        cv2.fillConvexPoly(frame, points, colour)
-        if grown:
-            cv2.polylines(frame, [points], True, colour, 2 * grown + 1)
+        cv2.fillConvexPoly(frame, np.array(shape, np.int32), colour)
+
+
+def _rim(frame: Frame, shapes: list[Shape], colour: RGB, grown: int) -> None:
+    """Draw a rim of ``grown`` px around polygons, whose insides are filled afterwards."""
+    for corners in {len(shape) for shape in shapes}:
+        alike = np.array([shape for shape in shapes if len(shape) == corners], np.int32)
+        cv2.polylines(frame, alike, True, colour, 2 * grown + 1)  # type: ignore[call-overload]
 
 
 def _between(a: RGB, b: RGB) -> RGB:

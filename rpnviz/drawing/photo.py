@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.frame import Frame
 from rpnviz.drawing.viewport import Viewport
 from rpnviz.imaging import cv2
 from rpnviz.palette import RGB, Theme, background
@@ -20,6 +21,8 @@ SATURATION = 0.5
 _NEAREST_FROM = 4.0
 _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601 weights of R, G, B."""
+_HATCH = 12
+"""Input px from one stripe of the padding to the next."""
 _MAX_SIDE = 32_000
 """cv2.warpAffine takes sources of less than 32,768 px per side."""
 
@@ -120,6 +123,30 @@ class Photo:
             half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
             self._levels.append(_pixels(cv2.resize(last, half, interpolation=cv2.INTER_AREA)))
         return self._levels[level]
+
+
+def network_input(rgb: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """What the network is given: the image resized and padded.
+
+    Args:
+        rgb: (H, W, 3) uint8, the original.
+        frame: its sizes.
+
+    Returns:
+        (h, w, 3) uint8 of ``frame.input_size``.
+
+    Convention:
+        Resized linearly, as torchvision, detectron2 and mmdetection do. Padding is 0 after the trainer's
+        normalisation; here it is hatched, so that it is not taken for a dark part of the photo.
+    """
+    height, width = frame.resized_size
+    resized = cv2.resize(np.ascontiguousarray(rgb), (width, height), interpolation=cv2.INTER_LINEAR)
+    full_height, full_width = frame.input_size
+    top, left = frame.offset
+    stripes = (np.arange(full_width)[None] + np.arange(full_height)[:, None]) % _HATCH < _HATCH // 4
+    content = np.where(stripes[..., None], np.uint8(150), np.uint8(110)).repeat(3, axis=2)
+    content[top : top + height, left : left + width] = resized
+    return content
 
 
 def blank(height: int, width: int, colour: RGB) -> NDArray[np.uint8]:

@@ -6,20 +6,50 @@ A layer never hides boxes silently: ``shown`` below ``total`` says that it does,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.anchors import Anchors
 from rpnviz.core.boxes import box_iou
 from rpnviz.core.frame import Frame
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
-from rpnviz.core.proposals import Decoded, Fate
-from rpnviz.palette import Role
+from rpnviz.core.proposals import Candidates, Decoded, Fate, sigmoid
+from rpnviz.drawing.colouring import Shade, colour_groups
+from rpnviz.drawing.filtering import passing
+from rpnviz.drawing.options import (
+    EVERY_BOX,
+    LAYERS,
+    RANK_TEXT,
+    BoxFilter,
+    ColourBy,
+    Heat,
+    LayerKey,
+    LayerOptions,
+    LayerSpec,
+    World,
+    default_options,
+)
+from rpnviz.drawing.population import Population, anchor_population
+from rpnviz.palette import RGB, Role, Theme, rgb
+
+__all__ = [
+    "LAYERS",
+    "RANK_TEXT",
+    "Layer",
+    "LayerKey",
+    "LayerOptions",
+    "LegendEntry",
+    "World",
+    "default_options",
+    "gt_roles",
+    "legend",
+    "make_layers",
+    "summary",
+]
 
 MAX_OUTLINES = 300
 """A layer of more boxes than this turns to density, or to the best of each ground-truth box."""
@@ -32,75 +62,6 @@ FINDS_IOU = 0.5
 BACKGROUND_OPACITY = 0.35
 """Of the other ground truth while one box is selected."""
 
-
-class World(StrEnum):
-    """What training sees, or what the model says."""
-
-    TRAINING = "training"
-    MODEL = "model"
-
-
-class LayerKey(StrEnum):
-    """Name of a layer, for switches and settings."""
-
-    GT = "gt"
-    POSITIVE = "positive"
-    FORCED = "forced"
-    NEUTRAL = "neutral"
-    NEGATIVE = "negative"
-    LEFT_OUT = "left_out"
-    CANDIDATES = "candidates"
-    """Every box that enters NMS."""
-    SUPPRESSED = "suppressed"
-    KEPT = "kept"
-    EVERYTHING = "everything"
-    """All anchors, or all decoded boxes; not in :data:`LAYERS`, see ``LayerOptions.everything``."""
-
-
-RANK_TEXT = {
-    Rank.NONE: "No positive",
-    Rank.FORCED: "Forced only",
-    Rank.MATCHED: "Matched",
-    Rank.NOT_TRAINED: "Not trained on",
-}
-"""A rank in the same words everywhere."""
-
-
-@dataclass(frozen=True)
-class LayerSpec:
-    """One line of the key.
-
-    Attributes:
-        key: of the layer.
-        title: on screen.
-        role: how it looks.
-        visible: by default.
-        digit: key 1 to 9 that shows and hides it.
-    """
-
-    key: LayerKey
-    title: str
-    role: Role
-    visible: bool
-    digit: int
-
-
-LAYERS: dict[World, tuple[LayerSpec, ...]] = {
-    World.TRAINING: (
-        LayerSpec(LayerKey.GT, "Ground truth", Role.GT, True, 1),
-        LayerSpec(LayerKey.POSITIVE, "Positive", Role.POSITIVE, True, 2),
-        LayerSpec(LayerKey.FORCED, "Forced positive", Role.FORCED, True, 3),
-        LayerSpec(LayerKey.NEUTRAL, "Neutral (not trained on)", Role.NEUTRAL, False, 4),
-        LayerSpec(LayerKey.NEGATIVE, "Negative", Role.NEGATIVE, False, 5),
-        LayerSpec(LayerKey.LEFT_OUT, "Left out (border, padding, crowd)", Role.LEFT_OUT, False, 6),
-    ),
-    World.MODEL: (
-        LayerSpec(LayerKey.GT, "Ground truth", Role.GT, True, 1),
-        LayerSpec(LayerKey.CANDIDATES, "Before NMS", Role.PROPOSAL, False, 2),
-        LayerSpec(LayerKey.SUPPRESSED, "Suppressed by NMS", Role.SUPPRESSED, False, 3),
-        LayerSpec(LayerKey.KEPT, "Kept after NMS", Role.PROPOSAL, True, 4),
-    ),
-}
 
 _BACK_TO_FRONT = (
     LayerKey.EVERYTHING,
@@ -124,37 +85,16 @@ _STATES = {
 }
 
 
-@dataclass(frozen=True)
-class LayerOptions:
-    """What the user wants to see.
-
-    Attributes:
-        visible: layers that are switched on.
-        show_all: layers that are drawn whole, as density if they are large, instead of the best of each box.
-        selected_gt: index of a ground-truth box; only the anchors and proposals that concern it are drawn.
-        everything: all anchors (decoded boxes in the Model world) as one density behind the rest.
-    """
-
-    visible: frozenset[LayerKey]
-    show_all: frozenset[LayerKey] = frozenset()
-    selected_gt: int | None = None
-    everything: bool = False
-
-
-def default_options(world: World) -> LayerOptions:
-    """What a world shows at first."""
-    return LayerOptions(frozenset(spec.key for spec in LAYERS[world] if spec.visible))
-
-
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Boxes that look alike.
+    """N boxes that look alike.
 
     Attributes:
-        key: the switch they belong to; ground truth may come as several layers of the key GT.
+        key: the switch they belong to; several layers may have the same key (ground truth, colours).
         role: how they look.
         title: on screen.
-        boxes: (N, 4) float64 xyxy, original pixels; broken ground truth stays in, NaN and all.
+        population: all boxes of their kind.
+        rows: (N,) int64, which of the population.
         ids: (N,) int64, ground-truth index for the key GT, else anchor index.
         shown: boxes drawn of this key; N, except where a key comes as several layers.
         total: boxes of this key in the image.
@@ -162,12 +102,14 @@ class Layer:
         labels: N texts to write beside the boxes, or None.
         why: the rule by which ``shown`` is below ``total``, such as "best 3 per GT"; empty if it is not.
         opacity: 0 to 1.
+        shade: colour that says something else than the role; None: the role's own.
     """
 
     key: LayerKey
     role: Role
     title: str
-    boxes: NDArray[np.float64]
+    population: Population
+    rows: NDArray[np.int64]
     ids: NDArray[np.int64]
     shown: int
     total: int
@@ -175,6 +117,19 @@ class Layer:
     labels: tuple[str, ...] | None = None
     why: str = ""
     opacity: float = 1.0
+    shade: Shade | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float64]:
+        """(N, 4) xyxy, original pixels; broken ground truth stays in, NaN and all."""
+        return self.population.original(self.rows)
+
+    def rgb(self, theme: Theme) -> RGB:
+        """Colour on the ground of a theme."""
+        return rgb(self.role, theme) if self.shade is None else self.shade.rgb(theme)
 
 
 @dataclass(frozen=True)
@@ -191,14 +146,26 @@ class LegendEntry:
     why: str = ""
 
 
+_Group = tuple[Shade | None, NDArray[np.int64], NDArray[np.int64]]
+"""Colour, rows and anchors of boxes of one colour."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """The boxes of one key that are drawn: ``index`` are anchors (Training) or candidate rows (Model)."""
+    """The boxes of one key that are drawn: ``rows`` of a population, and the anchors that they are or come from."""
 
-    index: NDArray[np.int64]
+    population: Population
+    rows: NDArray[np.int64]
+    ids: NDArray[np.int64]
     total: int
-    dense: bool
     why: str = ""
+    scores: NDArray[np.float32] | None = None
+    groups: dict[ColourBy, list[_Group]] = field(default_factory=dict)
+
+    @property
+    def large(self) -> bool:
+        """Whether there are too many for outlines."""
+        return len(self.rows) > MAX_OUTLINES
 
 
 def make_layers(result: Result, world: World, options: LayerOptions, gt_names: Sequence[str] = ()) -> tuple[Layer, ...]:
@@ -213,34 +180,42 @@ def make_layers(result: Result, world: World, options: LayerOptions, gt_names: S
     specs = {spec.key: spec for spec in LAYERS[world]}
     layers: list[Layer] = []
     for key in _BACK_TO_FRONT:
-        if key is LayerKey.EVERYTHING:
-            layers += _everything_layer(result, world, options)
-        elif key not in specs or key not in options.visible:
+        if key is LayerKey.GT:
+            if key in options.visible:
+                layers += _gt_layers(result, world, options, gt_names)
+        elif options.heat is not Heat.NONE:
             continue
-        elif key is LayerKey.GT:
-            layers += _gt_layers(result, world, options, gt_names)
-        else:
-            layers += _box_layer(result, world, specs[key], options)
+        elif key is LayerKey.EVERYTHING:
+            if options.everything:
+                layers += _box_layers(result, world, _everything_spec(result, world), options)
+        elif key in specs and key in options.visible:
+            layers += _box_layers(result, world, specs[key], options)
     return tuple(layers)
 
 
 def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendEntry, ...]:
     """Numbers of every layer of the world, hidden ones too, in the order of :data:`LAYERS`.
 
-    With ``options.everything`` an entry of the key EVERYTHING comes last.
+    A heat map hides all but ground truth. With ``options.everything`` an entry of the key EVERYTHING comes last.
     """
-    entries = []
+    entries: list[LegendEntry] = []
+    outlines = options.heat is Heat.NONE
     for spec in LAYERS[world]:
         visible = spec.key in options.visible
-        if visible and spec.key is not LayerKey.GT:
+        if visible and outlines and spec.key is not LayerKey.GT:
             choice = _choose(result, world, spec.key, options)
-            shown, total, dense, why = len(choice.index), choice.total, choice.dense, choice.why
+            shown, total, why = len(choice.rows), choice.total, choice.why
+            dense = shown > 0 and (choice.large or spec.key is LayerKey.NEGATIVE)
         else:
             total = _total(result, world, spec.key)
+            visible = visible and spec.key is LayerKey.GT
             shown, dense, why = total if visible else 0, False, ""
         entries.append(LegendEntry(spec.key, spec.role, spec.title, shown, total, visible, dense, why))
-    for layer in _everything_layer(result, world, options):
-        entries.append(LegendEntry(layer.key, layer.role, layer.title, layer.shown, layer.total, True, True))
+    if options.everything and outlines:
+        spec, choice = _everything_spec(result, world), _choose(result, world, LayerKey.EVERYTHING, options)
+        entries.append(
+            LegendEntry(spec.key, spec.role, spec.title, len(choice.rows), choice.total, True, True, choice.why)
+        )
     return tuple(entries)
 
 
@@ -311,39 +286,102 @@ def _candidate_rows(result: Result, key: LayerKey) -> NDArray[np.int64]:
     return np.flatnonzero((proposals.fate != Fate.SMALL) & (proposals.fate != Fate.LOW_SCORE))
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What the choice of a layer depends on."""
+
+    world: World
+    key: LayerKey
+    show_all: bool
+    selected_gt: int | None
+    only: BoxFilter
+
+
+_choices: WeakKeyDictionary[Result, dict[_Question, _Choice]] = WeakKeyDictionary()
+"""Of every result that is still in use: toggling one layer leaves the rows of the others the same arrays, whose counts
+are remembered."""
+
+
 def _choose(result: Result, world: World, key: LayerKey, options: LayerOptions) -> _Choice:
     """The boxes of a visible layer that are drawn."""
-    if world is World.MODEL:
-        return _choose_proposals(result, key, options)
-    if key in (LayerKey.POSITIVE, LayerKey.FORCED):
-        return _choose_positives(result, key, options)
-    match = result.match
-    states = _STATES[key]
+    question = _Question(world, key, key in options.show_all, options.selected_gt, options.only)
+    answers = _choices.setdefault(result, {})
+    if question not in answers:
+        if len(answers) > 64:
+            answers.clear()  # somebody drags a filter
+        answers[question] = _find(result, question)
+    return answers[question]
+
+
+def _find(result: Result, asked: _Question) -> _Choice:
+    if asked.key is LayerKey.EVERYTHING:
+        return _narrowed(result, asked, _all_boxes(result, asked.world))
+    if asked.world is World.MODEL:
+        return _choose_proposals(result, asked)
+    if asked.key in (LayerKey.POSITIVE, LayerKey.FORCED):
+        return _choose_positives(result, asked)
+    return _narrowed(result, asked, _choose_others(result, asked))
+
+
+def _narrowed(result: Result, asked: _Question, choice: _Choice) -> _Choice:
+    """The boxes that pass the filter."""
+    if asked.only == EVERY_BOX:
+        return choice
+    population = choice.population
+    # Boxes of a model have sizes of their own, anchors those of the anchors.
+    boxes = None if population.levels else population.boxes[choice.rows]
+    passes = passing(result, asked.only, choice.ids, boxes, choice.scores)
+    if passes.all():
+        return choice
+    scores = None if choice.scores is None else choice.scores[passes]
+    why = f"{choice.why}, filtered" if choice.why else "filtered"
+    return _Choice(population, choice.rows[passes], choice.ids[passes], choice.total, why, scores)
+
+
+def _all_boxes(result: Result, world: World) -> _Choice:
+    if world is World.MODEL and result.decoded is not None:
+        population = _decoded_population(result.decoded, result.frame)
+        scores = sigmoid(result.decoded.objectness)
+        return _Choice(population, population.every_row, population.every_row, len(population), scores=scores)
+    population = anchor_population(result.anchors, result.frame)
+    return _Choice(population, population.every_row, population.every_row, len(population))
+
+
+def _choose_others(result: Result, asked: _Question) -> _Choice:
+    """Neutral, negative and left-out anchors."""
+    match, states = result.match, _STATES[asked.key]
     index = np.flatnonzero(np.isin(match.state, states) if len(states) > 1 else match.state == states[0])
     total, why = len(index), ""
-    if options.selected_gt is not None:
-        index = index[match.matched_gt[index] == options.selected_gt]
-        why = _of_gt(options.selected_gt, len(index), total)
-    # Negatives are never told apart by outlines: there are too many whatever the selection.
-    dense = key is LayerKey.NEGATIVE or len(index) > MAX_OUTLINES
-    return _Choice(index, total, dense and len(index) > 0, why)
+    if asked.selected_gt is not None:
+        index = index[match.matched_gt[index] == asked.selected_gt]
+        why = _of_gt(asked.selected_gt, len(index), total)
+    return _Choice(anchor_population(result.anchors, result.frame), index, index, total, why)
 
 
-def _choose_positives(result: Result, key: LayerKey, options: LayerOptions) -> _Choice:
+def _choose_positives(result: Result, asked: _Question) -> _Choice:
     match = result.match
     positives = match.positives
-    ours = match.state[positives] == _STATES[key][0]
+    ours = match.state[positives] == _STATES[asked.key][0]
     total = int(np.count_nonzero(ours))
-    if options.selected_gt is not None:
-        index = positives[ours & (match.matched_gt[positives] == options.selected_gt)]
-        return _Choice(index, total, len(index) > MAX_OUTLINES, _of_gt(options.selected_gt, len(index), total))
-    if key in options.show_all:
-        return _Choice(positives[ours], total, total > MAX_OUTLINES)
-    index = positives[ours & _best_per_gt(match.matched_gt[positives], match.best_iou[positives], BEST_PER_GT)]
-    return _Choice(index, total, False, f"best {BEST_PER_GT} per GT" if len(index) < total else "")
+    # The filter comes first: the best three are those among the boxes that the user asks for.
+    passes = passing(result, asked.only, positives)
+    filtered = bool((ours & ~passes).any())
+    ours &= passes
+    why = ["filtered"] if filtered else []
+    if asked.selected_gt is not None:
+        ours &= match.matched_gt[positives] == asked.selected_gt
+        if np.count_nonzero(ours) < total:
+            why.insert(0, f"of GT {asked.selected_gt}")
+    elif not asked.show_all:
+        best = ours & _best_per_gt(match.matched_gt[positives], np.where(ours, match.best_iou[positives], -1))
+        if np.count_nonzero(best) < np.count_nonzero(ours):
+            why.insert(0, f"best {BEST_PER_GT} per GT")
+        ours = best
+    index = positives[ours]
+    return _Choice(anchor_population(result.anchors, result.frame), index, index, total, ", ".join(why))
 
 
-def _best_per_gt(gt: NDArray[np.int64], iou: NDArray, number: int) -> NDArray[np.bool_]:
+def _best_per_gt(gt: NDArray[np.int64], iou: NDArray, number: int = BEST_PER_GT) -> NDArray[np.bool_]:
     """(N,) whether each is among the ``number`` best of its box; equal IoUs: the lower index first."""
     order = np.lexsort((-iou, gt))
     groups = gt[order]
@@ -357,71 +395,91 @@ def _best_per_gt(gt: NDArray[np.int64], iou: NDArray, number: int) -> NDArray[np
     return best
 
 
-def _choose_proposals(result: Result, key: LayerKey, options: LayerOptions) -> _Choice:
-    rows = _candidate_rows(result, key)
+def _choose_proposals(result: Result, asked: _Question) -> _Choice:
+    if result.proposals is None:
+        none = np.zeros(0, np.int64)
+        return _Choice(Population(np.zeros((0, 4))), none, none, 0)
+    candidates = result.proposals.candidates
+    rows = _candidate_rows(result, asked.key)
     total, why = len(rows), ""
-    selected = options.selected_gt
-    if selected is not None and result.proposals is not None and selected < len(result.gt.boxes):
+    selected = asked.selected_gt
+    if selected is not None and selected < len(result.gt.boxes):
         box = result.gt.boxes[selected : selected + 1].astype(np.float32)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            iou = box_iou(result.proposals.candidates.boxes[rows], box)[:, 0]
+            iou = box_iou(candidates.boxes[rows], box)[:, 0]
         rows = rows[iou >= FINDS_IOU]
         why = f"IoU ≥ {FINDS_IOU:g} with GT {selected}" if len(rows) < total else ""
-    elif key is LayerKey.KEPT and key not in options.show_all and total > BEST_KEPT:
-        rows, why = rows[:BEST_KEPT], f"best {BEST_KEPT}"
-    return _Choice(rows, total, len(rows) > MAX_OUTLINES, why)
+    population, scores = _candidate_population(candidates, result.frame), candidates.objectness_prob[rows]
+    # The filter comes before the cut: the best 50 are those among the boxes that the user asks for.
+    choice = _narrowed(result, asked, _Choice(population, rows, candidates.anchor_index[rows], total, why, scores))
+    if asked.key is LayerKey.KEPT and selected is None and not asked.show_all and len(choice.rows) > BEST_KEPT:
+        rows, ids = choice.rows[:BEST_KEPT], choice.ids[:BEST_KEPT]
+        why = f"best {BEST_KEPT}, {choice.why}".rstrip(", ")
+        return _Choice(population, rows, ids, total, why, candidates.objectness_prob[rows])
+    return choice
 
 
 def _of_gt(gt: int, shown: int, total: int) -> str:
     return f"of GT {gt}" if shown < total else ""
 
 
-def _box_layer(result: Result, world: World, spec: LayerSpec, options: LayerOptions) -> list[Layer]:
-    choice = _choose(result, world, spec.key, options)
-    if world is World.TRAINING:
-        ids, boxes = choice.index, result.anchors.boxes[choice.index]
-    elif result.proposals is not None:
-        candidates = result.proposals.candidates
-        ids, boxes = candidates.anchor_index[choice.index], candidates.boxes[choice.index]
-    else:
-        return []
-    layer = Layer(
-        spec.key,
-        spec.role,
-        spec.title,
-        result.frame.to_original(boxes),
-        ids,
-        len(ids),
-        choice.total,
-        choice.dense,
-        why=choice.why,
-    )
-    return [layer]
-
-
-def _everything_layer(result: Result, world: World, options: LayerOptions) -> list[Layer]:
-    if not options.everything:
-        return []
-    source: Anchors | Decoded = result.anchors
-    title = "All anchors"
-    if world is World.MODEL and result.decoded is not None:
-        source, title = result.decoded, "All decoded boxes"
-    boxes = _all_original(source, result.frame)
-    ids = np.arange(len(boxes))
-    return [Layer(LayerKey.EVERYTHING, Role.NEGATIVE, title, boxes, ids, len(ids), len(ids), dense=True)]
+@lru_cache(maxsize=2)
+def _decoded_population(decoded: Decoded, frame: Frame) -> Population:
+    return Population(decoded.boxes_input, frame)
 
 
 @lru_cache(maxsize=2)
-def _all_original(source: Anchors | Decoded, frame: Frame) -> NDArray[np.float64]:
-    """All boxes of a result in original pixels; kept, because a threshold move changes none of them."""
-    boxes = frame.to_original(source.boxes if isinstance(source, Anchors) else source.boxes_input)
-    boxes.flags.writeable = False
-    return boxes
+def _candidate_population(candidates: Candidates, frame: Frame) -> Population:
+    return Population(candidates.boxes, frame)
+
+
+def _everything_spec(result: Result, world: World) -> LayerSpec:
+    in_model = world is World.MODEL and result.decoded is not None
+    title = "All decoded boxes" if in_model else "All anchors"
+    return LayerSpec(LayerKey.EVERYTHING, title, Role.NEGATIVE, False, 0)
+
+
+def _box_layers(result: Result, world: World, spec: LayerSpec, options: LayerOptions) -> list[Layer]:
+    """One layer, or one for every colour."""
+    choice = _choose(result, world, spec.key, options)
+    if not len(choice.population):
+        return []
+    # Negatives are never told apart by outlines: there are too many whatever the selection.
+    dense = choice.large or (spec.key in (LayerKey.NEGATIVE, LayerKey.EVERYTHING) and len(choice.rows) > 0)
+    shown = len(choice.rows)
+    return [
+        Layer(
+            spec.key,
+            spec.role,
+            spec.title,
+            choice.population,
+            rows,
+            ids,
+            shown,
+            choice.total,
+            dense,
+            why=choice.why,
+            shade=shade,
+        )
+        for shade, rows, ids in _coloured(result, choice, options.colour_by)
+    ]
+
+
+def _coloured(result: Result, choice: _Choice, colour_by: ColourBy) -> list[_Group]:
+    """A choice by colours; the same arrays for the same choice."""
+    if colour_by not in choice.groups:
+        groups: list[_Group] = [(None, choice.rows, choice.ids)]
+        if colour_by is not ColourBy.LABEL and len(choice.rows):
+            places = colour_groups(result, colour_by, choice.ids, choice.scores)
+            groups = [(shade, choice.rows[members], choice.ids[members]) for shade, members in places]
+        choice.groups[colour_by] = groups
+    return choice.groups[colour_by]
 
 
 def _gt_layers(result: Result, world: World, options: LayerOptions, names: Sequence[str]) -> list[Layer]:
     """Ground truth by role, problems in front; the selected box in front of all."""
     boxes = result.inputs.gt_boxes
+    population = Population(boxes)
     roles = gt_roles(result, world)
     labels = tuple(_gt_label(result, gt, roles[gt], names) for gt in range(len(boxes)))
     selected = options.selected_gt
@@ -436,7 +494,8 @@ def _gt_layers(result: Result, world: World, options: LayerOptions, names: Seque
             LayerKey.GT,
             role,
             "Ground truth",
-            boxes[members],
+            population,
+            np.array(members, np.int64),
             np.array(members, np.int64),
             len(boxes),
             len(boxes),

@@ -1,7 +1,8 @@
 """Small text tags beside boxes: placed so that they hide as little as possible, and never each other.
 
 Every tag tries places around its box, problems first. Where no place is free, only the number in front of the text is
-tried; where that finds none either, the tag is left out, unless its box has a problem.
+tried; where that finds none either, the tag is left out, unless its box has a problem. Hundreds of problems are
+labelled as far as there is room: a carpet of tags says less than the boxes under it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from numpy.typing import NDArray
 
 from rpnviz.drawing.outlines import outer_reach
 from rpnviz.drawing.text import MEDIUM, draw_text, measure
-from rpnviz.palette import BACKGROUND, MUTED_TEXT, TEXT, Role, Theme, parse_colour, rgb
+from rpnviz.palette import BACKGROUND, MUTED_TEXT, RGB, TEXT, Role, Theme, parse_colour, rgb
 
 _FONT = 12
 """Size of the text, px."""
 _PAD_X, _PAD_Y = 4, 1
 _PLATE_OPACITY = 0.8
 _MOST_TAGS = 200
-"""Boxes in view beyond which only problems are labelled."""
+"""Boxes in view beyond which only problems are labelled; so many problems are labelled only where there is room."""
 _FULL_TEXT_SHARE = 0.1
 """Of the frame that the full tags of problems, and those of the others, may take; above that they are short."""
 _HIDES_AT_MOST = 0.7
@@ -36,7 +37,7 @@ class Tag:
     Attributes:
         box: (x1, y1, x2, y2) device px, edges inclusive.
         text: full text, beginning with the number of the box.
-        role: decides the colours; problems are placed first and always.
+        role: decides the colours; problems are placed first and, unless there are hundreds, always.
         opacity: 0 to 1.
     """
 
@@ -87,7 +88,9 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
     crowded = {problem: _crowded(tags, problem, size, ratio, width * height) for problem in (False, True)}
     taken = np.zeros((0, 4))
     found = []
-    for i in order:
+    room_for_all = sum(tag.role is Role.GT_PROBLEM for tag in tags) <= _MOST_TAGS
+    left_over = _FULL_TEXT_SHARE * width * height
+    for i in order if room_for_all else order[: 2 * _MOST_TAGS]:
         tag = tags[i]
         problem = tag.role is Role.GT_PROBLEM
         if not problem and len(tags) > _MOST_TAGS:
@@ -101,15 +104,19 @@ def place_tags(tags: tuple[Tag, ...], width: int, height: int, ratio: float) -> 
                 continue
             cost = _hidden(places, boxes, areas) + reluctance
             clash = _overlap(places, taken).sum(axis=1)
-            free = np.flatnonzero((clash == 0) & (cost <= _HIDES_AT_MOST))
+            # Among hundreds every tag hides some box.
+            free = np.flatnonzero((clash == 0) & ((cost <= _HIDES_AT_MOST) | (problem and not room_for_all)))
             if len(free):
                 best = text, plate, places[free[np.argmin(cost[free])]]
                 break
-            if problem:
+            if problem and room_for_all:
                 # Better on top of something than not said at all; the short form, tried last, wins.
                 best = text, plate, places[np.argmin(clash / (plate[0] * plate[1]) + cost)]
         if best is not None:
             text, plate, place = best
+            left_over -= plate[0] * plate[1]
+            if not room_for_all and left_over < 0:
+                break
             taken = np.concatenate([taken, place[None]])
             found.append(PlacedTag(tag, text, int(place[0]), int(place[1]), *plate))
     # The first placed matter most and are drawn last, should any overlap.
@@ -184,17 +191,27 @@ def _hidden(places: NDArray[np.float64], boxes: NDArray[np.float64], areas: NDAr
     return (_overlap(places, boxes) / areas).sum(axis=1)
 
 
-def _draw(frame: NDArray[np.uint8], placed: PlacedTag, theme: Theme, ratio: float) -> None:
-    role, opacity = placed.tag.role, placed.tag.opacity
+def tag_colours(role: Role, theme: Theme) -> tuple[RGB, RGB, float]:
+    """Colour of the plate, colour of the text, and opacity of the plate."""
     if role is Role.GT_PROBLEM:
         # Filled, so that it stands out in grey as well; the text takes the ground's colour.
-        plate, text, strength = rgb(role, theme), parse_colour(BACKGROUND[theme]), 1.0
-    else:
-        plate, strength = parse_colour(BACKGROUND[theme]), _PLATE_OPACITY
-        text = parse_colour((MUTED_TEXT if role is Role.LEFT_OUT else TEXT)[theme])
+        return rgb(role, theme), parse_colour(BACKGROUND[theme]), 1.0
+    text = parse_colour((MUTED_TEXT if role is Role.LEFT_OUT else TEXT)[theme])
+    return parse_colour(BACKGROUND[theme]), text, _PLATE_OPACITY
+
+
+def text_place(placed: PlacedTag, ratio: float) -> tuple[int, int, int]:
+    """Left end, baseline and font size of the text of a tag, px."""
+    size = max(8, round(_FONT * ratio))
+    baseline = placed.top + round(_PAD_Y * ratio) + measure(placed.text, size, MEDIUM).ascent
+    return placed.left + round(_PAD_X * ratio), baseline, size
+
+
+def _draw(frame: NDArray[np.uint8], placed: PlacedTag, theme: Theme, ratio: float) -> None:
+    opacity = placed.tag.opacity
+    plate, text, strength = tag_colours(placed.tag.role, theme)
     part = frame[placed.top : placed.top + placed.height, placed.left : placed.left + placed.width]
     mixed = part + (np.array(plate, np.float32) - part) * np.float32(strength * opacity)
     part[:] = np.round(mixed).astype(np.uint8)
-    size = max(8, round(_FONT * ratio))
-    baseline = placed.top + round(_PAD_Y * ratio) + measure(placed.text, size, MEDIUM).ascent
-    draw_text(frame, placed.text, placed.left + round(_PAD_X * ratio), baseline, size, text, MEDIUM, opacity)
+    left, baseline, size = text_place(placed, ratio)
+    draw_text(frame, placed.text, left, baseline, size, text, MEDIUM, opacity)

@@ -41,7 +41,7 @@ class TextSize:
 
 def measure(text: str, size: int, weight: int = REGULAR) -> TextSize:
     """Room that ``text`` takes in a font of ``size`` px."""
-    return TextSize(_ink(_printable(text), size, weight).shape[1], _ascent(size), _descent(size))
+    return TextSize(_ink(printable(text), size, weight).shape[1], _ascent(size), _descent(size))
 
 
 def draw_text(
@@ -68,7 +68,7 @@ def draw_text(
     Returns:
         Where the next text would continue, px.
     """
-    ink = _ink(_printable(text), size, weight)
+    ink = _ink(printable(text), size, weight)
     top = baseline - _ascent(size)
     height, width = image.shape[:2]
     x1, y1 = max(left, 0), max(top, 0)
@@ -103,7 +103,7 @@ def _shortened(text: str, kept: int) -> str:
     return text[:head] + _ELLIPSIS + text[len(text) - (kept - head) :]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line without control characters, and without the halves of characters that file names may hold."""
     whole = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in whole)

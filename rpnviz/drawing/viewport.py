@@ -17,8 +17,9 @@ class Viewport:
 
     Attributes:
         width, height: of the frame, device px.
-        scale: device px per original pixel.
+        scale: device px per original pixel along x.
         dx, dy: device position of the original's top left corner.
+        aspect: scale along y per scale along x; the network input's sides are rounded, so it may differ from 1 there.
     """
 
     width: int
@@ -26,29 +27,52 @@ class Viewport:
     scale: float
     dx: float = 0.0
     dy: float = 0.0
+    aspect: float = 1.0
+
+    @property
+    def scale_y(self) -> float:
+        """Device px per original pixel along y."""
+        return self.scale * self.aspect
+
+
+def device_edges(edges: NDArray, scale: float, shift: float, limit: int) -> NDArray[np.int32]:
+    """The pixels of edges along one axis: ``floor(original * scale + shift)``; any shape, int32.
+
+    Args:
+        edges: original pixels.
+        scale, shift: device px per original pixel, and the device position of the original's 0.
+        limit: width or height of the frame, device px.
+
+    Convention:
+        An edge that falls on the first pixel beyond the frame is drawn on its last one: at scale 1 a box that ends at
+        the image's border would lose that side. Infinite and very large coordinates are cut to :data:`MARGIN` outside
+        the frame; NaN is left to the caller.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        device = np.asarray(edges, np.float64) * scale
+        device += shift
+        np.floor(device, out=device)
+        np.clip(device, -MARGIN, limit + MARGIN, out=device)
+        device[device == limit] -= 1
+        return device.astype(np.int32)
 
 
 def device_boxes(boxes: NDArray, view: Viewport) -> NDArray[np.int32]:
     """The pixels of the edges of boxes (N, 4), original xyxy; (N, 4) int32.
 
     Convention:
-        ``floor(original * scale + d)`` for all four edges. An edge that falls on the first pixel beyond the frame is
-        drawn on its last one: at scale 1 a box that ends at the image's border would lose that side. Corners in the
-        wrong order are exchanged, so that a box of negative width is still seen where it is. Infinite and very large
-        coordinates are cut to :data:`MARGIN` outside the frame; a box with a NaN ends up outside of it as a whole.
+        As :func:`device_edges` for all four edges. Corners in the wrong order are exchanged, so that a box of negative
+        width is still seen where it is. A box with a NaN ends up outside of the frame as a whole.
     """
-    with np.errstate(invalid="ignore", over="ignore"):
-        device = boxes * view.scale
-        device += np.array([view.dx, view.dy, view.dx, view.dy])
-        np.floor(device, out=device)
-        limits = np.array([view.width, view.height, view.width, view.height])
-        np.clip(device, -MARGIN, limits + MARGIN, out=device)
-        broken = np.isnan(device)
-        if broken.any():
-            device[broken.any(axis=1)] = -MARGIN
-        np.subtract(device, 1, out=device, where=device == limits)
-    pixels = device.astype(np.int32)
-    swapped = (pixels[:, 2:] < pixels[:, :2]).any(axis=1)
+    pixels = np.empty((len(boxes), 4), np.int32)
+    pixels[:, 0::2] = device_edges(boxes[:, 0::2], view.scale, view.dx, view.width)
+    pixels[:, 1::2] = device_edges(boxes[:, 1::2], view.scale_y, view.dy, view.height)
+    if boxes.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            # One sum per box finds the NaNs; infinities of both signs, which also give one, are looked at again.
+            doubtful = np.flatnonzero(np.isnan(boxes.sum(axis=1)))
+        pixels[doubtful[np.isnan(boxes[doubtful]).any(axis=1)]] = -MARGIN
+    swapped = (pixels[:, 2] < pixels[:, 0]) | (pixels[:, 3] < pixels[:, 1])
     if swapped.any():
         corners = pixels[swapped].reshape(-1, 2, 2)
         pixels[swapped] = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)

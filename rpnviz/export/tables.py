@@ -1,10 +1,22 @@
-"""What is behind the picture, as JSON-ready tables; floats are not rounded."""
+"""What is behind the picture, per anchor and per ground-truth box: JSON, CSV and NPZ; floats are not rounded."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz import __version__
+from rpnviz.core import presets
+from rpnviz.core.anchors import Anchors
+from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
 from rpnviz.datasets.base import Dataset, ImageRecord
 
@@ -52,3 +64,146 @@ def match_table(result: Result, record: ImageRecord, dataset: Dataset) -> dict[s
 def number(value: float) -> float | None:
     """The value, or null where JSON has no word for it."""
     return value if math.isfinite(value) else None
+
+
+def anchor_columns(result: Result) -> dict[str, NDArray]:
+    """Everything about every anchor, (A,) and (A, 4) arrays by name, in the order of the anchors.
+
+    Returns:
+        ``level``, ``row``, ``column`` and ``cell`` int32; ``boxes_original`` float64 and ``boxes_input`` in the
+        framework's type, xyxy px; ``state`` uint8 of :class:`~rpnviz.core.matching.AnchorState`; ``label`` int8, 1
+        positive, 0 negative, -1 neutral or left out; ``best_iou``; ``matched_gt`` int64, -1 without any; ``sampled``
+        bool, whether it is in the mini-batch.
+    """
+    match = result.match
+    sampled = np.zeros(len(result.anchors), bool)
+    sampled[result.sample.positive] = True
+    sampled[result.sample.negative] = True
+    return {
+        **_places(result.anchors),
+        "boxes_original": result.frame.to_original(result.anchors.boxes),
+        "boxes_input": result.anchors.boxes,
+        "state": match.state,
+        "label": match.labels,
+        "best_iou": match.best_iou,
+        "matched_gt": match.matched_gt,
+        "sampled": sampled,
+    }
+
+
+def anchor_table(result: Result) -> dict[str, list[Any]]:
+    """:func:`anchor_columns` for JSON: plain lists, states by name."""
+    table: dict[str, list[Any]] = {}
+    for name, values in anchor_columns(result).items():
+        table[name] = _state_names(values) if name == "state" else values.tolist()
+    return table
+
+
+def csv_paths(path: Path) -> tuple[Path, Path]:
+    """The two files that ``labels.csv`` stands for: ``labels_anchors.csv`` and ``labels_gt.csv``."""
+    stem = path.stem if path.suffix.lower() == ".csv" else path.name
+    return path.with_name(f"{stem}_anchors.csv"), path.with_name(f"{stem}_gt.csv")
+
+
+def anchors_csv(result: Result) -> bytes:
+    """A line per anchor; boxes as x1, y1, x2, y2 in original and as input_x1 ... in input pixels."""
+    header: list[str] = ["anchor"]
+    columns: list[Iterable[Any]] = [range(len(result.anchors))]
+    for name, values in anchor_columns(result).items():
+        if values.ndim == 2:
+            prefix = "input_" if name == "boxes_input" else ""
+            header += [f"{prefix}{side}" for side in ("x1", "y1", "x2", "y2")]
+            columns += [values[:, side].tolist() for side in range(4)]
+        else:
+            header.append(name)
+            columns.append(_state_names(values) if name == "state" else values.astype(_csv_type(values)).tolist())
+    return _csv(header, zip(*columns, strict=True))
+
+
+def gts_csv(table: dict[str, Any]) -> bytes:
+    """A line per ground-truth box of a :func:`match_table`; what is null there is empty here."""
+    header = ["gt", "id", "category", "x", "y", "width", "height", "input_x1", "input_y1", "input_x2", "input_y2"]
+    header += ["rank", "not_trained", "best_iou", "positives", "forced"]
+    lines = (
+        [gt["index"], gt["id"], gt["category"], *gt["bbox"], *gt["bbox_input"], *(gt[name] for name in header[11:])]
+        for gt in table["gts"]
+    )
+    return _csv(header, lines)
+
+
+def match_npz(result: Result, record: ImageRecord, dataset: Dataset, preset: presets.Preset) -> bytes:
+    """All arrays of one image as a compressed ``.npz`` that ``numpy.load`` reads without pickles.
+
+    Args:
+        result, record, dataset: of the image.
+        preset: the trainer, with the parameters that were used.
+
+    Returns:
+        The arrays of :func:`anchor_columns`; ``state_names``; per ground-truth box ``gt_boxes_original`` and
+        ``gt_boxes_input`` (M, 4) xyxy, ``gt_label`` (-1: no such category), ``gt_category``, ``gt_id`` (text, empty
+        without), ``gt_ignore``, ``gt_rank``, ``gt_not_trained`` (why, or empty), ``gt_best_iou`` (NaN if not trained
+        on), ``gt_positives``, ``gt_forced``; ``image_size``, ``resized_size``, ``input_size`` (H, W); ``file_name``;
+        ``params``, the Params document as JSON text; ``version`` of rpnviz.
+    """
+    match, frame, gt = result.match, result.frame, record.gt
+    document = presets.to_document(presets.load(preset.name), result.params, result.conventions)
+    arrays: dict[str, Any] = {
+        **anchor_columns(result),
+        "state_names": np.array([state.name.lower() for state in AnchorState]),
+        "gt_boxes_original": result.inputs.gt_boxes,
+        "gt_boxes_input": result.gt.boxes,
+        "gt_label": gt.labels,
+        "gt_category": _texts(dataset.names_of(record)),
+        "gt_id": _texts("" if value is None else str(value) for value in gt.ids),
+        "gt_ignore": gt.ignore,
+        "gt_rank": _texts(map(str, match.ranks)),
+        "gt_not_trained": _texts("" if reason is None else str(reason) for reason in result.gt.not_trained),
+        "gt_best_iou": match.gt_best_iou,
+        "gt_positives": match.gt_positives,
+        "gt_forced": match.gt_forced,
+        "image_size": np.array(frame.image_size),
+        "resized_size": np.array(frame.resized_size),
+        "input_size": np.array(frame.input_size),
+        "file_name": np.array(record.file_name),
+        "params": np.array(json.dumps(document)),
+        "version": np.array(__version__),
+    }
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _places(anchors: Anchors) -> dict[str, NDArray[np.int32]]:
+    """Level, row, column and cell of every anchor, see :meth:`Anchors.place`."""
+    parts: list[NDArray[np.int32]] = []
+    for number, level in enumerate(anchors.lattice):
+        place = np.empty((4, level.count), np.int32)
+        position, place[3] = np.divmod(np.arange(level.count), max(level.cells, 1))
+        place[1], place[2] = np.divmod(position, max(level.grid[1], 1))
+        place[0] = number
+        parts.append(place)
+    places = np.concatenate([np.zeros((4, 0), np.int32), *parts], axis=1)
+    return dict(zip(("level", "row", "column", "cell"), places, strict=True))
+
+
+def _state_names(states: NDArray[np.uint8]) -> list[str]:
+    names = np.array([state.name.lower() for state in AnchorState], object)
+    return names[states].tolist()
+
+
+def _csv_type(values: NDArray) -> np.dtype:
+    """Spreadsheets read 1 and 0 better than True and False."""
+    return np.dtype(np.int8) if values.dtype == bool else values.dtype
+
+
+def _csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return file.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _texts(values: Iterable[str]) -> NDArray[np.str_]:
+    """(N,) of text, also where there is none."""
+    return np.array(list(values), np.str_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
 from PySide6.QtGui import (
@@ -40,11 +41,12 @@ from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.jobs import Job
-from rpnviz.app.messages import Message, Severity
+from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core import presets
 from rpnviz.drawing.scene import LAYERS, World
+from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
@@ -64,6 +66,9 @@ from rpnviz.ui.widgets.basics import (
     separator,
     tool_button,
 )
+
+if TYPE_CHECKING:
+    from rpnviz.ui.dialogs.export import Snapshot
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
@@ -140,6 +145,10 @@ class MainWindow(QMainWindow):
         for number in range(1, 10):
             key = QShortcut(QKeySequence(str(number)), self)
             key.activated.connect(lambda number=number: self._toggle_layer(number))
+        # On the canvas alone: tables and texts have a copy of their own.
+        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.canvas)
+        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.activated.connect(self.do_copy_picture)
 
     def _build_layout(self) -> None:
         self.preset = QComboBox()
@@ -197,6 +206,16 @@ class MainWindow(QMainWindow):
         self.dim.valueChanged.connect(lambda value: self.canvas.set_dim(value / 100))
         dim_label = label("Dim", "muted")
         dim_label.setBuddy(self.dim)
+        self.original = tool_button("Original", "small-segment", "The image as it is (I)", checkable=True)
+        self.input = tool_button(
+            "Input", "small-segment", "What the network is given, with its padding (I)", checkable=True
+        )
+        frames = QButtonGroup(self)
+        frames.addButton(self.original)
+        frames.addButton(self.input)
+        self.original.setChecked(True)
+        self.original.clicked.connect(lambda: self.state.set_input_frame(False))
+        self.input.clicked.connect(lambda: self.state.set_input_frame(True))
         strip = QHBoxLayout()
         strip.setContentsMargins(8, 3, 8, 3)
         strip.addWidget(self.file_name, 2)
@@ -205,6 +224,12 @@ class MainWindow(QMainWindow):
         strip.addWidget(self.model_note, 3)
         strip.addWidget(dim_label)
         strip.addWidget(self.dim)
+        strip.addSpacing(4)
+        segment = QHBoxLayout()
+        segment.setSpacing(0)
+        segment.addWidget(self.original)
+        segment.addWidget(self.input)
+        strip.addLayout(segment)
         strip.addWidget(self.zoom_label)
         self.strip = QFrame()
         self.strip.setObjectName("bar")
@@ -285,6 +310,7 @@ class MainWindow(QMainWindow):
         state.world_changed.connect(self._show_world)
         state.model_changed.connect(self._show_model)
         state.selection_changed.connect(self._show_selection)
+        state.frame_changed.connect(self._show_frame)
         state.computing_changed.connect(self._show_computing)
         state.told.connect(self._show_message)
         state.jobs.started.connect(lambda _job: self._job_delay.start())
@@ -292,7 +318,6 @@ class MainWindow(QMainWindow):
         state.jobs.progressed.connect(self._show_progress)
         self.canvas.resized.connect(self._place_overlays)
         self.canvas.hovered.connect(self.selection.show_hover)
-        self.canvas.copy_wanted.connect(self.do_copy_selected)
         self.canvas.zoomed.connect(lambda zoom: self.zoom_label.setText(f"{zoom:.0%}"))
 
     # ------------------------------------------------------------------ showing the state
@@ -300,7 +325,7 @@ class MainWindow(QMainWindow):
     def _show_image(self) -> None:
         record, loaded = self.state.record, self.state.loaded
         self.empty.setVisible(record is None)
-        self.legend.setVisible(record is not None and not self._alone)
+        self.legend.setVisible(record is not None)
         if record is None or loaded is None:
             return
         self.file_name.setText(record.file_name)
@@ -370,6 +395,9 @@ class MainWindow(QMainWindow):
                 text = "No model"
         self.model_note.setText(text)
         self.model_note.setVisible(bool(text))
+
+    def _show_frame(self) -> None:
+        (self.input if self.state.input_frame else self.original).setChecked(True)
 
     def _show_selection(self, selection: Selection) -> None:
         record = self.state.record
@@ -471,15 +499,38 @@ class MainWindow(QMainWindow):
         self.state.set_world(World.MODEL)
 
     def do_export_picture(self) -> None:
-        from rpnviz.ui.dialogs.export import ExportDialog, Snapshot  # spares the start-up what few sessions need
+        from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
 
-        snapshot = Snapshot.of(self.state)
+        snapshot = self._snapshot("export")
+        if snapshot is not None:
+            dialog = ExportDialog(self.state, snapshot, self._last_folder(), self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
+
+    def do_copy_picture(self) -> None:
+        from rpnviz.ui.dialogs.export import image_of
+
+        snapshot = self._snapshot("copy")
         if snapshot is None:
-            self.state.tell(Message(Severity.INFO, "Nothing to export yet", "Open an image first."))
             return
-        dialog = ExportDialog(self.state, snapshot, self.settings.theme, self._last_folder(), self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
+        try:
+            picture = snapshot.picture()
+        except RpnvizError as error:
+            self.state.tell(from_error("Could not copy the picture", error))
+            return
+        height, width = picture.shape[:2]
+        QGuiApplication.clipboard().setImage(image_of(picture))
+        self.state.tell(Message(Severity.INFO, "Copied the picture", f"{width:,} x {height:,} px, with its legend."))
+
+    def _snapshot(self, verb: str) -> Snapshot | None:
+        """What is on the screen; None, and told, if there is nothing whole."""
+        from rpnviz.ui.dialogs.export import Snapshot
+
+        canvas = self.canvas
+        snapshot = Snapshot.of(self.state, self.settings.theme, canvas.dim, canvas.saturation, canvas.visible_region())
+        if snapshot is None:
+            self.state.tell(Message(Severity.INFO, f"Nothing to {verb} yet", "Open an image first."))
+        return snapshot
 
     def do_reload(self) -> None:
         self.state.reload()
@@ -559,9 +610,21 @@ class MainWindow(QMainWindow):
     def do_toggle_everything(self) -> None:
         self.state.set_everything(not self.state.layers.everything)
 
+    def do_toggle_centres(self) -> None:
+        self.state.set_centres(not self.state.layers.centres)
+
+    def do_toggle_here(self) -> None:
+        self.state.set_here(not self.state.here)
+
+    def do_toggle_frame(self) -> None:
+        self.state.set_input_frame(not self.state.input_frame)
+
+    def do_clear_filter(self) -> None:
+        self.state.clear_filter()
+
     def do_focus_canvas(self) -> None:
         self._alone = alone = not self._alone
-        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.legend, self.status):
+        for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
             part.setVisible(not alone)
 
     def do_toggle_theme(self) -> None:

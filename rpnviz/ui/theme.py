@@ -107,9 +107,15 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QToolButton#link:hover {{ text-decoration: underline; }}
         QToolButton#chip {{ border: 1px solid {colours.border}; padding: 2px 8px; border-radius: 9px;
                             background: {colours.raised}; color: {colours.text}; }}
+        QToolButton#chip:disabled {{ color: {colours.muted}; background: {colours.window}; }}
         QToolButton#chip:hover {{ border-color: {colours.accent}; }}
         QToolButton#segment {{ border: 1px solid {colours.border}; padding: 4px 14px; background: {colours.panel};
                                color: {colours.text}; }}
+        QToolButton#small-segment {{ border: 1px solid {colours.border}; padding: 1px 7px; background: {colours.panel};
+                               color: {colours.text}; }}
+        QToolButton#small-segment:hover {{ background: {colours.raised}; }}
+        QToolButton#small-segment:checked {{ background: {colours.raised}; border-color: {colours.accent};
+                                             font-weight: 600; }}
         QToolButton#segment:hover {{ background: {colours.raised}; }}
         QToolButton#segment:checked {{ background: {colours.accent}; color: {colours.on_accent};
                                        border-color: {colours.accent}; font-weight: 600; }}
@@ -118,7 +124,7 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QToolButton#layer:checked {{ color: {colours.text}; }}
         QToolButton#layer:hover {{ background: {colours.raised}; }}
         QToolButton#flat:focus, QToolButton#chip:focus, QToolButton#segment:focus, QToolButton#layer:focus,
-        QToolButton#link:focus {{ border: 1px solid {colours.accent}; }}
+        QToolButton#small-segment:focus, QToolButton#link:focus {{ border: 1px solid {colours.accent}; }}
         QToolTip {{ color: {colours.text}; background: {colours.raised}; border: 1px solid {colours.border};
                     padding: 4px; }}
         QSplitter::handle {{ background: {colours.border}; }}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
+from rpnviz.drawing import compiled
 
 PRESET = presets.load("torchvision")
 PARAMS = PRESET.params.with_values("resize", mode="none")
@@ -48,3 +51,10 @@ def result(run):
 def proposed(run):
     """The same with 5,000 boxes of a network that guesses."""
     return run(outputs=network_outputs())
+
+
+@pytest.fixture(params=["plain", "compiled"] if importlib.util.find_spec("numba") else ["plain"])
+def both_ways(request, monkeypatch):
+    """The loops of counting as NumPy, and compiled where numba is installed."""
+    compiled.warm_up()
+    monkeypatch.setattr(compiled, "_warm", request.param == "compiled")

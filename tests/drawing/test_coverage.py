@@ -1,4 +1,4 @@
-"""Counts by prefix sums against a loop over every pixel of every outline."""
+"""Counts by prefix sums and by the lattice product, each against the other and a loop over every pixel."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from rpnviz.drawing.coverage import Coverage, opacity_table
+from rpnviz.drawing.coverage import Coverage, Lattice, count_lattices, opacity_table
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 HEIGHT, WIDTH = 23, 31
 
@@ -26,9 +30,7 @@ def count_pixel_by_pixel(boxes, height=HEIGHT, width=WIDTH):
 
 
 def count(boxes, dtype=np.int32):
-    coverage = Coverage(HEIGHT, WIDTH)
-    coverage.add(np.array(boxes, dtype).reshape(-1, 4))
-    return coverage.counts()
+    return Coverage().count(HEIGHT, WIDTH, np.array(boxes, dtype).reshape(-1, 4))
 
 
 @pytest.mark.parametrize(
@@ -69,14 +71,50 @@ def test_many_boxes(seed):
     np.testing.assert_array_equal(count(boxes), count_pixel_by_pixel(boxes.tolist()))
 
 
-def test_cleared_of_all_boxes():
+def random_boxes(rng, count, low=-12, high=45):
+    return np.sort(rng.integers(low, high, (count, 2, 2)), axis=1).reshape(count, 4)
+
+
+def test_one_buffer_serves_frames_of_any_size():
     rng = np.random.default_rng(1)
-    boxes = np.sort(rng.integers(-5, 40, (30, 2, 2)), axis=1).reshape(30, 4)
-    coverage = Coverage(HEIGHT, WIDTH)
-    coverage.add(boxes)
-    np.testing.assert_array_equal(coverage.counts(), count_pixel_by_pixel(boxes.tolist()))
-    coverage.clear()
-    assert not coverage.counts().any()
+    coverage = Coverage()
+    for height, width in ((23, 31), (5, 7), (40, 9), (23, 31)):
+        boxes = random_boxes(rng, 30)
+        np.testing.assert_array_equal(
+            coverage.count(height, width, boxes), count_pixel_by_pixel(boxes.tolist(), height, width)
+        )
+
+
+def test_boxes_are_taken_off():
+    boxes = random_boxes(np.random.default_rng(2), 60)
+    left = Coverage().count(HEIGHT, WIDTH, boxes, boxes[:25])
+    np.testing.assert_array_equal(left, count_pixel_by_pixel(boxes[25:].tolist()))
+    assert not Coverage().count(HEIGHT, WIDTH, boxes, boxes[::-1]).any()
+
+
+def lattice_boxes(lattice):
+    x1, x2, y1, y2 = lattice
+    return [(a, c, b, d) for c, d in zip(y1, y2, strict=True) for a, b in zip(x1, x2, strict=True)]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(*(st.lists(st.tuples(st.integers(-40, 60), st.integers(0, 50)), max_size=7) for _ in "xy")),
+        max_size=4,
+    )
+)
+def test_the_product_of_lattices_counts_the_same(drawn):
+    """Any edges, in any order, repeated, outside, and of a single pixel; not only those of a regular grid."""
+    lattices = []
+    for columns, rows in drawn:
+        x1, wide = np.array(columns, np.int32).reshape(-1, 2).T
+        y1, high = np.array(rows, np.int32).reshape(-1, 2).T
+        lattices.append(Lattice(x1, x1 + wide, y1, y1 + high))
+    boxes = [box for lattice in lattices for box in lattice_boxes(lattice)]
+    product = count_lattices(HEIGHT, WIDTH, lattices)
+    np.testing.assert_array_equal(product, count_pixel_by_pixel(boxes))
+    np.testing.assert_array_equal(product, count(boxes))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
@@ -86,17 +124,16 @@ def test_integers_of_any_size(dtype):
 
 
 def test_very_many_on_one_pixel_do_not_overflow():
-    coverage = Coverage(3, 3)
-    coverage.add(np.ones((70_000, 4), np.int32))
-    assert coverage.counts()[1, 1] == 70_000
+    assert Coverage().count(3, 3, np.ones((70_000, 4), np.int32))[1, 1] == 70_000
+    line = np.zeros(1000, np.int32)
+    assert (count_lattices(2, 2, [Lattice(line, line, line, line)]) == [[1_000_000, 0], [0, 0]]).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1)])
 def test_small_frames(height, width):
-    coverage = Coverage(height, width)
     boxes = [(0, 0, 0, 0), (0, 0, 5, 5), (-1, -1, 1, 1)]
-    coverage.add(np.array(boxes, np.int32))
-    np.testing.assert_array_equal(coverage.counts(), count_pixel_by_pixel(boxes, height, width))
+    counted = Coverage().count(height, width, np.array(boxes, np.int32))
+    np.testing.assert_array_equal(counted, count_pixel_by_pixel(boxes, height, width))
 
 
 def tone_map(counts):

@@ -7,22 +7,27 @@ import itertools
 import numpy as np
 import pytest
 
-from rpnviz.drawing import frame as frames
-from rpnviz.drawing.coverage import opacity_table
+from rpnviz.drawing.coverage import Coverage, opacity_table
 from rpnviz.drawing.frame import Photo, Viewport, blank, paint, swatch
-from rpnviz.drawing.outlines import count_outlines, outer_reach
+from rpnviz.drawing.outlines import outer_reach
+from rpnviz.drawing.population import Population
 from rpnviz.drawing.scene import LAYERS, Layer, LayerKey, LayerOptions, World, default_options, make_layers
 from rpnviz.drawing.viewport import device_boxes
 from rpnviz.palette import CASING, Role, Theme, background, parse_colour, rgb
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 GROUND = (90, 90, 90)
 
 
 def layer(boxes, role=Role.POSITIVE, *, key=LayerKey.POSITIVE, dense=False, labels=None, opacity=1.0):
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
-    return Layer(
-        key, role, "", boxes, np.arange(len(boxes)), len(boxes), len(boxes), dense, labels=labels, opacity=opacity
-    )
+    rows, count = np.arange(len(boxes)), len(boxes)
+    return Layer(key, role, "", Population(boxes), rows, rows, count, count, dense, labels=labels, opacity=opacity)
+
+
+def count_outlines(boxes, width=200, height=120):
+    return Coverage().count(height, width, device_boxes(np.asarray(boxes), Viewport(width, height, 1.0))).copy()
 
 
 def painted(*layers, width=200, height=120, scale=1.0, theme=Theme.DARK, ratio=1.0):
@@ -107,33 +112,10 @@ def test_density_follows_the_tone_map():
     corners = rng.integers(0, 100, (400, 2))
     dense = layer(np.concatenate([corners, corners + rng.integers(5, 60, (400, 2))], axis=1), Role.NEGATIVE, dense=True)
     frame = painted(dense)
-    counts = count_outlines(frame, device_boxes(dense.boxes, Viewport(200, 120, 1.0)))
+    counts = np.minimum(count_outlines(dense.boxes), 255).astype(np.uint8)
     alpha = opacity_table(counts)[counts][..., None] / 255
     expected = np.array(GROUND) * (1 - alpha) + np.array(rgb(Role.NEGATIVE, Theme.DARK)) * alpha
     np.testing.assert_allclose(frame, expected, atol=2)
-
-
-def test_an_unchanged_density_is_counted_once(monkeypatch):
-    calls = []
-    real = count_outlines
-    monkeypatch.setattr(frames, "count_outlines", lambda *given: calls.append(1) or real(*given))
-    dense = layer([[10, 10, 50, 50]], Role.NEGATIVE, dense=True)
-    first, second = painted(dense), painted(dense)
-    np.testing.assert_array_equal(first, second)
-    assert len(calls) == 1
-    painted(dense, scale=2.0)
-    painted(layer([[10, 10, 50, 50]], Role.NEGATIVE, dense=True))
-    assert len(calls) == 3
-
-
-def test_counting_in_bands_gives_the_same(monkeypatch):
-    rng = np.random.default_rng(0)
-    corners = rng.integers(-20, 150, (300, 2))
-    boxes = np.concatenate([corners, corners + rng.integers(0, 90, (300, 2))], axis=1).astype(np.int32)
-    frame = blank(120, 200, GROUND)
-    whole = count_outlines(frame, boxes)
-    monkeypatch.setattr("rpnviz.drawing.outlines._BAND_PIXELS", 200 * 17)
-    np.testing.assert_array_equal(count_outlines(frame, boxes), whole)
 
 
 @pytest.mark.parametrize("number", [301, 5001])
@@ -142,8 +124,7 @@ def test_many_outlines_are_thin_lines(number):
     corners = rng.integers(0, 100, (number, 2))
     boxes = np.concatenate([corners, corners + rng.integers(1, 60, (number, 2))], axis=1)
     line = has(painted(layer(boxes)), rgb(Role.POSITIVE, Theme.DARK))
-    covered = count_outlines(blank(120, 200, GROUND), device_boxes(boxes, Viewport(200, 120, 1.0))) > 0
-    np.testing.assert_array_equal(line, covered)
+    np.testing.assert_array_equal(line, count_outlines(boxes) > 0)
 
 
 def test_zooming_in_on_a_few_of_many_gives_them_style():

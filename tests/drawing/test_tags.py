@@ -138,3 +138,16 @@ def test_tags_grow_with_the_pixel_ratio(ratio):
 def test_the_short_form():
     assert Tag((0, 0, 1, 1), "7 coin", Role.GT).short == "7"
     assert Tag((0, 0, 1, 1), "7 coin ! none", Role.GT_PROBLEM).short == "7 !"
+
+
+def test_hundreds_of_problems_do_not_carpet_the_photo():
+    rng = np.random.default_rng(0)
+    corners, sides = rng.integers(0, 600, (1600, 2)) * (1, 0.75), rng.integers(4, 40, (1600, 2))
+    tags = [
+        Tag((int(x), int(y), int(x + w), int(y + h)), f"{number} pole ! no positive", Role.GT_PROBLEM)
+        for number, ((x, y), (w, h)) in enumerate(zip(corners, sides, strict=True))
+    ]
+    placed = place(*tags)
+    assert 20 < len(placed) <= 400
+    assert not any(overlap(plate(a), plate(b)) for a, b in combinations(placed, 2))
+    assert sum(p.width * p.height for p in placed) < 0.4 * WIDTH * HEIGHT

@@ -2,71 +2,36 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from made import PRESET, grey, network_outputs, render, run
 
 from rpnviz import __version__
 from rpnviz.core import pipeline, presets
-from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.matching import AnchorState
 from rpnviz.datasets.base import load_image
 from rpnviz.datasets.registry import sample_dataset
 from rpnviz.drawing.scene import LayerKey, LayerOptions
 from rpnviz.errors import ExportError
 from rpnviz.export import picture as pictures
-from rpnviz.export.picture import Stage, render_picture, save_picture
-from rpnviz.export.strip import MIN_WIDTH, Piece, draw_strip
-from rpnviz.imaging import read_image, write_png
+from rpnviz.export.look import MAX_PIXELS, Look, Stage, Subject
+from rpnviz.export.picture import full_size, preview, render_picture
+from rpnviz.export.strip import MIN_WIDTH, Piece, draw_strip, lay_out_strip
+from rpnviz.imaging import cv2
 from rpnviz.palette import Role, Theme, background, rgb
-
-PRESET = presets.load("torchvision")
-
-
-def run(size, boxes=(), outputs=None, params=PRESET.params, ignore=None):
-    boxes = np.array(boxes, float).reshape(-1, 4)
-    inputs = pipeline.Inputs(size, boxes, np.zeros(len(boxes), np.int64), ignore, outputs=outputs)
-    return pipeline.run(inputs, params, PRESET.conventions)
-
-
-def network_outputs(size):
-    """A network that guesses, on the grids of the image without resizing."""
-    params = PRESET.params.with_values("resize", mode="none")
-    padded = tuple(-(-side // 32) * 32 for side in size)
-    rng = np.random.default_rng(0)
-    levels = []
-    for stride in params.anchors.strides:
-        grid = tuple(-(-side // stride) for side in padded)
-        levels.append(
-            LevelOutput(
-                rng.normal(0, 2, (3, *grid)).astype(np.float32), rng.normal(0, 0.2, (3, 4, *grid)).astype(np.float32)
-            )
-        )
-    settings = ModelSettings(params.resize, params.anchors, params.coder, PRESET.conventions)
-    return RPNOutput(tuple(levels), size, padded, settings, "test"), params
-
-
-def grey(height, width):
-    return np.full((height, width, 3), 128, np.uint8)
-
-
-def render(image, result, stage, **given):
-    return render_picture(image, result, stage, **{"file_name": "photo.png", "preset": PRESET, **given})
 
 
 @pytest.fixture
 def words(monkeypatch):
     """Everything that is written into the strips from here on."""
     found = []
-    real = draw_strip
+    real = lay_out_strip
 
     def spy(paragraphs, *given):
         found.extend(piece.text for paragraph in paragraphs for piece in paragraph)
         return real(paragraphs, *given)
 
-    monkeypatch.setattr(pictures, "draw_strip", spy)
+    monkeypatch.setattr(pictures, "lay_out_strip", spy)
     return found
 
 
@@ -176,7 +141,7 @@ def test_what_stands_on_the_picture_of_labels(words):
 def test_parameters_stand_there_in_the_trainers_terms(words, name, said):
     preset = presets.load(name)
     result = pipeline.run(pipeline.Inputs((60, 80), np.array([[10.0, 10, 50, 50]])), preset.params, preset.conventions)
-    render_picture(grey(60, 80), result, Stage.LABELS, file_name="a.png", preset=preset)
+    render_picture(Subject.of(grey(60, 80), result, "a.png", preset=preset), Look())
     assert said <= set(words)
 
 
@@ -217,14 +182,15 @@ def test_all_boxes_are_drawn_when_asked(words):
 def test_layers_can_be_given(words):
     result = run((96, 128), [[10, 10, 60, 60]])
     options = LayerOptions(frozenset({LayerKey.NEUTRAL}))
-    render(grey(96, 128), result, Stage.LABELS, options=options)
+    render(grey(96, 128), result, Stage.LABELS, layers=options)
     assert "Ground truth: 1, not drawn" in words
+    assert "Training targets" in words
 
 
 def test_the_version_is_on_the_strip():
-    with_version = draw_strip([[Piece("a")]], 600, Theme.DARK)
-    assert (with_version[:, 400:] != background(Theme.DARK)).any()
-    assert __version__
+    layout = lay_out_strip([[Piece("a")]], 600)
+    assert layout.words[-1].text == f"rpnviz {__version__}"
+    assert (draw_strip(layout, Theme.DARK)[:, 400:] != background(Theme.DARK)).any()
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.7, 3.0])
@@ -234,7 +200,8 @@ def test_nothing_on_the_strip_is_cut_off(width, ratio):
     long = Piece("word " * 200)
     name = Piece("a_name_without_any_space" * 30, bold=True, elide=True)
     unbroken = Piece("x" * 900)
-    strip = draw_strip([[name, Piece("next")], pieces, [long], [], [unbroken]], width, Theme.LIGHT, ratio)
+    layout = lay_out_strip([[name, Piece("next")], pieces, [long], [], [unbroken]], width, ratio)
+    strip = draw_strip(layout, Theme.LIGHT)
     pad = round(12 * ratio) - 2
     border = np.ones(strip.shape[:2], bool)
     border[pad:-pad, pad:-pad] = False
@@ -242,50 +209,106 @@ def test_nothing_on_the_strip_is_cut_off(width, ratio):
     assert strip.shape[1] == max(width, MIN_WIDTH)
 
 
-# ---------------------------------------------------------------------- files
+# ---------------------------------------------------------------------- scale, part, overlay
 
 
-def test_a_picture_is_written_and_read_back(tmp_path):
+def test_a_scale_makes_a_larger_picture_with_larger_text():
+    result = run((303, 384), [[20, 20, 120, 110]])
+    image = grey(303, 384)
+    once, twice = (render(image, result, Stage.LABELS, scale=scale) for scale in (1, 2))
+    assert once.shape[1] == MIN_WIDTH
+    assert twice.shape[1] == 768
+    bare = [render(image, result, Stage.LABELS, scale=scale, strip=False).shape for scale in (0.5, 1, 2, 3.3)]
+    assert bare == [(152, 192, 3), (303, 384, 3), (606, 768, 3), (1000, 1267, 3)]
+    assert twice.shape[0] - 606 > 0.9 * (once.shape[0] - 303), "the text is larger, the lines are longer"
+
+
+def test_a_box_is_where_the_scale_puts_it():
+    result = run((100, 700), [[100, 20, 300, 80]])
+    for scale in (0.5, 1, 2.5):
+        picture = render(grey(100, 700), result, Stage.GT, scale=scale, strip=False, dim=0, saturation=1)
+        row = picture[round(50 * scale)]
+        white = np.flatnonzero((row == 255).all(axis=1))
+        assert white.min() == pytest.approx(100 * scale, abs=3)
+        assert white.max() == pytest.approx(300 * scale, abs=3)
+
+
+def test_a_part_of_the_image_shows_whole_pixels_and_says_so(words):
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (30, 40, 3), np.uint8)
-    path = tmp_path / "Größe 硬币.PNG"
-    save_picture(path, picture)
-    np.testing.assert_array_equal(read_image(path), picture)
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    image = rng.integers(0, 256, (90, 700, 3), np.uint8)
+    picture = render(image, run((90, 700)), Stage.GT, crop=(10.4, 20, 650, 79.2), dim=0, saturation=1)
+    np.testing.assert_array_equal(picture[:60], image[20:80, 10:650])
+    assert any("part from 10, 20 to 650, 80" in text for text in words)
 
 
-@pytest.mark.parametrize("name", ["picture.jpg", "picture", "picture.png.bak", "picture.svg"])
-def test_only_png_is_written(tmp_path, name):
-    with pytest.raises(ExportError, match=r"PNG") as error:
-        save_picture(tmp_path / name, grey(3, 3))
-    assert name in str(error.value)
-    assert list(tmp_path.iterdir()) == []
+def test_a_part_is_that_of_the_whole_picture():
+    result = run((200, 700), [[100, 20, 300, 150]])
+    whole = render(grey(200, 700), result, Stage.LABELS, strip=False)
+    part = render(grey(200, 700), result, Stage.LABELS, strip=False, crop=(90, 100, 310, 200))
+    # Labels are placed for what is in view; below the box there are none.
+    np.testing.assert_array_equal(part[60:], whole[160:200, 90:310])
 
 
-def test_a_folder_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(ExportError, match="nowhere"):
-        save_picture(tmp_path / "nowhere" / "picture.png", grey(3, 3))
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        ({"crop": (700, 0, 900, 50)}, "outside the image of 640 x 160"),
+        ({"crop": (-9, -9, 0, 0)}, "outside the image"),
+        ({"crop": (30, 10, 20, 50)}, "no area"),
+        ({"crop": (0, 0, float("nan"), 50)}, "no area"),
+        ({"scale": 0}, "scale is 0"),
+        ({"scale": float("nan")}, "scale is nan"),
+        ({"scale": 1000}, "allowed are 0.01 to 32"),
+        ({"dim": 1.5}, "dim is 1.5"),
+        ({"saturation": -1}, "saturation is -1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(look, says):
+    with pytest.raises(ExportError, match=says):
+        render(grey(160, 640), run((160, 640)), Stage.GT, **look)
 
 
-def test_a_folder_that_may_not_be_written(tmp_path):
-    # Nobody may write to /proc, root included; elsewhere a folder without the right to write does it.
-    folder = Path("/proc") if sys.platform == "linux" else tmp_path
-    tmp_path.chmod(0o500)
-    with pytest.raises(ExportError, match="cannot be written"):
-        save_picture(folder / "picture.png", grey(3, 3))
-    tmp_path.chmod(0o700)
+def test_a_picture_of_too_many_pixels_is_refused():
+    image = np.broadcast_to(np.uint8(0), (8000, 8000, 3))
+    with pytest.raises(ExportError, match=f"{MAX_PIXELS:,}"):
+        render(image, run((8000, 8000)), Stage.GT, scale=3)
 
 
-def test_a_failed_save_keeps_the_old_picture(tmp_path, monkeypatch):
-    path = tmp_path / "picture.png"
-    write_png(path, grey(5, 5))
-    before = path.read_bytes()
+def test_an_overlay_laid_on_the_photo_is_the_picture():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (160, 640, 3), np.uint8)
+    result = run((160, 640), [[20, 20, 90, 80], [300, 40, 420, 140]])
+    for stage in (Stage.LABELS, Stage.ANCHORS):
+        overlay = render(image, result, stage, overlay=True)
+        assert overlay.shape == (160, 640, 4)
+        assert (overlay[..., 3] == 0).any() or stage is Stage.ANCHORS
+        picture = render(image, result, stage, dim=0, saturation=1, strip=False)
+        alpha = overlay[..., 3:] / 255
+        laid = image * (1 - alpha) + overlay[..., :3] * alpha
+        assert np.abs(laid - picture).max() <= 6, "up to roundings of colours that hardly cover"
 
-    def refuse(*given):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rpnviz.imaging.os.replace", refuse)
-    with pytest.raises(ExportError, match="No space left"):
-        save_picture(path, grey(9, 9))
-    assert path.read_bytes() == before
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+def test_dimming_is_asked_for():
+    image = grey(60, 600)
+    dark = render(image, run((60, 600)), Stage.GT, dim=1, strip=False)
+    assert (dark == background(Theme.DARK)).all()
+
+
+@pytest.mark.parametrize("look", [{}, {"strip": False}, {"overlay": True}, {"scale": 2.5}, {"crop": (3, 3, 50, 40)}])
+def test_the_size_is_known_before(look):
+    result = run((96, 128), [[10, 10, 60, 60]])
+    subject = Subject.of(grey(96, 128), result, "a.png", preset=PRESET)
+    picture = render_picture(subject, Look(**look))
+    assert full_size(subject, Look(**look)) == picture.shape[1::-1]
+
+
+def test_a_preview_is_small_and_alike():
+    result = run((600, 800), [[100, 100, 500, 400]])
+    subject = Subject.of(grey(600, 800), result, "a.png", preset=PRESET)
+    look = Look(scale=4, strip=False)
+    small, full = preview(subject, look, 200_000), render_picture(subject, look)
+    assert small.shape[0] * small.shape[1] <= 201_000
+    shrunk = cv2.resize(full, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - shrunk).mean() < 12
+    exact = preview(subject, Look(), 10**6)
+    np.testing.assert_array_equal(exact, render_picture(subject, Look()))

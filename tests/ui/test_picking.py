@@ -235,6 +235,17 @@ def test_a_layer_drawn_as_density_can_be_hovered(coins, qtbot):
     assert hit.kind is Kind.NEUTRAL
 
 
+def test_what_a_filter_hides_is_not_picked(coins, qtbot):
+    window = coins
+    window.state.set_everything(True)
+    at = QPointF(edge_of(window, 5))
+    before = window.canvas.pointer.find(at, inside=True)
+    window.state.set_filter(level=0)
+    hits = window.canvas.pointer.find(at, inside=True)
+    assert 0 < hits.total < before.total
+    assert {window.state.result.anchors.place(hit.index).level for hit in hits if not hit.kind.is_gt} == {0}
+
+
 def test_a_right_click_lists_everything_there(coins, qtbot):
     window, canvas = coins, coins.canvas
     at = edge_of(window, 5)
@@ -417,8 +428,7 @@ def test_the_selected_rows_copy_as_a_table(coins, qtbot):
     window = coins
     band(window, qtbot, window.canvas._to_view(10, 10).toPoint(), window.canvas._to_view(200, 180).toPoint())
     many, result = window.state.selection.many, window.state.result
-    window.canvas.setFocus()
-    qtbot.keyClick(window.canvas, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier | SHIFT)
     by_key = QGuiApplication.clipboard().text()
     lines = [line.split("\t") for line in by_key.split("\n")]
     assert lines[0] == ["index", "level", "row", "column", "shape", "state", "IoU", "GT"]
@@ -428,9 +438,6 @@ def test_the_selected_rows_copy_as_a_table(coins, qtbot):
         place = result.anchors.place(int(line[0]))
         assert (line[1], line[2], line[3]) == (f"P{place.level + 2}", str(place.row), str(place.column))
         assert float(line[6]) == pytest.approx(float(result.match.best_iou[int(line[0])]), abs=1e-4)
-    QGuiApplication.clipboard().clear()
-    qtbot.keyClick(window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier | SHIFT)
-    assert QGuiApplication.clipboard().text() == by_key
     qtbot.keyClick(window.canvas, Qt.Key.Key_Escape)
     qtbot.keyClick(window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier | SHIFT)
     assert QGuiApplication.clipboard().text() == by_key
@@ -522,7 +529,7 @@ def test_the_model_world_picks_proposals_and_steps_over_their_anchors(model_coin
     assert set(many.anchors.tolist()) == set(result.proposals.anchor_index.tolist())
     scores = result.proposals.candidates.objectness_prob[result.proposals.kept]
     assert f"Objectness {scores.min():.2f} to {scores.max():.2f}" in window.selection.body.text()
-    qtbot.keyClick(canvas, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(window, Qt.Key.Key_R, Qt.KeyboardModifier.ControlModifier | SHIFT)
     lines = QGuiApplication.clipboard().text().split("\n")
     assert lines[0].split("\t")[6] == "score"
     assert len(lines) == 1 + len(many)

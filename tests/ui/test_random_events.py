@@ -26,7 +26,7 @@ SEED = 20261124
 KEYS = [
     *(getattr(Qt.Key, f"Key_{name}") for name in ("Left", "Right", "Up", "Down", "Tab", "Backtab", "Return", "Escape")),
     *(getattr(Qt.Key, f"Key_{name}") for name in ("Home", "End", "Menu", "PageDown", "PageUp", "Space")),
-    *(getattr(Qt.Key, f"Key_{letter}") for letter in "ACFNTM123456"),
+    *(getattr(Qt.Key, f"Key_{letter}") for letter in "ACFGHINTM123456"),
 ]
 COMMANDS = [Qt.Key.Key_0, Qt.Key.Key_1, Qt.Key.Key_Plus, Qt.Key.Key_Minus, Qt.Key.Key_Z, Qt.Key.Key_Y]
 NONE, SHIFT, ALT, CTRL = (

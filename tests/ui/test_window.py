@@ -251,8 +251,7 @@ def test_a_click_in_the_canvas_selects_and_the_hover_names_the_anchor(window, qt
     mine = result(window).match.positives_of(gt)
     assert len(mine)
     x1, y1, _, y2 = result(window).frame.to_original(result(window).anchors.boxes[mine[:1]])[0]
-    window.canvas.zoom_to(6)
-    window.canvas._set_view(6, QPointF(x1, (y1 + y2) / 2))
+    window.canvas.look_at(6, x1, (y1 + y2) / 2)
     place = window.canvas._to_view(x1, y1 + (y2 - y1) * 0.3).toPoint()
     qtbot.mouseMove(window.canvas, place + QPoint(1, 0))
     qtbot.mouseMove(window.canvas, place)

@@ -7,13 +7,16 @@ import math
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QIcon, QImage, QPixmap, QResizeEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from rpnviz.app.state import AppState
-from rpnviz.drawing.frame import swatch
-from rpnviz.drawing.scene import LAYERS, LayerKey, LegendEntry, legend
+from rpnviz.drawing.colouring import shades
+from rpnviz.drawing.filtering import filter_text
+from rpnviz.drawing.frame import ramp_swatch, swatch
+from rpnviz.drawing.heat import heat_text, make_heat
+from rpnviz.drawing.scene import LAYERS, LayerKey, LegendEntry, World, legend
 from rpnviz.palette import Role, Theme
-from rpnviz.ui.widgets.basics import clear_layout, tool_button
+from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
 
 _SWATCH = (24, 14)
 _CELL_WIDTH = 176
@@ -29,10 +32,26 @@ class LegendBar(QFrame):
         self._state = state
         self._theme = theme
         self._icons: dict[tuple[Role, Theme], QIcon] = {}
-        self._layout = QGridLayout(self)
-        self._layout.setContentsMargins(6, 3, 6, 3)
+        self._layout = QGridLayout()
+        self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setHorizontalSpacing(6)
         self._layout.setVerticalSpacing(0)
+        self.filter = tool_button("", "chip", "Only some of the boxes are looked at. Click: all", state.clear_filter)
+        self._scale = QHBoxLayout()
+        self._scale.setContentsMargins(0, 0, 0, 0)
+        self._scale.setSpacing(8)
+        self._extra = QWidget()
+        extra = QHBoxLayout(self._extra)
+        extra.setContentsMargins(0, 2, 0, 2)
+        extra.addWidget(self.filter)
+        extra.addLayout(self._scale)
+        extra.addStretch(1)
+        self._shown_scale: tuple[object, ...] = ()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 3, 6, 3)
+        column.setSpacing(0)
+        column.addLayout(self._layout)
+        column.addWidget(self._extra)
         self._cells: list[QWidget] = []
         self.rows: dict[LayerKey, QToolButton] = {}
         self._all: dict[LayerKey, QToolButton] = {}
@@ -45,6 +64,7 @@ class LegendBar(QFrame):
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
         self._theme = theme
+        self._shown_scale = ()
         self._build()
 
     def _build(self) -> None:
@@ -107,7 +127,39 @@ class LegendBar(QFrame):
         super().resizeEvent(event)
         self._arrange()
 
+    def _show_extra(self) -> None:
+        """The filter, and what colours mean where they do not mean the label."""
+        state, result, options = self._state, self._state.result, self._state.layers
+        filtered = filter_text(result, options.only) if result is not None else ""
+        self.filter.setVisible(bool(filtered))
+        self.filter.setText(f"Filter: {filtered}  ✕")
+        heat = make_heat(result, options) if result is not None else None
+        keys: tuple[object, ...] = ()
+        if heat is not None:
+            keys = (heat.title, heat.high, heat.counts)
+        elif result is not None:
+            keys = shades(result, options.colour_by)
+        if keys != self._shown_scale:
+            self._shown_scale = keys
+            clear_layout(self._scale)
+            if heat is not None:
+                self._add_key(ramp_swatch(self._theme, 4 * _SWATCH[0], _SWATCH[1], 2), heat_text(heat))
+            elif result is not None:
+                role = Role.PROPOSAL if state.world is World.MODEL else Role.POSITIVE
+                for shade in shades(result, options.colour_by):
+                    self._add_key(swatch(role, self._theme, *_SWATCH, 2, colour=shade.rgb(self._theme)), shade.text)
+        self._extra.setVisible(bool(filtered) or bool(keys))
+
+    def _add_key(self, sample: np.ndarray, text: str) -> None:
+        picture = QLabel()
+        pixmap = _pixmap(sample)
+        pixmap.setDevicePixelRatio(2)
+        picture.setPixmap(pixmap)
+        self._scale.addWidget(picture)
+        self._scale.addWidget(label(text, "muted"))
+
     def _show(self) -> None:
+        self._show_extra()
         state = self._state
         result = state.result
         options = state.layers
@@ -125,11 +177,11 @@ class LegendBar(QFrame):
                 button.setChecked(visible)
             text, more_text = _short(spec.title), ""
             if entry is not None:
-                if not visible:
+                if not entry.visible:
                     text = f"{_short(spec.title)}  off · {entry.total:,}"
                 elif entry.shown < entry.total:
                     text = f"{_short(spec.title)}  {entry.shown:,}/{entry.total:,}"
-                    more_text = "all" if options.selected_gt is None else ""
+                    more_text = "all" if entry.why.startswith("best") else ""
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"
                     more_text = "fewer" if key in options.show_all else ""
@@ -161,6 +213,10 @@ def _short(title: str) -> str:
 
 
 def _icon(rgba: np.ndarray) -> QIcon:
+    return QIcon(_pixmap(rgba))
+
+
+def _pixmap(rgba: np.ndarray) -> QPixmap:
     height, width = rgba.shape[:2]
     image = QImage(np.ascontiguousarray(rgba).data, width, height, 4 * width, QImage.Format.Format_RGBA8888)
-    return QIcon(QPixmap.fromImage(image.copy()))
+    return QPixmap.fromImage(image.copy())

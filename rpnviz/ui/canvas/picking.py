@@ -234,8 +234,7 @@ class Picker:
     @cached_property
     def _shown(self) -> tuple[_Source, ...]:
         """Boxes of the shown layers."""
-        everything = any(layer.key is LayerKey.EVERYTHING for layer in self.layers)
-        return self._everything if everything else self._sources(everything=False)
+        return self._sources(everything=False)
 
     @cached_property
     def _everything(self) -> tuple[_Source, ...]:
@@ -247,28 +246,38 @@ class Picker:
         if result is None:
             return ()
         anchors = result.anchors
+        whole = [layer.ids for layer in self.layers if layer.key is LayerKey.EVERYTHING]
         if self._world is World.TRAINING:
-            if everything:
-                kinds = np.take(_KIND_OF_STATE, result.match.state)
-            else:
-                kinds = np.full(len(anchors), _HIDDEN, np.uint8)
-                for layer in self.layers:
-                    if layer.key in _KIND_OF_KEY:
-                        kinds[layer.ids] = _KIND_OF_KEY[layer.key]
-            return (_Source(index_of(anchors), anchors.boxes, None, kinds),)
+            of_state = np.take(_KIND_OF_STATE, result.match.state)
+            return (_Source(index_of(anchors), anchors.boxes, None, self._kinds(of_state, whole, everything)),)
         sources = []
         if result.proposals is not None:
             candidates = result.proposals.candidates
-            of_anchor = np.full(len(anchors), _HIDDEN, np.uint8)
-            for layer in self.layers:  # the kept ones come last, and stay kept
-                if layer.key in _KIND_OF_KEY:
-                    of_anchor[layer.ids] = _KIND_OF_KEY[layer.key]
+            # The kept ones come last, and stay kept.
+            kinds = self._kinds(np.full(len(anchors), _HIDDEN, np.uint8), [], everything=False)
             ids = candidates.anchor_index
-            sources.append(_Source(index_of(candidates), candidates.boxes, ids, of_anchor[ids]))
-        if everything and result.decoded is not None:
+            sources.append(_Source(index_of(candidates), candidates.boxes, ids, kinds[ids]))
+        if (everything or whole) and result.decoded is not None:
             kinds = np.full(len(anchors), Kind.DECODED, np.uint8)
+            if not everything:
+                hidden = np.ones(len(anchors), bool)
+                for ids in whole:
+                    hidden[ids] = False
+                kinds[hidden] = _HIDDEN
             sources.append(_Source(index_of(result.decoded), result.decoded.boxes_input, None, kinds))
         return tuple(sources)
+
+    def _kinds(self, own: NDArray[np.uint8], whole: list[NDArray[np.int64]], everything: bool) -> NDArray[np.uint8]:
+        """(A,) kinds of the anchors that are shown; ``own`` those of ``whole``, or of all if ``everything`` is."""
+        if everything:
+            return own
+        kinds = np.full(len(own), _HIDDEN, np.uint8)
+        for ids in whole:
+            kinds[ids] = own[ids]
+        for layer in self.layers:
+            if layer.key in _KIND_OF_KEY:
+                kinds[layer.ids] = _KIND_OF_KEY[layer.key]
+        return kinds
 
     def _gt_at(self, x: float, y: float, reach: float) -> _Part:
         boxes, ids, kinds = self._gt

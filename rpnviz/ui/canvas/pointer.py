@@ -122,6 +122,11 @@ class Pointer(QObject):
         """The box that the pointer names, None if there is none."""
         return self._hits[self._hit_number] if self._hits is not None and len(self._hits) else None
 
+    @property
+    def position(self) -> QPointF | None:
+        """Where the pointer is on the widget, None if it is elsewhere."""
+        return self._position
+
     def find(self, point: QPointF, *, anything: bool = False, inside: bool = False) -> Hits:
         """Boxes at a widget position, best first; see :meth:`Picker.at`."""
         place = self._view._to_image(point)

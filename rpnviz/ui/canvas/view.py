@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
     QEnterEvent,
     QImage,
     QKeyEvent,
-    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -22,15 +22,21 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from rpnviz.app.state import AppState
-from rpnviz.drawing.frame import DIM, SATURATION, Photo, Viewport, paint
+from rpnviz.core.frame import Frame
+from rpnviz.datasets.base import LoadedImage
+from rpnviz.drawing.frame import DIM, NO_BACKDROP, SATURATION, Compositor, Photo, blank, legible_grid, make_backdrop
+from rpnviz.drawing.photo import network_input
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
-from rpnviz.palette import Theme
+from rpnviz.palette import Theme, background
+from rpnviz.ui.canvas.camera import Camera
+from rpnviz.ui.canvas.here import draw_grid_key, draw_here
 from rpnviz.ui.canvas.picking import Hit
 from rpnviz.ui.canvas.pointer import Pointer
 from rpnviz.ui.theme import COLOURS
 
-_MARGIN = 16
-_MAX_SCALE = 64.0
+_PREVIEW_FROM_S = 0.020
+"""A frame that took longer is not made at every step of a drag."""
+_REST_MS = 60
 
 
 class CanvasView(QWidget):
@@ -44,7 +50,6 @@ class CanvasView(QWidget):
     zoomed = Signal(float)
     painted = Signal()
     resized = Signal()
-    copy_wanted = Signal()
 
     def __init__(self, state: AppState, theme: Theme) -> None:
         super().__init__()
@@ -58,37 +63,68 @@ class CanvasView(QWidget):
         self.dim = DIM
         self.saturation = SATURATION
         self._photo: Photo | None = None
-        self._size = (1, 1)
-        self._fit = True
-        self._scale = 1.0
-        self._centre = QPointF(0, 0)
+        self._compositor = Compositor()
+        self._loaded: LoadedImage | None = None
+        self._content: tuple[LoadedImage, Frame | None] | None = None
+        self._camera = Camera()
         self.layers: tuple[Layer, ...] = ()
+        self.backdrop = NO_BACKDROP
         self._base: np.ndarray | None = None
         self._frame: np.ndarray | None = None
         self._image: QImage | None = None
+        self._image_at = QPointF(0, 0), 1.0
+        self._moved = False
+        self._cost = 0.0
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._redraw)
         self.pointer = Pointer(self, self, state, theme)
         self.pointer.hovered.connect(self.hovered)
         state.image_changed.connect(self._on_image)
-        state.result_changed.connect(self._on_layers)
+        state.result_changed.connect(self._on_result)
         state.layers_changed.connect(self._on_layers)
+        state.frame_changed.connect(self._on_layers)
+        state.here_changed.connect(self.update)
         state.selection_changed.connect(lambda _selection: self._redraw())
 
     # ------------------------------------------------------------------ what is shown
 
     def _on_image(self) -> None:
         loaded = self._state.loaded
-        if loaded is None:
-            return
-        if self._photo is None or self._photo_source is not loaded:
-            self._photo_source = loaded
-            self._photo = Photo(loaded.pixels)
-            self._size = loaded.size
-            self.layers = ()
+        if loaded is not None and loaded is not self._loaded:
+            self._loaded = loaded
+            self.layers, self.backdrop = (), NO_BACKDROP
             self.pointer.drop()
-            self.fit()
+            self._camera.fitted = True
+            self._show_content()
+
+    def _show_content(self) -> None:
+        """The original image, or the network input once it is known how that is made."""
+        if self._loaded is None:
+            return
+        result = self._state.result
+        frame = result.frame if result is not None and self._state.input_frame else None
+        content = (self._loaded, frame)
+        moved = self._camera.show(self._loaded.size, frame)
+        if self._photo is None or self._content != content:
+            pixels = self._loaded.pixels
+            self._photo = Photo(pixels if frame is None else network_input(pixels, frame))
+            self._content = content
+            self._image = None  # another picture must not stand in for this one
+            moved = True
+        if moved:
+            self._on_view()
+
+    def _on_result(self) -> None:
+        self._on_layers()
+        # The picture follows the slider; the panels, which hear of the result after it, follow the picture.
+        self.repaint()
 
     def _on_layers(self) -> None:
+        self._show_content()
         result = self._state.result
+        self.backdrop = NO_BACKDROP
         if result is None:
             shown = self._state.shown
             # The Model world before the model has answered: ground truth alone, which does not depend on it.
@@ -99,6 +135,7 @@ class CanvasView(QWidget):
                 self.layers = ()
         else:
             self.layers = make_layers(result, self._state.world, self._state.layers, self._state.gt_names)
+            self.backdrop = make_backdrop(result, self._state.layers)
         self.pointer.forget()
         self._redraw()
 
@@ -118,104 +155,139 @@ class CanvasView(QWidget):
 
     @property
     def zoom(self) -> float:
-        """Device-independent screen pixels per original pixel."""
-        return self._scale
+        """Device-independent screen pixels per pixel of the image, or of the network input where that is shown."""
+        return self._camera.scale
 
     def fit(self) -> None:
         """Show the whole image, and keep doing so while the window changes its size."""
-        height, width = self._size
-        room_x = max(self.width() - 2 * _MARGIN, 8)
-        room_y = max(self.height() - 2 * _MARGIN, 8)
-        self._fit = True
-        self._set_view(min(room_x / width, room_y / height, _MAX_SCALE), QPointF(width / 2, height / 2))
+        self._camera.fit()
+        self._on_view()
 
     def zoom_to(self, scale: float, at: QPointF | None = None) -> None:
         """Zoom to ``scale`` and keep what is under ``at`` (widget position, default the middle) in place."""
-        smallest = min(1.0, 32 / max(self._size))
-        scale = min(max(scale, smallest), _MAX_SCALE)
-        middle = QPointF(self.width() / 2, self.height() / 2)
-        anchor = middle if at is None else at
-        fixed = self._to_image(anchor)
-        self._fit = False
-        self._set_view(scale, fixed - (anchor - middle) / scale)
+        self._camera.zoom(scale, at)
+        self._on_view()
+
+    def look_at(self, scale: float, x: float, y: float) -> None:
+        """Zoom to ``scale`` with (x, y), original pixels, in the middle."""
+        self._camera.look_at(scale, x, y)
+        self._on_view()
+
+    def pan_by(self, moved: QPointF) -> None:
+        """Move what is seen by a way on the screen, device-independent px."""
+        self._camera.pan(moved)
+        self._on_view()
 
     def show_box(self, box: tuple[float, float, float, float]) -> None:
         """Bring a box (original pixels) into view without changing the zoom, unless it is in view already."""
-        if not np.isfinite(box).all():
-            return
-        rect = QRectF(QPointF(box[0], box[1]), QPointF(box[2], box[3]))
-        top_left, bottom_right = self._to_image(QPointF(0, 0)), self._to_image(QPointF(self.width(), self.height()))
-        if not QRectF(top_left, bottom_right).contains(rect.center()):
-            self._fit = False
-            self._set_view(self._scale, rect.center())
+        if np.isfinite(box).all() and self._camera.centre_on(box):
+            self._on_view()
 
-    def _set_view(self, scale: float, centre: QPointF) -> None:
-        height, width = self._size
-        self._scale = scale
-        self._centre = QPointF(min(max(centre.x(), 0.0), float(width)), min(max(centre.y(), 0.0), float(height)))
+    def visible_region(self) -> tuple[float, float, float, float] | None:
+        """The part of the image in view, xyxy original pixels; None if there is no image, or all of it is in view."""
+        if self._loaded is None:
+            return None
+        height, width = self._loaded.size
+        image = QRectF(0, 0, width, height)
+        start, end = self._to_image(QPointF(0, 0)), self._to_image(QPointF(self.width(), self.height()))
+        part = QRectF(start, end).intersected(image)
+        return None if part.isEmpty() or part == image else (part.left(), part.top(), part.right(), part.bottom())
+
+    def _on_view(self) -> None:
+        """Another part of the image is looked at."""
         self._base = None
         self.pointer.forget()
-        self._redraw()
-        self.zoomed.emit(scale)
+        if self._image is not None and self._cost > _PREVIEW_FROM_S:
+            # The last frame, moved, until the hand rests: a full one takes longer than a hand waits for.
+            self._moved = True
+            self._rest.start()
+            self.update()
+        else:
+            self._redraw()
+        self.zoomed.emit(self._camera.scale)
 
     def _to_image(self, point: QPointF) -> QPointF:
-        middle = QPointF(self.width() / 2, self.height() / 2)
-        return self._centre + (point - middle) / self._scale
+        return self._camera.to_image(point)
 
     def _to_view(self, x: float, y: float) -> QPointF:
-        middle = QPointF(self.width() / 2, self.height() / 2)
-        return (QPointF(x, y) - self._centre) * self._scale + middle
-
-    def _viewport(self) -> Viewport:
-        ratio = self.devicePixelRatioF()
-        width = max(1, round(self.width() * ratio))
-        height = max(1, round(self.height() * ratio))
-        origin = self._to_view(0, 0) * ratio
-        return Viewport(width, height, self._scale * ratio, origin.x(), origin.y())
+        return self._camera.to_view(x, y)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.resized.emit()
-        if self._fit:
-            self.fit()
-        else:
-            self._base = None
-            self._redraw()
+        self._camera.resize(self.width(), self.height())
+        self._image = None
+        self._on_view()
 
     # ------------------------------------------------------------------ painting
 
     def _redraw(self) -> None:
         self._frame = None
+        self._moved = False
+        self._rest.stop()
         self.update()
 
     def compose(self) -> np.ndarray:
         """The frame as it is painted, (h, w, 3) uint8 RGB in device pixels."""
-        view = self._viewport()
+        ratio = self.devicePixelRatioF()
+        view = self._camera.viewport(ratio)
         if self._photo is None:
-            frame = np.empty((view.height, view.width, 3), np.uint8)
-            colour = QColor(COLOURS[self._theme].canvas)
-            frame[:] = (colour.red(), colour.green(), colour.blue())
-            return frame
+            return blank(view.height, view.width, background(self._theme))
         if self._base is None or self._base.shape[:2] != (view.height, view.width):
-            self._base = self._photo.render(view, self.dim, self.saturation, self._theme)
-        frame = self._base.copy()
-        paint(frame, self.layers, view, self._theme, self.devicePixelRatioF())
-        return frame
+            content = self._camera.content_viewport(ratio)
+            self._base = self._photo.render(content, self.dim, self.saturation, self._theme)
+        return self._compositor.compose(self._base, self.layers, view, self._theme, ratio, self.backdrop)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        if self._frame is None:
+        if self._frame is None and not self._moved:
+            begin = time.perf_counter()
             self._frame = self.compose()
             height, width = self._frame.shape[:2]
             self._image = QImage(self._frame.data, width, height, 3 * width, QImage.Format.Format_RGB888)
             self._image.setDevicePixelRatio(self.devicePixelRatioF())
+            self._image_at = self._placing()
+            self._cost = time.perf_counter() - begin
         painter = QPainter(self)
         try:
-            assert self._image is not None
-            painter.drawImage(QPointF(0, 0), self._image)
+            self._draw_frame(painter)
+            self._draw_keys(painter)
             self.pointer.paint(painter)
         finally:
             painter.end()
         self.painted.emit()
+
+    def _placing(self) -> tuple[QPointF, float]:
+        """Where the content's corner lies on the widget, and its scale."""
+        view = self._camera.content_viewport(1.0)
+        return QPointF(view.dx, view.dy), view.scale
+
+    def _draw_frame(self, painter: QPainter) -> None:
+        """The frame, or the last one where it belongs by now."""
+        assert self._image is not None
+        if not self._moved:
+            painter.drawImage(QPointF(0, 0), self._image)
+            return
+        painter.fillRect(self.rect(), QColor(COLOURS[self._theme].canvas))
+        (before, scale_before), (now, scale) = self._image_at, self._placing()
+        painter.save()
+        painter.translate(now)
+        painter.scale(scale / scale_before, scale / scale_before)
+        painter.drawImage(-before, self._image)
+        painter.restore()
+
+    def _draw_keys(self, painter: QPainter) -> None:
+        """All anchors of the positions that the pointer is over, or the name of the level whose centres are marked."""
+        result, place = self._state.result, self.pointer.position
+        if result is None:
+            return
+        if self.backdrop.grids and not (self._state.here and place is not None):
+            ratio = self.devicePixelRatioF()
+            grid = legible_grid(self.backdrop, self._camera.viewport(ratio), ratio)
+            if grid is not None:
+                draw_grid_key(painter, result, grid, self._theme)
+        if self._state.here and place is not None:
+            point = self._to_image(place)
+            draw_here(painter, result, self._state.layers.only, (point.x(), point.y()), self._to_view, self._theme)
 
     # ------------------------------------------------------------------ mouse and keys
 
@@ -224,15 +296,10 @@ class CanvasView(QWidget):
         """The box that the pointer names, None if there is none."""
         return self.pointer.hover_hit
 
-    def pan_by(self, moved: QPointF) -> None:
-        """Move what is seen by a way on the screen, device-independent px."""
-        self._fit = False
-        self._set_view(self._scale, self._centre - moved / self._scale)
-
-    _photo_source: object = None
-
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self.pointer.move(event)
+        if self._state.here:
+            self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.pointer.press(event)
@@ -264,7 +331,7 @@ class CanvasView(QWidget):
             return
         steps = (event.angleDelta().y() or event.angleDelta().x()) / 120
         if steps:
-            self.zoom_to(self._scale * 1.25**steps, event.position())
+            self.zoom_to(self.zoom * 1.25**steps, event.position())
         event.accept()
 
     def focusNextPrevChild(self, forward: bool) -> bool:
@@ -281,10 +348,8 @@ class CanvasView(QWidget):
         key = Qt.Key(event.key())
         if self.pointer.key(event):
             return
-        if key in arrows and not self._fit:
+        if key in arrows and not self._camera.fitted:
             self.pan_by(arrows[key])
-        elif event.matches(QKeySequence.StandardKey.Copy):
-            self.copy_wanted.emit()
         else:
             event.ignore()
 

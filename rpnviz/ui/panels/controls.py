@@ -19,10 +19,12 @@ from superqt import QCollapsible, QLargeIntSpinBox
 from rpnviz.app.state import AppState
 from rpnviz.app.trainer_names import trainer_name
 from rpnviz.core.params import AnchorParams, Params, ProposalMode, ProposalParams, TopN
+from rpnviz.core.presets import Preset
 from rpnviz.core.rules import doc_of
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import World
 from rpnviz.errors import ParamsError
+from rpnviz.ui.panels.show import ShowControls
 from rpnviz.ui.widgets.basics import TrainerTips, label, tool_button
 from rpnviz.ui.widgets.number import NumberControl
 from rpnviz.ui.widgets.thresholds import ThresholdControl
@@ -42,6 +44,7 @@ class ControlsPanel(QScrollArea):
         self.anchors = AnchorControls(state)
         self.sampling = SamplingControls(state)
         self.proposals = ProposalControls(state)
+        self.show_controls = ShowControls(state)
         self._tips = TrainerTips()
         for field, control in (
             ("match.bg_iou_thresh", self.matching.thresholds.negative),
@@ -69,6 +72,7 @@ class ControlsPanel(QScrollArea):
         self._sections: dict[str, QCollapsible] = {}
         for title, content, is_open in (
             ("Matching", self.matching, True),
+            ("Show", self.show_controls, False),
             ("Anchors", self.anchors, False),
             ("Mini-batch", self.sampling, False),
             ("Proposals", self.proposals, False),
@@ -89,6 +93,8 @@ class ControlsPanel(QScrollArea):
             layout.addWidget(section)
         layout.addStretch(1)
         self.setWidget(inner)
+        self._shown: Params | None = None
+        self._shown_preset: Preset | None = None
         self.show_theme()
         state.params_changed.connect(self._show_params)
         state.world_changed.connect(self._show_world)
@@ -113,9 +119,19 @@ class ControlsPanel(QScrollArea):
         self.proposals.pre_nms.show_name(f"Keep before NMS ({means.pre_nms_scope})")
 
     def _show_params(self, params: Params) -> None:
-        self._show_terms()
-        for part in (self.matching, self.anchors, self.sampling, self.proposals):
-            part.show_params(params)
+        # A slider's move changes one group and must not wait for the others to show what they show.
+        shown, self._shown = self._shown, params
+        if self._state.preset is not self._shown_preset:
+            self._shown_preset, shown = self._state.preset, None
+            self._show_terms()
+        for group, part in (
+            ("match", self.matching),
+            ("anchors", self.anchors),
+            ("sample", self.sampling),
+            ("proposals", self.proposals),
+        ):
+            if shown is None or getattr(shown, group) != getattr(params, group):
+                part.show_params(params)
 
     def _show_world(self, world: World) -> None:
         model = world is World.MODEL
@@ -177,6 +193,7 @@ class NumberListEdit(QLineEdit):
         """Show a value of the state."""
         with QSignalBlocker(self):
             self.setText(", ".join(f"{value:.15g}" for value in values))
+            self.setCursorPosition(0)  # a long list shows its beginning
         self.mark("")
 
     def mark(self, problem: str) -> None:

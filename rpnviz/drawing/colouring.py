@@ -1,0 +1,99 @@
+"""What the colour of an outline says where it is not the label: level, IoU, score or ground truth.
+
+Dash and mark stay those of the label, so that both can be read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core.anchors import level_name
+from rpnviz.core.pipeline import Result
+from rpnviz.drawing.options import ColourBy
+from rpnviz.palette import CATEGORIES, RGB, Theme, category_rgb, step_rgb
+
+IOU_STEPS = (0.3, 0.5, 0.7, 0.85)
+"""Best IoUs at which the colour changes."""
+SCORE_STEPS = (0.05, 0.3, 0.6, 0.9)
+"""Objectness probabilities at which the colour changes."""
+_CATEGORIES = len(CATEGORIES[Theme.DARK])
+
+
+@dataclass(frozen=True)
+class Shade:
+    """One colour of a scale.
+
+    Attributes:
+        number: of the step or category.
+        ordered: whether it is a step of a quantity.
+        text: what it stands for.
+    """
+
+    number: int
+    ordered: bool
+    text: str
+
+    def rgb(self, theme: Theme) -> RGB:
+        """On the ground of a theme."""
+        return step_rgb(self.number, theme) if self.ordered else category_rgb(self.number, theme)
+
+
+def shades(result: Result, colour_by: ColourBy) -> tuple[Shade, ...]:
+    """The scale of a kind of colouring, in order; empty for labels, whose colours the layers' own key shows."""
+    match colour_by:
+        case ColourBy.LABEL:
+            return ()
+        case ColourBy.IOU:
+            return tuple(Shade(i, True, f"IoU {text}") for i, text in enumerate(_steps(IOU_STEPS)))
+        case ColourBy.SCORE:
+            return tuple(Shade(i, True, f"score {text}") for i, text in enumerate(_steps(SCORE_STEPS)))
+        case ColourBy.LEVEL:
+            strides = result.params.anchors.strides
+            names = [level_name(stride, number) for number, stride in enumerate(strides)]
+            return tuple(Shade(i, False, name) for i, name in enumerate(names[:_CATEGORIES]))
+        case ColourBy.GT:
+            count = len(result.inputs.gt_boxes)
+            return tuple(Shade(i, False, _every(i, count)) for i in range(min(count, _CATEGORIES)))
+
+
+def _steps(edges: tuple[float, ...]) -> list[str]:
+    inner = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
+    return [f"below {edges[0]:g}", *inner, f"from {edges[-1]:g}"]
+
+
+def _every(first: int, count: int) -> str:
+    """``GT 3``, or ``GT 3, 10, …`` where colours are used again."""
+    members = list(range(first, count, _CATEGORIES))
+    return f"GT {', '.join(map(str, members[:2]))}{', …' if len(members) > 2 else ''}"
+
+
+def colour_groups(
+    result: Result, colour_by: ColourBy, ids: NDArray[np.int64], scores: NDArray[np.float32] | None
+) -> list[tuple[Shade | None, NDArray[np.intp]]]:
+    """Boxes by colour: shade and places in ``ids``, only shades that occur; a shade of None is the label's own colour.
+
+    Args:
+        result: of the boxes.
+        colour_by: the kind.
+        ids: (K,) anchor indices of the boxes.
+        scores: (K,) objectness probabilities; None: the boxes have none.
+    """
+    scale = shades(result, colour_by)
+    match colour_by:
+        case ColourBy.IOU:
+            numbers = np.searchsorted(IOU_STEPS, result.match.best_iou[ids], side="right")
+        case ColourBy.SCORE if scores is not None:
+            numbers = np.searchsorted(SCORE_STEPS, scores, side="right")
+        case ColourBy.LEVEL:
+            numbers = result.anchors.levels[ids].astype(np.intp) % _CATEGORIES
+        case ColourBy.GT:
+            gt = result.match.matched_gt[ids]
+            numbers = np.where(gt >= 0, gt % _CATEGORIES, -1)
+        case _:
+            return [(None, np.arange(len(ids)))]
+    present = np.unique(numbers).tolist()
+    return [(scale[number] if number >= 0 else None, np.flatnonzero(numbers == number)) for number in present]

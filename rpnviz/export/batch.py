@@ -1,0 +1,240 @@
+"""Files for the images of a data set: their names, their making one after another, and what went wrong with which."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rpnviz.core import pipeline
+from rpnviz.core.presets import Preset
+from rpnviz.datasets.base import Dataset, ImageRecord, load_image
+from rpnviz.errors import ExportError, RpnvizError
+from rpnviz.export.look import Subject
+from rpnviz.models.base import ProposalModel
+
+FIELDS = ("stem", "stage", "index")
+"""What a name pattern may hold: the image's name without its ending, what is shown, and the image's number from 1."""
+DEFAULT_PATTERN = "{stem}_{stage}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One file of a batch."""
+
+    record: ImageRecord
+    path: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image whose file could not be made, and why."""
+
+    file_name: str
+    error: RpnvizError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch: files written, in order, and images that failed."""
+
+    written: tuple[Path, ...]
+    failures: tuple[Failure, ...]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name holds any field, known or not."""
+    try:
+        return any(field is not None for _, field, _, _ in string.Formatter().parse(name))
+    except ValueError:
+        return False
+
+
+def name_of(pattern: str, record: ImageRecord, stage: str, number: int, total: int) -> str:
+    """The name that a pattern gives to an image.
+
+    Args:
+        pattern: with ``{stem}``, ``{stage}`` and ``{index}`` in it; ``{{`` is a brace.
+        record: the image.
+        stage: what is shown.
+        number: of the image, from 1; written with as many digits as ``total`` has.
+        total: images of the batch.
+
+    Raises:
+        ExportError: it has another field, or a brace without its partner.
+    """
+    values = {"stem": Path(record.file_name).stem, "stage": stage, "index": f"{number:0{len(str(total))}d}"}
+    try:
+        parts = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise ExportError(
+            f"the name pattern cannot be read: {error}.", where=pattern, way_out=f"Known fields: {_known()}."
+        ) from error
+    name = ""
+    for text, field, form, conversion in parts:
+        name += text
+        if field is None:
+            continue
+        if field not in values or form or conversion:
+            raise ExportError(
+                f"the name pattern has the field {{{field}}}, which is not known.",
+                where=pattern,
+                way_out=f"Known fields: {_known()}; {{{{ and }}}} are braces.",
+            )
+        name += values[field]
+    return name
+
+
+def targets_of(images: Sequence[ImageRecord], out: str, stage: str, default: str) -> list[Target]:
+    """Where the file of every image goes, as one argument of the command line says it; folders are made.
+
+    Args:
+        images: one or several.
+        out: a file for one image; a folder, or a path with the fields of :func:`name_of`, for any number.
+        stage: what is shown.
+        default: name pattern of the files in a folder, with its ending.
+
+    Raises:
+        ExportError: several images would go to one file, a folder cannot be made, or see :func:`plan_targets`.
+    """
+    path = Path(out)
+    is_folder = path.is_dir() or out.endswith(("/", os.sep))
+    if is_pattern(out):
+        targets = plan_targets(images, out, stage)
+    elif len(images) == 1 and not is_folder:
+        targets = [Target(images[0], path)]
+        check_targets(targets)
+        return targets
+    elif path.suffix and not is_folder:
+        raise ExportError(
+            f"{len(images)} images cannot go to one file.",
+            where=out,
+            way_out="Give a folder, or a name with {stem} or {index} in it.",
+        )
+    else:
+        # What looks like a field in the folder's own name is none: it exists, or was written with an ending slash.
+        targets = plan_targets(images, default, stage, path)
+    make_folders(targets)
+    return targets
+
+
+def plan_targets(images: Sequence[ImageRecord], pattern: str, stage: str, folder: Path = Path()) -> list[Target]:
+    """Where the file of every image goes.
+
+    Args:
+        images: in the order of their numbers.
+        pattern: path of the files, see :func:`name_of`.
+        stage: what is shown.
+        folder: in which the pattern's paths lie.
+
+    Raises:
+        ExportError: the pattern is wrong, or two images would be written to one file, or over an image.
+    """
+    total = len(images)
+    targets = [
+        Target(record, folder / name_of(pattern, record, stage, number, total))
+        for number, record in enumerate(images, 1)
+    ]
+    check_targets(targets)
+    return targets
+
+
+def check_targets(targets: Sequence[Target]) -> None:
+    """Check that nothing is overwritten that the batch needs.
+
+    Raises:
+        ExportError: two images would be written to one file, or over an image of the data set.
+    """
+    taken = {target.record.path.resolve(): f"the image {target.record.file_name}" for target in targets}
+    for target in targets:
+        place = target.path.resolve()
+        if place in taken:
+            raise ExportError(
+                f"the file of {target.record.file_name} would overwrite {taken[place]}.",
+                where=str(target.path),
+                way_out="Choose another folder, or put {index} into the name.",
+            )
+        taken[place] = f"the file of {target.record.file_name}"
+
+
+def make_folders(targets: Sequence[Target]) -> None:
+    """Make the folders that do not exist yet.
+
+    Raises:
+        ExportError: one of them cannot be made.
+    """
+    for folder in dict.fromkeys(target.path.parent for target in targets):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ExportError(
+                f"the folder cannot be made: {error.strerror}.", where=str(folder), way_out="Choose another place."
+            ) from error
+
+
+def make_subject(
+    record: ImageRecord,
+    dataset: Dataset,
+    preset: Preset,
+    model: ProposalModel | None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Subject:
+    """Read an image and compute what its picture shows.
+
+    Args:
+        record: the image.
+        dataset: that it belongs to.
+        preset: the trainer, with the parameters that are used.
+        model: whose proposals are shown; None: what training sees.
+        cancelled: asked between the stages of the network; True ends the run.
+
+    Raises:
+        Cancelled: ``cancelled`` said so.
+        RpnvizError: the image cannot be read, or the model does not fit it.
+    """
+    loaded = load_image(record)
+    inputs = pipeline.Inputs(loaded.size, record.gt.boxes, record.gt.labels, record.gt.ignore)
+    params, conventions, note = preset.params, preset.conventions, ""
+    if model is not None:
+        outputs = model.propose(loaded.pixels, cancelled)
+        params, conventions = outputs.settings.applied_to(params, conventions)
+        inputs = dataclasses.replace(inputs, outputs=outputs, padded_size=outputs.input_size)
+        note = f"{model.name}, {model.note}"
+    result = pipeline.run(inputs, params, conventions)
+    names = dataset.names_of(record)
+    return Subject.of(loaded.pixels, result, record.file_name, gt_names=names, preset=preset, model_note=note)
+
+
+def run_batch(
+    targets: Sequence[Target],
+    write: Callable[[Target], None],
+    progress: Callable[[int, Target], None] = lambda _number, _target: None,
+    failed: Callable[[Failure], None] = lambda _failure: None,
+) -> Outcome:
+    """Write every file; an image that fails does not stop the others.
+
+    Args:
+        targets: in order.
+        write: makes the file of one, whole or not at all.
+        progress: told before each, with the number of those that are done. What it raises, such as
+            :class:`~rpnviz.errors.Cancelled`, ends the batch; files that are written stay.
+        failed: told at once about every image that fails.
+    """
+    written, failures = [], []
+    for number, target in enumerate(targets):
+        progress(number, target)
+        try:
+            write(target)
+        except RpnvizError as error:
+            failures.append(Failure(target.record.file_name, error))
+            failed(failures[-1])
+        else:
+            written.append(target.path)
+    return Outcome(tuple(written), tuple(failures))
+
+
+def _known() -> str:
+    return ", ".join(f"{{{field}}}" for field in FIELDS)

@@ -1,0 +1,182 @@
+"""The Show section, the frames, and what the legend says of them; through real events."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication
+from support import open_image, settled
+
+from rpnviz.drawing.options import BoxFilter, ColourBy, Heat, LayerKey, World
+
+
+@pytest.fixture
+def shown(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    return window
+
+
+def choose(qtbot, combo, value):
+    combo.setCurrentIndex(combo.findData(value))
+    combo.activated.emit(combo.currentIndex())
+
+
+def enter(qtbot, field, text):
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, text)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+
+
+def drawn(window, key):
+    return np.concatenate([layer.ids for layer in window.canvas.layers if layer.key is key] or [np.zeros(0, int)])
+
+
+def test_a_level_and_a_shape(shown, qtbot):
+    show = shown.controls.show_controls
+    shown.state.set_show_all(LayerKey.POSITIVE, True)
+    shown.state.set_show_all(LayerKey.FORCED, True)
+    choose(qtbot, show.level, 2)
+    choose(qtbot, show.shape, 1)
+    assert shown.state.layers.only == BoxFilter(level=2, shape=1)
+    anchors = shown.state.result.anchors
+    ids = drawn(shown, LayerKey.POSITIVE)
+    assert len(ids)
+    assert {(anchors.place(i).level, anchors.place(i).cell) for i in ids.tolist()} == {(2, 1)}
+    assert shown.legend.filter.isVisible()
+    assert shown.legend.filter.text() == "Filter: P4 · shape 2  ✕"
+    qtbot.mouseClick(shown.legend.filter, Qt.MouseButton.LeftButton)
+    assert shown.state.layers.only == BoxFilter()
+    assert not shown.legend.filter.isVisible()
+    assert show.level.currentText() == "All levels"
+    assert show.shape.currentData() is None
+
+
+def test_ranges_and_the_mini_batch(shown, qtbot):
+    show = shown.controls.show_controls
+    shown.controls._open("Show", True)
+    enter(qtbot, show.iou.low, "0.75")
+    enter(qtbot, show.sizes.high, "128")
+    assert shown.state.layers.only == BoxFilter(iou=(0.75, 1.0), size=(0.0, 128.0))
+    assert shown.state.result.match.best_iou[drawn(shown, LayerKey.POSITIVE)].min() >= 0.75
+    enter(qtbot, show.sizes.high, "any")
+    assert shown.state.layers.only == BoxFilter(iou=(0.75, 1.0))
+    assert show.sizes.high.text() == "any"
+    show.sampled.click()
+    assert shown.state.layers.only.sampled
+    assert set(drawn(shown, LayerKey.POSITIVE).tolist()) <= set(shown.state.result.sample.positive.tolist())
+    qtbot.keyClick(QApplication.focusWidget() or shown, Qt.Key.Key_Escape, Qt.KeyboardModifier.ShiftModifier)
+    assert shown.state.layers.only == BoxFilter()
+    assert not show.sampled.isChecked()
+
+
+def test_colours_are_explained(shown, qtbot):
+    show = shown.controls.show_controls
+    assert not shown.legend._extra.isVisible()
+    choose(qtbot, show.colour, ColourBy.LEVEL)
+    assert {layer.shade.text for layer in shown.canvas.layers if layer.key is LayerKey.POSITIVE} <= {
+        "P2",
+        "P3",
+        "P4",
+        "P5",
+        "P6",
+    }
+    texts = [shown.legend._scale.itemAt(i).widget().text() for i in range(1, shown.legend._scale.count(), 2)]
+    assert texts == ["P2", "P3", "P4", "P5", "P6"]
+    choose(qtbot, show.colour, ColourBy.LABEL)
+    assert not shown.legend._extra.isVisible()
+
+
+def test_a_heat_map_takes_the_place_of_outlines(shown, qtbot):
+    show = shown.controls.show_controls
+    before = shown.canvas.compose()
+    plain = [layer.rows.tolist() for layer in shown.canvas.layers]
+    choose(qtbot, show.heat, Heat.BEST_IOU)
+    assert {layer.key for layer in shown.canvas.layers} == {LayerKey.GT}
+    assert shown.canvas.backdrop.heat is not None
+    assert shown.legend._scale.itemAt(1).widget().text() == "Best IoU per position, 0 to 1"
+    assert "off" in shown.legend.rows[LayerKey.POSITIVE].text()
+    choose(qtbot, show.heat, Heat.NONE)
+    assert [layer.rows.tolist() for layer in shown.canvas.layers] == plain
+    qtbot.waitUntil(lambda: shown.canvas.compose().shape == before.shape)
+    np.testing.assert_array_equal(shown.canvas.compose(), before)
+
+
+def test_each_world_has_its_own_heat_maps_and_filter(shown, qtbot):
+    show = shown.controls.show_controls
+    choose(qtbot, show.level, 1)
+    shown.state.set_world(World.MODEL)
+    qtbot.waitUntil(lambda: shown.state.result is not None and settled(shown), timeout=20000)
+    assert shown.state.layers.only == BoxFilter()
+    assert show.heat.findData(Heat.OBJECTNESS) >= 0
+    assert show.heat.findData(Heat.NEGATIVE) < 0
+    enter(qtbot, show.score.low, "0.9")
+    proposals = shown.state.result.proposals
+    assert len(drawn(shown, LayerKey.KEPT)) == min(
+        50, np.count_nonzero(proposals.candidates.objectness_prob[proposals.kept] >= 0.9)
+    )
+    choose(qtbot, show.heat, Heat.OBJECTNESS)
+    assert shown.canvas.backdrop.heat.title == "Objectness per position"
+    shown.state.set_world(World.TRAINING)
+    assert shown.state.layers.only == BoxFilter(level=1)
+    assert shown.canvas.backdrop.heat is None
+
+
+def test_the_network_input_is_one_key_away(shown, qtbot):
+    canvas, frame = shown.canvas, shown.state.result.frame
+    box = shown.state.record.gt.boxes[5]
+    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    canvas.look_at(4.0, *middle)
+    before = canvas._to_view(*middle)
+    qtbot.keyClick(canvas, Qt.Key.Key_I)
+    assert shown.state.input_frame
+    assert shown.input.isChecked()
+    assert canvas._photo.size == frame.input_size
+    after = canvas._to_view(*middle)
+    assert (after.x(), after.y()) == pytest.approx((before.x(), before.y()), abs=0.5)
+    qtbot.mouseClick(shown.original, Qt.MouseButton.LeftButton)
+    assert not shown.state.input_frame
+    assert canvas._photo.size == frame.image_size
+    assert canvas.zoom == pytest.approx(4.0)
+
+
+def test_padding_is_part_of_the_input(shown, qtbot):
+    shown.state.set_preset("matterport")
+    shown.state.set_input_frame(True)
+    qtbot.waitUntil(lambda: settled(shown))
+    frame = shown.state.result.frame
+    assert frame.offset != (0, 0) or frame.input_size != frame.resized_size
+    assert shown.canvas._photo.size == frame.input_size == (1024, 1024)
+    x1, y1, _, y2 = shown.state.record.gt.boxes[0]
+    hit = shown.canvas._to_view(x1, (y1 + y2) / 2).toPoint()
+    qtbot.mouseClick(shown.canvas, Qt.MouseButton.LeftButton, pos=hit)
+    assert shown.state.selection.gt == 0, "boxes are where they are seen"
+
+
+def test_centres_and_the_anchors_at_the_pointer(shown, qtbot):
+    before = shown.canvas.compose()
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_G)
+    assert shown.state.layers.centres
+    assert (shown.canvas.compose() != before).any()
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_G)
+    np.testing.assert_array_equal(shown.canvas.compose(), before)
+    plain = shown.canvas.grab().toImage()
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_H)
+    qtbot.mouseMove(shown.canvas, QPoint(300, 200))
+    qtbot.mouseMove(shown.canvas, QPoint(301, 200))
+    assert shown.canvas.pointer.position is not None
+    assert shown.canvas.grab().toImage() != plain
+
+
+def test_a_slow_frame_is_moved_until_the_hand_rests(shown, qtbot):
+    canvas = shown.canvas
+    canvas._cost = 1.0  # as after a frame that took a second
+    with qtbot.waitSignal(canvas.painted, timeout=2000):
+        canvas.zoom_to(canvas.zoom * 2)
+    assert canvas._moved
+    moved = canvas.grab().toImage()
+    qtbot.waitUntil(lambda: not canvas._moved, timeout=2000)
+    full = canvas.grab().toImage()
+    assert moved != full, "only then in full quality"
+    assert moved.size() == full.size()
