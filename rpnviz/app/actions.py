@@ -47,11 +47,34 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("reset_params", "&Edit", "Reset all &parameters", "", "Back to the trainer's defaults", separated=True),
     ActionSpec("copy_picture", "&Edit", "Copy p&icture", "Ctrl+Alt+C", "As on the screen, with legend and numbers"),
     ActionSpec("copy_params", "&Edit", "&Copy parameters", "Ctrl+Shift+C", "The Params document as JSON, for --params"),
+    ActionSpec(
+        "copy_selected",
+        "&Edit",
+        "Copy the &selected rows",
+        "Ctrl+Shift+R",
+        "The selected boxes as a table",
+    ),
     ActionSpec("next_image", "&Go", "&Next image", "PgDown | ]", "The next image of the list"),
     ActionSpec("previous_image", "&Go", "&Previous image", "PgUp | [", "The previous image of the list"),
     ActionSpec("next_problem", "&Go", "Next pro&blem", "N", "The next ground-truth box with a problem, worst first"),
     ActionSpec(
         "previous_problem", "&Go", "Previous problem", "Shift+N", "The previous ground-truth box with a problem"
+    ),
+    ActionSpec(
+        "select_anchor",
+        "&Go",
+        "Select an &anchor",
+        "C",
+        "The best anchor of the selected ground truth, else the nearest to the pointer; arrows then step through the "
+        "grid, Shift+arrows through levels and shapes",
+        separated=True,
+    ),
+    ActionSpec(
+        "list_boxes",
+        "&Go",
+        "&List the boxes at the pointer",
+        "",
+        "Everything at one point (right click, Menu or Shift+F10 on the canvas)",
     ),
     ActionSpec("clear_selection", "&Go", "&Clear selection", "Esc", "Nothing selected", separated=True),
     ActionSpec("training_world", "&View", "&Training targets", "T", "What the trainer sees"),

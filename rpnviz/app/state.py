@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
@@ -31,6 +33,22 @@ from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
 
 
+@dataclass(frozen=True, eq=False)
+class Many:
+    """Several boxes at once.
+
+    Attributes:
+        gts: ascending ground-truth indices.
+        anchors: ascending anchor indices of the current world's result.
+    """
+
+    gts: NDArray[np.int64]
+    anchors: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.gts) + len(self.anchors)
+
+
 @dataclass(frozen=True)
 class Selection:
     """What the user picked; all None: nothing.
@@ -38,10 +56,12 @@ class Selection:
     Attributes:
         gt: index of a ground-truth box in the image's list.
         anchor: index of an anchor of the current world's result.
+        many: boxes picked together; then ``anchor`` is None.
     """
 
     gt: int | None = None
     anchor: int | None = None
+    many: Many | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -427,7 +447,9 @@ class AppState(QObject):
             return None
         if self.world is World.TRAINING:
             return self.shown.training
-        return self.shown.model if self.has_proposals else None
+        model = self.shown.model
+        # Behind a one-stage preset the old result stands without proposals until the new one is computed.
+        return model if self.has_proposals and model is not None and model.proposals is not None else None
 
     @property
     def has_proposals(self) -> bool:
@@ -445,7 +467,7 @@ class AppState(QObject):
         before = self.result
         self.shown = shown
         result = self.result
-        if self.selection.anchor is not None and (
+        if (self.selection.anchor is not None or self.selection.many is not None) and (
             before is None or result is None or before.anchors is not result.anchors
         ):
             self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
@@ -565,7 +587,7 @@ class AppState(QObject):
             return
         self.world = world
         self._before = None
-        if self.selection.anchor is not None:
+        if self.selection.anchor is not None or self.selection.many is not None:
             self.selection = Selection(gt=self.selection.gt)
             self.selection_changed.emit(self.selection)
         self.world_changed.emit(world)

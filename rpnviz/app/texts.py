@@ -44,33 +44,62 @@ def anchor_text(result: Result, index: int) -> str:
 
 def anchor_line(result: Result, index: int) -> str:
     """Two lines for the hover: level, cell and shape; state, IoU and its ground truth."""
+    state = STATE_TEXT[AnchorState(result.match.state[index])]
+    return f"{anchor_text(result, index)}\n{state} · {_anchor_fit(result, index)}"
+
+
+def anchor_brief(result: Result, index: int) -> str:
+    """One line for a list whose heading says the state."""
+    return f"{anchor_text(result, index)} · {_anchor_fit(result, index)}"
+
+
+def _anchor_fit(result: Result, index: int) -> str:
+    """``IoU 0.58 with GT 7 · drawn``."""
     match = result.match
     gt = int(match.matched_gt[index])
     best = f"IoU {float(match.best_iou[index]):.2f} with GT {gt}" if gt >= 0 else "no ground truth"
     drawn = " · drawn" if terms(result.conventions).draws and result.sample.has(index) else ""
-    return f"{anchor_text(result, index)}\n{STATE_TEXT[AnchorState(match.state[index])]} · {best}{drawn}"
+    return f"{best}{drawn}"
 
 
 def proposal_line(result: Result, index: int) -> str:
     """Two lines for the hover over a proposal: fate, score and shape; where it comes from and what it covers."""
+    row = _candidate_row(result, index)
+    if row is None:
+        return anchor_line(result, index)
+    assert result.proposals is not None
+    score, source = _proposal_parts(result, index, row)
+    return f"{FATE_TEXT[Fate(result.proposals.fate[row])]} · {score}\n{source}"
+
+
+def proposal_brief(result: Result, index: int) -> str:
+    """One line for a list whose heading says the fate."""
+    row = _candidate_row(result, index)
+    return anchor_brief(result, index) if row is None else " · ".join(_proposal_parts(result, index, row))
+
+
+def _candidate_row(result: Result, index: int) -> int | None:
+    if result.proposals is None:
+        return None
+    rows = np.flatnonzero(result.proposals.candidates.anchor_index == index)
+    return int(rows[0]) if len(rows) else None
+
+
+def _proposal_parts(result: Result, index: int, row: int) -> tuple[str, str]:
+    """``score 0.983 · 60 x 61`` and ``from P4 row 3 col 21 · IoU 0.72 with GT 5``."""
     assert result.proposals is not None
     candidates = result.proposals.candidates
-    rows = np.flatnonzero(candidates.anchor_index == index)
-    if not len(rows):
-        return anchor_line(result, index)
-    row = int(rows[0])
     box = candidates.boxes[row]
     covers = ""
     if len(result.gt.trained):
         iou = box_iou(box[None], result.gt.boxes[result.gt.trained].astype(np.float32))[0]
         best = int(np.argmax(iou))
         covers = f" · IoU {float(iou[best]):.2f} with GT {int(result.gt.trained[best])}"
-    fate = FATE_TEXT[Fate(result.proposals.fate[row])]
     place = result.anchors.place(index)
     source = level_name(result.params.anchors.strides[place.level], place.level)
     return (
-        f"{fate} · score {float(candidates.objectness_prob[row]):.3f} · {_shape(box)}\n"
-        f"from {source} row {place.row} col {place.column}{covers}"
+        f"score {float(candidates.objectness_prob[row]):.3f} · {_shape(box)}",
+        f"from {source} row {place.row} col {place.column}{covers}",
     )
 
 

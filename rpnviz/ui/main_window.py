@@ -38,6 +38,7 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz import __version__
+from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
@@ -553,6 +554,18 @@ class MainWindow(QMainWindow):
         QGuiApplication.clipboard().setText(json.dumps(document, indent=2))
         self.state.tell(Message(Severity.INFO, "Copied the parameters", "Save them as JSON and give them to --params."))
 
+    def do_copy_selected(self) -> None:
+        state = self.state
+        table = [[""]]
+        if state.result is not None and state.shown is not None:
+            table = selected.rows(state.result, state.shown.training, state.world, state.selection)
+        if len(table) < 2:
+            self.state.tell(Message(Severity.INFO, "Nothing is selected", "Shift+drag on the picture selects many."))
+            return
+        QGuiApplication.clipboard().setText("\n".join("\t".join(row) for row in table))
+        noun = "row" if len(table) == 2 else "rows"
+        self.state.tell(Message(Severity.INFO, f"Copied {len(table) - 1:,} {noun}"))
+
     def do_next_image(self) -> None:
         self.state.step_image(1)
 
@@ -565,8 +578,16 @@ class MainWindow(QMainWindow):
     def do_previous_problem(self) -> None:
         self.state.next_problem(-1)
 
+    def do_select_anchor(self) -> None:
+        self.canvas.pointer.select_anchor()
+
+    def do_list_boxes(self) -> None:
+        if self.state.result is not None:
+            self.canvas.pointer.open_list(None, anything=False)
+
     def do_clear_selection(self) -> None:
-        self.state.select(Selection())
+        if not self.canvas.pointer.cancel():
+            self.state.select(Selection())
 
     def do_training_world(self) -> None:
         self.state.set_world(World.TRAINING)

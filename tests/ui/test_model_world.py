@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 from support import open_image, settled
 
+from rpnviz.app.state import Selection
 from rpnviz.drawing.scene import LayerKey, World
 
 
@@ -82,7 +83,6 @@ def test_another_image_gets_its_own_proposals(model_window, qtbot):
 
 
 def test_a_selected_proposal_tells_its_way(model_window, qtbot):
-    from rpnviz.app.state import Selection
     from rpnviz.core.proposals import Fate
 
     window = model_window
@@ -95,6 +95,18 @@ def test_a_selected_proposal_tells_its_way(model_window, qtbot):
     window.do_training_world()
     assert window.state.world is World.TRAINING
     assert window.state.selection.anchor is None
+
+
+def test_back_from_a_one_stage_trainer_waits_for_the_proposals(model_window, qtbot):
+    window = model_window
+    window.state.set_preset("keras-retinanet")
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.result is None
+    window.state.set_preset("torchvision")
+    window.state.select(Selection(gt=0))  # the panels show the state before the new result has come
+    window.state.select(Selection())
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.result.proposals is not None
 
 
 def test_a_file_that_is_no_model_leaves_the_old_one(model_window, qtbot, tmp_path):

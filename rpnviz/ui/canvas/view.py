@@ -9,13 +9,13 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
+    QContextMenuEvent,
     QEnterEvent,
     QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
     QWheelEvent,
 )
@@ -40,7 +40,7 @@ _REST_MS = 60
 
 
 class CanvasView(QWidget):
-    """Shows the state; a click selects, the wheel zooms at the pointer, a drag pans.
+    """Shows the state; the wheel zooms at the pointer, a drag pans; what is picked is the :class:`Pointer`'s matter.
 
     The frame is composed when it is painted, at most once per event
     loop turn; photo and layers are kept apart, so that a threshold move repaints only the layers.
@@ -80,7 +80,7 @@ class CanvasView(QWidget):
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._redraw)
-        self.pointer = Pointer(self, state)
+        self.pointer = Pointer(self, self, state, theme)
         self.pointer.hovered.connect(self.hovered)
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_result)
@@ -96,6 +96,7 @@ class CanvasView(QWidget):
         if loaded is not None and loaded is not self._loaded:
             self._loaded = loaded
             self.layers, self.backdrop = (), NO_BACKDROP
+            self.pointer.drop()
             self._camera.fitted = True
             self._show_content()
 
@@ -141,7 +142,7 @@ class CanvasView(QWidget):
 
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
-        self._theme = theme
+        self._theme = self.pointer.theme = theme
         self._base = None
         self._redraw()
 
@@ -253,12 +254,7 @@ class CanvasView(QWidget):
         try:
             self._draw_frame(painter)
             self._draw_keys(painter)
-            selected = self._selected_box()
-            if selected is not None:
-                self._outline(painter, selected, QColor(COLOURS[self._theme].accent), 3)
-            hit = self.hover_hit
-            if hit is not None:
-                self._outline(painter, hit.box, QColor(COLOURS[self._theme].text), 2)
+            self.pointer.paint(painter)
         finally:
             painter.end()
         self.painted.emit()
@@ -296,35 +292,6 @@ class CanvasView(QWidget):
             point = self._to_image(place)
             draw_here(painter, result, self._state.layers.only, (point.x(), point.y()), self._to_view, self._theme)
 
-    def _outline(self, painter: QPainter, box: tuple[float, float, float, float], colour: QColor, width: float) -> None:
-        if not np.isfinite(box).all():
-            return
-        rect = QRectF(self._to_view(box[0], box[1]), self._to_view(box[2], box[3])).normalized()
-        limit = QRectF(self.rect()).adjusted(-8, -8, 8, 8)
-        if rect.width() > 1e6 or rect.height() > 1e6:
-            rect = rect.intersected(limit)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(QColor(COLOURS[self._theme].canvas), width + 2))
-        painter.drawRect(rect)
-        painter.setPen(QPen(colour, width))
-        painter.drawRect(rect)
-
-    def _selected_box(self) -> tuple[float, float, float, float] | None:
-        chosen, result = self._state.selection, self._state.result
-        if chosen.anchor is not None and result is not None:
-            box = (
-                result.decoded.boxes_input[chosen.anchor]
-                if self._state.world is World.MODEL and result.decoded is not None
-                else result.anchors.boxes[chosen.anchor]
-            )
-            x1, y1, x2, y2 = result.frame.to_original(box[None])[0].tolist()
-            return x1, y1, x2, y2
-        record = self._state.record
-        if chosen.gt is not None and record is not None and chosen.gt < len(record.gt.boxes):
-            x1, y1, x2, y2 = record.gt.boxes[chosen.gt].tolist()
-            return x1, y1, x2, y2
-        return None
-
     # ------------------------------------------------------------------ mouse and keys
 
     @property
@@ -344,7 +311,7 @@ class CanvasView(QWidget):
         self.pointer.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and not self.pointer.find(event.position(), False):
+        if event.button() == Qt.MouseButton.LeftButton and not len(self.pointer.find(event.position())):
             self.fit()
 
     def leaveEvent(self, event: QEvent) -> None:
@@ -355,14 +322,23 @@ class CanvasView(QWidget):
         self.pointer.enter(event.position())
         super().enterEvent(event)
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        held = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
+        self.pointer.open_list(QPointF(event.pos()) if by_mouse else None, anything=held)
+
     def wheelEvent(self, event: QWheelEvent) -> None:
+        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            self.pointer.wheel(event)
+            event.accept()
+            return
         steps = (event.angleDelta().y() or event.angleDelta().x()) / 120
         if steps:
             self.zoom_to(self.zoom * 1.25**steps, event.position())
         event.accept()
 
     def focusNextPrevChild(self, forward: bool) -> bool:
-        """Tab walks through the boxes under the pointer; without any it moves the focus as everywhere."""
+        """Tab walks through the boxes under the pointer; after the last it moves the focus, as everywhere."""
         return self.pointer.cycle(1 if forward else -1) or super().focusNextPrevChild(forward)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -373,7 +349,13 @@ class CanvasView(QWidget):
             Qt.Key.Key_Down: QPointF(0, -60),
         }
         key = Qt.Key(event.key())
+        if self.pointer.key(event):
+            return
         if key in arrows and not self._camera.fitted:
             self.pan_by(arrows[key])
-        elif not self.pointer.key(key):
+        else:
             event.ignore()
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        self.pointer.key_up(event)
+        event.ignore()

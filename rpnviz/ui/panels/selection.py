@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from rpnviz.app import texts
+from rpnviz.app.selected import summarise
 from rpnviz.app.state import AppState
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
@@ -74,6 +75,9 @@ class SelectionPanel(QWidget):
                 else ""
             )
             self._fill("", hint, "", "")
+        elif chosen.many is not None:
+            told = summarise(result, state.shown.training, state.world, chosen.many)
+            self._fill(told.title, told.verdict, told.size, "\n".join(told.lines))
         elif chosen.anchor is not None:
             self._show_anchor(result, chosen.anchor)
         elif chosen.gt is not None and chosen.gt < len(result.match.ranks):
