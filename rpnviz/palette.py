@@ -88,12 +88,12 @@ CATEGORIES: dict[Theme, tuple[str, ...]] = {
 of colour vision, as the roles do, and none is red."""
 
 STEPS: dict[Theme, tuple[str, ...]] = {
-    Theme.DARK: ("#31678E", "#20908C", "#3DBC74", "#A8DB34", "#FDE725"),
-    Theme.LIGHT: ("#5CC863", "#21A585", "#26818E", "#3D4D8A", "#46085C"),
+    Theme.DARK: ("#3D4E8A", "#297A8E", "#1FA088", "#67CC5C", "#F6E620"),
+    Theme.LIGHT: ("#7AD151", "#20A386", "#297A8E", "#3D4E8A", "#440154"),
 }
 """Colours of five steps of a quantity, from little to much: away from the ground, so that grey print keeps the order.
 
-Samples of matplotlib's viridis, which is CC0."""
+Samples of matplotlib's viridis, which is CC0, as far apart as five can be for every kind of colour vision."""
 
 BACKGROUND: dict[Theme, str] = {Theme.DARK: "#1B1D21", Theme.LIGHT: "#F5F6F8"}
 """Canvas around and behind the photo."""

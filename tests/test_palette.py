@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import colorsys
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
-from rpnviz.palette import BACKGROUND, STYLES, Mark, Role, Theme, background, parse_colour, rgb
+from rpnviz.drawing.frame import swatch
+from rpnviz.palette import (
+    BACKGROUND,
+    CATEGORIES,
+    STEPS,
+    STYLES,
+    Mark,
+    Role,
+    Theme,
+    background,
+    category_rgb,
+    parse_colour,
+    rgb,
+    step_rgb,
+)
 
 # G. M. Machado, M. M. Oliveira, L. A. F. Fernandes: A physiologically-based model for simulation of color vision
 # deficiency (IEEE TVCG 2009), severity 1.0; they act on linear RGB.
@@ -24,6 +38,7 @@ SIGHT = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
+LUMA = np.array([0.2126, 0.7152, 0.0722])
 AT_LEAST = {Theme.DARK: 14.3, Theme.LIGHT: 15.29}
 
 
@@ -110,6 +125,45 @@ def test_every_pair_of_roles_stays_apart(theme, sight):
     assert distances[worst] >= AT_LEAST[theme], f"{worst[0]} and {worst[1]}: {distances[worst]:.2f}"
 
 
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", Theme)
+def test_categories_stay_apart(theme, sight):
+    seen = [lab(category_rgb(number, theme), sight) for number in range(len(CATEGORIES[theme]))]
+    assert min(ciede2000(a, b) for a, b in combinations(seen, 2)) >= 18
+    ground = lab(background(theme), sight)
+    assert min(ciede2000(colour, ground) for colour in seen) > 15
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", Theme)
+def test_steps_leave_the_ground_in_order(theme, sight):
+    """In grey print and for every kind of sight, more is farther from the ground."""
+    lightness = [lab(step_rgb(number, theme), sight)[0] for number in range(len(STEPS[theme]))]
+    away = np.diff(lightness) if theme is Theme.DARK else -np.diff(lightness)
+    assert (away > 6).all()
+    steps = [lab(step_rgb(number, theme), sight) for number in range(len(STEPS[theme]))]
+    assert min(ciede2000(a, b) for a, b in pairwise(steps)) > 11
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("theme", Theme)
+def test_every_role_is_known_in_grey_print(theme, scale):
+    """The samples of the key in grey, their contrast evened out: line, dash and mark alone tell every pair apart."""
+    grey = {}
+    for role in Role:
+        if role is Role.NEGATIVE:
+            sample = swatch(role, theme, 28, 16, scale, dense=True)  # it is never shown otherwise
+        else:
+            sample = swatch(role, theme, 28, 16, scale)
+        alpha = sample[..., 3] / 255
+        ground = np.dot(background(theme), LUMA)
+        value = alpha * (sample[..., :3] @ LUMA) + (1 - alpha) * ground - ground
+        grey[role] = value / np.abs(value).max()
+    for a, b in combinations(Role, 2):
+        differ = np.mean(np.abs(grey[a] - grey[b]) > 0.25)
+        assert differ > 0.02, f"{a} and {b}: {differ:.3f} of the pixels"
+
+
 @pytest.mark.parametrize("theme", Theme)
 def test_every_role_stands_out_from_the_ground(theme):
     ground = lab(background(theme), "normal")
@@ -129,6 +183,9 @@ def test_red_belongs_to_problems_alone():
             hue, saturation, _ = colorsys.rgb_to_hsv(*(value / 255 for value in rgb(role, theme)))
             is_red = saturation > 0.3 and min(hue, 1 - hue) < 12 / 360
             assert is_red == (role is Role.GT_PROBLEM), role
+        for number in range(len(CATEGORIES[theme])):
+            hue, saturation, _ = colorsys.rgb_to_hsv(*(value / 255 for value in category_rgb(number, theme)))
+            assert saturation <= 0.3 or min(hue, 1 - hue) >= 12 / 360, number
     assert STYLES[Role.GT_PROBLEM].mark is Mark.ALERT
 
 

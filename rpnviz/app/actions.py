@@ -87,6 +87,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("toggle_centres", "&View", "&Grid of centres", "G", "Mark the positions of the level that is legible"),
     ActionSpec("toggle_here", "&View", "Anchors at the &pointer", "H", "All anchors of the positions under it"),
     ActionSpec("toggle_frame", "&View", "&Original or network input", "I", "The image, or what the network is given"),
+    ActionSpec("filter_position", "&View", "Only this p&osition", "P", "Only the anchors where the selected stands"),
     ActionSpec("clear_filter", "&View", "Clear the fi&lter", "Shift+Esc", "Let every box pass again"),
     ActionSpec("focus_canvas", "&View", "Canvas &alone", "F", "Hide every pane, or bring them back"),
     ActionSpec("toggle_theme", "&View", "&Dark or light", "Ctrl+Shift+D", "Switch the window's colours"),

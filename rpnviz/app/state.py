@@ -466,6 +466,7 @@ class AppState(QObject):
     def _on_computed(self, shown: Shown) -> None:
         before = self.result
         self.shown = shown
+        self._fit_filters(shown)
         result = self.result
         if (self.selection.anchor is not None or self.selection.many is not None) and (
             before is None or result is None or before.anchors is not result.anchors
@@ -478,6 +479,20 @@ class AppState(QObject):
             self._warming = True
             failed = self._on_warm_up_failed
             self.jobs.submit("Compiling", _warm_up, lambda _: None, failed, lane="idle", hidden=True)
+
+    def _fit_filters(self, shown: Shown) -> None:
+        """Forget a filter's level, shape and position where the anchors have none such."""
+        for world, result in ((World.TRAINING, shown.training), (World.MODEL, shown.model)):
+            if result is None:
+                continue
+            only, lattice = self._layers[world].only, result.anchors.lattice
+            if only.level is not None and only.level >= len(lattice):
+                only = dataclasses.replace(only, level=None)
+            if only.shape is not None and only.shape >= max(level.cells for level in lattice):
+                only = dataclasses.replace(only, shape=None)
+            if only.position is not None and not _is_on_grid(result, only.position):
+                only = dataclasses.replace(only, position=None)
+            self._layers[world] = dataclasses.replace(self._layers[world], only=only)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:
         self.tell(from_error("The compiled loops cannot be used; the slower ones work", error))
@@ -625,6 +640,20 @@ class AppState(QObject):
         """Change some fields of the filter of this world."""
         self._change_layers(only=dataclasses.replace(self._layers[self.world].only, **values))
 
+    def filter_position(self) -> None:
+        """Look only at the anchors of the selected anchor's position; again: at all positions."""
+        result, anchor, only = self.result, self.selection.anchor, self._layers[self.world].only
+        if only.position is not None:
+            self.set_filter(position=None)
+        elif result is None or anchor is None:
+            self.tell(Message(Severity.INFO, "No anchor is selected", "Click one, or press C for the nearest."))
+        else:
+            place = result.anchors.place(anchor)
+            self._change_layers(
+                only=dataclasses.replace(only, position=(place.level, place.row, place.column)),
+                show_all=self._layers[self.world].show_all | {LayerKey.POSITIVE, LayerKey.FORCED},
+            )
+
     def clear_filter(self) -> None:
         """Let every box pass again."""
         self._change_layers(only=EVERY_BOX)
@@ -724,6 +753,14 @@ class AppState(QObject):
         """End all work; the state is not usable afterwards."""
         self._compute.close()
         self.jobs.close()
+
+
+def _is_on_grid(result: pipeline.Result, position: tuple[int, int, int]) -> bool:
+    level, row, column = position
+    if level >= len(result.anchors.lattice):
+        return False
+    height, width = result.anchors.lattice[level].grid
+    return row < height and column < width
 
 
 def _warm_up(job: Job) -> None:

@@ -131,9 +131,11 @@ def profiles(first, last, inset, edges, spans):  # type: ignore[no-untyped-def]
 
 
 def product(down, along, out):  # type: ignore[no-untyped-def]
-    """Add the matrix product of ``down`` (k, H), transposed, and ``along`` (k, W) to ``out`` (H, W)."""
+    """Write the matrix product of ``down`` (k, H), transposed, and ``along`` (k, W) into ``out`` (H, W)."""
     height, width = out.shape
     for y in range(height):
+        for x in range(width):
+            out[y, x] = 0
         for i in range(len(down)):
             times = down[i, y]
             if times != 0:

@@ -132,15 +132,18 @@ def _scatter(sums: NDArray[np.int32], boxes: NDArray[np.integer], sign: int) -> 
         np.add.at(flat, bottom + right, np.int32(value))
 
 
-def count_lattices(height: int, width: int, lattices: Sequence[Lattice]) -> NDArray[np.int32]:
+def count_lattices(
+    height: int, width: int, lattices: Sequence[Lattice], out: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
     """Outlines per pixel of all boxes of lattices, the same as :meth:`Coverage.count` of each of their boxes.
 
     Args:
         height, width: of the frame, px.
         lattices: device px.
+        out: (height, width) int32 that is overwritten; None: a new array is made.
 
     Returns:
-        (height, width) int32, a new array.
+        (height, width) int32.
     """
     # Two rows per lattice. Horizontal edges: rows that have one, times how many boxes each column lies in. Vertical
     # edges without the corners, which the horizontal ones have counted: the other way round.
@@ -155,7 +158,7 @@ def count_lattices(height: int, width: int, lattices: Sequence[Lattice]) -> NDAr
     if loops is None:
         # Of whole numbers, exact up to 16,777,216 outlines on one pixel.
         return (down.T.astype(np.float32) @ along.astype(np.float32)).astype(np.int32)
-    counts = np.zeros((height, width), np.int32)
+    counts = np.empty((height, width), np.int32) if out is None else out
     loops.product(down, along, counts)
     return counts
 

@@ -103,6 +103,9 @@ def _split(
     none = np.zeros(0, np.int64)
     if not population.levels or len(rows) <= _FEW:
         return [], rows, none
+    if len(rows) == len(population):
+        every = [(number, cell) for number, level in enumerate(population.levels) for cell in range(level.cells)]
+        return every, none, none
     chosen = np.zeros(len(population), bool)
     chosen[rows] = True
     whole: list[tuple[int, int]] = []
@@ -171,7 +174,10 @@ def _product(
     chosen = [every[level][cell] for level, cell in lattices]
     if top:
         chosen = [Lattice(x1, x2, y1 - top, y2 - top) for x1, x2, y1, y2 in chosen]
-    counts = count_lattices(height, view.width, chosen)
+    # What is kept is of no use any more, but its memory is.
+    old = kept[3] if kept is not None and kept[3].shape == (height, view.width) else None
+    _memory.product = None
+    counts = count_lattices(height, view.width, chosen, old)
     if height == view.height and counts.size <= _REMEMBER_UP_TO:
         _memory.product = population, view, name, counts
     return counts

@@ -95,7 +95,8 @@ def filter_text(result: Result, only: BoxFilter) -> str:
     if only.shape is not None:
         parts.append(f"shape {only.shape + 1}")
     if only.position is not None:
-        parts.append("one position")
+        level, row, column = only.position
+        parts.append(f"{level_name(result.params.anchors.strides[level], level)} row {row} col {column}")
     if only.sampled:
         parts.append("mini-batch")
     for name, limits, full in (("IoU", only.iou, (0.0, 1.0)), ("score", only.score, (0.0, 1.0))):

@@ -619,6 +619,9 @@ class MainWindow(QMainWindow):
     def do_toggle_frame(self) -> None:
         self.state.set_input_frame(not self.state.input_frame)
 
+    def do_filter_position(self) -> None:
+        self.state.filter_position()
+
     def do_clear_filter(self) -> None:
         self.state.clear_filter()
 

@@ -65,7 +65,7 @@ def test_scores_are_the_models_own(result, proposed):
         (BoxFilter(score=(0.5, 1.0)), "score 0.5 to 1"),
         (BoxFilter(size=(16, math.inf)), "size from 16 px"),
         (BoxFilter(size=(0, 64)), "size 0 to 64 px"),
-        (BoxFilter(position=(0, 1, 2)), "one position"),
+        (BoxFilter(position=(0, 1, 2)), "P2 row 1 col 2"),
     ],
 )
 def test_the_filter_in_words(result, only, text):

@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
 from support import open_image, settled
 
+from rpnviz.app.state import Selection
 from rpnviz.drawing.options import BoxFilter, ColourBy, Heat, LayerKey, World
 
 
@@ -171,7 +172,7 @@ def test_centres_and_the_anchors_at_the_pointer(shown, qtbot):
 
 def test_a_slow_frame_is_moved_until_the_hand_rests(shown, qtbot):
     canvas = shown.canvas
-    canvas._cost = 1.0  # as after a frame that took a second
+    canvas._costs = (1.0, 1.0)  # as after frames that took a second
     with qtbot.waitSignal(canvas.painted, timeout=2000):
         canvas.zoom_to(canvas.zoom * 2)
     assert canvas._moved
@@ -180,3 +181,35 @@ def test_a_slow_frame_is_moved_until_the_hand_rests(shown, qtbot):
     full = canvas.grab().toImage()
     assert moved != full, "only then in full quality"
     assert moved.size() == full.size()
+
+
+def test_one_position_alone(shown, qtbot):
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_P)
+    assert "No anchor is selected" in [message.title for message in shown.banner.messages]
+    anchor = int(shown.state.result.match.positives[0])
+    shown.state.select(Selection(anchor=anchor))
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_P)
+    place = shown.state.result.anchors.place(anchor)
+    assert shown.state.layers.only == BoxFilter(position=(place.level, place.row, place.column))
+    shown.state.set_everything(True)
+    assert len(drawn(shown, LayerKey.EVERYTHING)) == shown.state.result.anchors.lattice[place.level].cells
+    assert f"row {place.row} col {place.column}" in shown.legend.filter.text()
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_P)
+    assert shown.state.layers.only == BoxFilter()
+
+
+def test_a_filter_of_levels_that_another_trainer_lacks(shown, qtbot):
+    """Five levels, then one; nine shapes, then three; another image with a smaller grid."""
+    shown.state.set_filter(level=4, shape=2)
+    shown.state.set_preset("py-faster-rcnn")
+    qtbot.waitUntil(lambda: settled(shown))
+    assert shown.state.layers.only == BoxFilter(shape=2)
+    shown.state.set_filter(shape=8, position=(0, 30, 40))
+    shown.state.set_preset("torchvision")
+    qtbot.waitUntil(lambda: settled(shown))
+    assert shown.state.layers.only == BoxFilter(position=(0, 30, 40))
+    shown.state.set_filter(position=(0, 150, 240))
+    open_image(shown, qtbot, "rocket.jpg")
+    only = shown.state.layers.only
+    height, width = shown.state.result.anchors.lattice[0].grid
+    assert only.position is None or (only.position[1] < height and only.position[2] < width)

@@ -34,8 +34,8 @@ from rpnviz.ui.canvas.picking import Hit
 from rpnviz.ui.canvas.pointer import Pointer
 from rpnviz.ui.theme import COLOURS
 
-_PREVIEW_FROM_S = 0.020
-"""A frame that took longer is not made at every step of a drag."""
+_PREVIEW_FROM_S = 0.028
+"""When the last two frames took longer, they are not made at every step of a drag; one may have had more to prepare."""
 _REST_MS = 60
 
 
@@ -75,7 +75,7 @@ class CanvasView(QWidget):
         self._image: QImage | None = None
         self._image_at = QPointF(0, 0), 1.0
         self._moved = False
-        self._cost = 0.0
+        self._costs = (0.0, 0.0)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
@@ -198,7 +198,7 @@ class CanvasView(QWidget):
         """Another part of the image is looked at."""
         self._base = None
         self.pointer.forget()
-        if self._image is not None and self._cost > _PREVIEW_FROM_S:
+        if self._image is not None and min(self._costs) > _PREVIEW_FROM_S:
             # The last frame, moved, until the hand rests: a full one takes longer than a hand waits for.
             self._moved = True
             self._rest.start()
@@ -249,7 +249,7 @@ class CanvasView(QWidget):
             self._image = QImage(self._frame.data, width, height, 3 * width, QImage.Format.Format_RGB888)
             self._image.setDevicePixelRatio(self.devicePixelRatioF())
             self._image_at = self._placing()
-            self._cost = time.perf_counter() - begin
+            self._costs = (self._costs[1], time.perf_counter() - begin)
         painter = QPainter(self)
         try:
             self._draw_frame(painter)
