@@ -209,3 +209,24 @@ def test_a_data_set_without_any_image_is_one_message(window, qtbot, tmp_path):
     qtbot.waitUntil(lambda: settled(window), timeout=10000)
     assert window.state.record.file_name == "astronaut.jpg"
     assert window.banner.messages == []
+
+
+def test_thousands_of_boxes_follow_the_slider_and_the_table_follows_the_hand(empty_window, qtbot, tmp_path):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 560, (900, 2)).tolist()
+    boxes = [[x, y, 12 + number % 60, 12 + number % 47] for number, (x, y) in enumerate(corners)]
+    annotations = [{"id": number + 1, "image_id": 1, "category_id": 1, "bbox": box} for number, box in enumerate(boxes)]
+    image = {"id": 1, "file_name": "crowd.png", "width": 640, "height": 640}
+    write_png(tmp_path / "crowd.png", np.full((640, 640, 3), 90, np.uint8))
+    document = {"images": [image], "categories": [{"id": 1, "name": "pole"}], "annotations": annotations}
+    (tmp_path / "crowd.json").write_text(json.dumps(document))
+    empty_window.state.open_paths([tmp_path], tmp_path / "crowd.json")
+    qtbot.waitUntil(lambda: empty_window.state.settled, timeout=10000)
+    table = empty_window.table
+    assert table.model.rowCount() == 900
+    for threshold in (0.6, 0.5, 0.4):
+        empty_window.controls.matching.thresholds.slider.setValue((0.3, threshold))
+    match = empty_window.state.shown.training.match
+    assert match.ranks.count(Rank.MATCHED) > 0
+    qtbot.waitUntil(lambda: table.model.problems == frozenset(match.problems()), timeout=2000)
+    assert f"{match.ranks.count(Rank.MATCHED):,} matched" in table.summary.text()

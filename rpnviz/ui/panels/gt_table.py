@@ -11,6 +11,7 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QSortFilterProxyModel,
     Qt,
+    QTimer,
 )
 from PySide6.QtGui import QColor, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
@@ -32,6 +33,10 @@ from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import eliding_label, label, tool_button
 
 _Index = QModelIndex | QPersistentModelIndex
+
+_AT_ONCE_UP_TO = 300
+"""Rows that follow every move of a slider."""
+_REST_MS = 120
 
 _COLUMNS = ("GT", "Category", "Rank", "Best IoU", "Positives", "Forced", "Size, px", "At the input, px")
 _TIPS = (
@@ -211,7 +216,11 @@ class GtTable(QWidget):
         copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.table)
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.copy)
-        state.result_changed.connect(self._show_result)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._show_result)
+        state.result_changed.connect(self._on_result)
         state.image_changed.connect(self._show_result)
         state.selection_changed.connect(self._show_selection)
         self._showing = False
@@ -227,7 +236,15 @@ class GtTable(QWidget):
             lines.append("\t".join(str(self.proxy.index(row, column).data()) for column in range(len(_COLUMNS))))
         QGuiApplication.clipboard().setText("\n".join(lines))
 
+    def _on_result(self) -> None:
+        """Sorting thousands of rows takes longer than the slider's next move: they follow when the hand rests."""
+        if len(self._state.gt_names) > _AT_ONCE_UP_TO and self.model.rowCount() == len(self._state.gt_names):
+            self._rest.start()
+        else:
+            self._show_result()
+
     def _show_result(self) -> None:
+        self._rest.stop()
         result = self._state.shown.training if self._state.shown is not None else None
         self._showing = True
         self.model.show_result(result, self._state.gt_names)
