@@ -14,6 +14,7 @@ from PySide6.QtGui import (
     QDropEvent,
     QGuiApplication,
     QKeySequence,
+    QResizeEvent,
     QShortcut,
 )
 from PySide6.QtWidgets import (
@@ -76,6 +77,10 @@ _LAYOUT_VERSION = 1
 _PENDING_MS = 120
 _JOB_SHOWN_AFTER_MS = 250
 _STATUS_HEIGHT = 32
+_ROOM_FOR_BUTTONS, _ROOM_FOR_SIZES = 900, 1100
+"""Widths of the window from which the toolbar and the line above the picture have room for all of theirs, px."""
+_ROOM_FOR_PICTURE = 400
+"""Px below which the panes beside the picture give way to it."""
 
 
 class MainWindow(QMainWindow):
@@ -186,7 +191,8 @@ class MainWindow(QMainWindow):
         self.redo_button = tool_button("Redo", "flat", "", self.do_redo)
         top.addWidget(self.undo_button)
         top.addWidget(self.redo_button)
-        top.addWidget(tool_button("Find", "flat", "Find a command (Ctrl+K)", self.do_find_command))
+        self.find_button = tool_button("Find", "flat", "Find a command (Ctrl+K)", self.do_find_command)
+        top.addWidget(self.find_button)
         self.export_button = tool_button("Export", "chip", "Export the picture (Ctrl+E)", self.do_export_picture)
         top.addWidget(self.export_button)
         self.toolbar = QFrame()
@@ -204,8 +210,8 @@ class MainWindow(QMainWindow):
         self.dim.setToolTip("Dim the photo, in %, so that the boxes stand out")
         self.dim.setAccessibleName("Dim the photo")
         self.dim.valueChanged.connect(lambda value: self.canvas.set_dim(value / 100))
-        dim_label = label("Dim", "muted")
-        dim_label.setBuddy(self.dim)
+        self.dim_label = label("Dim", "muted")
+        self.dim_label.setBuddy(self.dim)
         self.original = tool_button("Original", "small-segment", "The image as it is (I)", checkable=True)
         self.input = tool_button(
             "Input", "small-segment", "What the network is given, with its padding (I)", checkable=True
@@ -222,7 +228,7 @@ class MainWindow(QMainWindow):
         strip.addWidget(self.sizes)
         strip.addSpacing(8)
         strip.addWidget(self.model_note, 3)
-        strip.addWidget(dim_label)
+        strip.addWidget(self.dim_label)
         strip.addWidget(self.dim)
         strip.addSpacing(4)
         segment = QHBoxLayout()
@@ -290,6 +296,8 @@ class MainWindow(QMainWindow):
         self.status.setLayout(status)
         # What comes and goes in it must not move the picture.
         self.status.setFixedHeight(_STATUS_HEIGHT)
+        for bar in (self.toolbar, self.strip, self.status, self.funnel, self.legend, self.table):
+            bar.setMinimumWidth(1)  # a narrow window squeezes them; it is not their widest text that decides
         central = QWidget()
         layout = QVBoxLayout(central)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -684,6 +692,23 @@ class MainWindow(QMainWindow):
                 value = stored.value(f"layout/{key}")
                 if isinstance(value, QByteArray):
                     restore(value)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        width = event.size().width()
+        # What a narrow window cannot hold is in the menus too, or says what the panels say.
+        for least, parts in (
+            (_ROOM_FOR_BUTTONS, (self.undo_button, self.redo_button, self.find_button)),
+            (_ROOM_FOR_SIZES, (self.sizes, self.dim_label, self.dim)),
+        ):
+            for part in parts:
+                part.setVisible(width >= least)
+        left, middle, right = self.panes.sizes()
+        if not self.isVisible() or event.oldSize().width() <= width:
+            return
+        if 0 < middle < _ROOM_FOR_PICTURE and (left > self.images.minimumWidth() or right > self.right.minimumWidth()):
+            narrow = min(left, self.images.minimumWidth()), min(right, self.right.minimumWidth())
+            self.panes.setSizes([narrow[0], left + middle + right - sum(narrow), narrow[1]])
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self._alone:

@@ -461,3 +461,17 @@ def test_settings_and_layout_survive(window, qtbot):
     qtbot.waitExposed(again)
     assert again.panes.sizes() == pytest.approx(sizes, abs=2)
     again.close()
+
+
+def test_a_small_window_keeps_the_picture(window, qtbot):
+    window.resize(640, 480)
+    qtbot.waitUntil(lambda: window.width() < 700)
+    left, middle, right = window.panes.sizes()
+    assert left == window.images.minimumWidth()
+    assert right == window.right.minimumWidth()
+    assert middle >= window.canvas.minimumWidth()
+    assert not window.find_button.isVisible()
+    assert window.export_button.isVisible()
+    window.resize(1280, 800)
+    assert window.find_button.isVisible()
+    assert window.dim.isVisible()
