@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import sigmoid
 from rpnviz.drawing.blending import blend_table
 from rpnviz.drawing.filtering import passing
-from rpnviz.drawing.options import BoxFilter, Heat, LayerOptions
+from rpnviz.drawing.options import STATES, BoxFilter, Heat, LayerKey, LayerOptions
 from rpnviz.drawing.positions import Grid, grids
 from rpnviz.drawing.viewport import Viewport
 from rpnviz.palette import STEPS, Theme, parse_colour
@@ -29,13 +28,6 @@ HEAT_TEXT = {
 }
 """What a heat map shows, on screen."""
 
-_STATES = {
-    Heat.POSITIVE: (AnchorState.POSITIVE,),
-    Heat.FORCED: (AnchorState.FORCED,),
-    Heat.NEUTRAL: (AnchorState.NEUTRAL,),
-    Heat.NEGATIVE: (AnchorState.NEGATIVE,),
-    Heat.LEFT_OUT: (AnchorState.LEFT_OUT_BORDER, AnchorState.LEFT_OUT_IGNORE),
-}
 _LEAST, _MOST = 0.25, 0.8
 """Opacity of the smallest and of the largest value."""
 _LAST = 254
@@ -74,7 +66,7 @@ def make_heat(result: Result, options: LayerOptions) -> HeatMap | None:
     elif heat is Heat.BEST_IOU:
         values, counts = result.match.best_iou.astype(np.float32), False
     else:
-        values, counts = np.isin(result.match.state, _STATES[heat]).astype(np.float32), True
+        values, counts = np.isin(result.match.state, STATES[LayerKey(heat.value)]).astype(np.float32), True
     if options.only != BoxFilter():
         values = np.where(passing(result, options.only, np.arange(len(anchors))), values, np.float32(0))
     parts = []

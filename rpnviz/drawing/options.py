@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rpnviz.core.matching import Rank
+from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.palette import Role
 
 
@@ -78,6 +78,16 @@ LAYERS: dict[World, tuple[LayerSpec, ...]] = {
         LayerSpec(LayerKey.KEPT, "Kept after NMS", Role.PROPOSAL, True, 4),
     ),
 }
+
+
+STATES = {
+    LayerKey.POSITIVE: (AnchorState.POSITIVE,),
+    LayerKey.FORCED: (AnchorState.FORCED,),
+    LayerKey.NEUTRAL: (AnchorState.NEUTRAL,),
+    LayerKey.NEGATIVE: (AnchorState.NEGATIVE,),
+    LayerKey.LEFT_OUT: (AnchorState.LEFT_OUT_BORDER, AnchorState.LEFT_OUT_IGNORE),
+}
+"""The states of the anchors of a layer."""
 
 
 class ColourBy(StrEnum):

@@ -24,6 +24,7 @@ from rpnviz.drawing.options import (
     EVERY_BOX,
     LAYERS,
     RANK_TEXT,
+    STATES,
     BoxFilter,
     ColourBy,
     Heat,
@@ -75,14 +76,6 @@ _BACK_TO_FRONT = (
     LayerKey.FORCED,
     LayerKey.GT,
 )
-
-_STATES = {
-    LayerKey.POSITIVE: (AnchorState.POSITIVE,),
-    LayerKey.FORCED: (AnchorState.FORCED,),
-    LayerKey.NEUTRAL: (AnchorState.NEUTRAL,),
-    LayerKey.NEGATIVE: (AnchorState.NEGATIVE,),
-    LayerKey.LEFT_OUT: (AnchorState.LEFT_OUT_BORDER, AnchorState.LEFT_OUT_IGNORE),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +261,7 @@ def _total(result: Result, world: World, key: LayerKey) -> int:
     if key is LayerKey.GT:
         return len(result.inputs.gt_boxes)
     if world is World.TRAINING:
-        return sum(result.match.counts[state] for state in _STATES[key])
+        return sum(result.match.counts[state] for state in STATES[key])
     if result.proposals is None:
         return 0
     return len(_candidate_rows(result, key))
@@ -349,7 +342,7 @@ def _all_boxes(result: Result, world: World) -> _Choice:
 
 def _choose_others(result: Result, asked: _Question) -> _Choice:
     """Neutral, negative and left-out anchors."""
-    match, states = result.match, _STATES[asked.key]
+    match, states = result.match, STATES[asked.key]
     index = np.flatnonzero(np.isin(match.state, states) if len(states) > 1 else match.state == states[0])
     total, why = len(index), ""
     if asked.selected_gt is not None:
@@ -361,7 +354,7 @@ def _choose_others(result: Result, asked: _Question) -> _Choice:
 def _choose_positives(result: Result, asked: _Question) -> _Choice:
     match = result.match
     positives = match.positives
-    ours = match.state[positives] == _STATES[asked.key][0]
+    ours = match.state[positives] == STATES[asked.key][0]
     total = int(np.count_nonzero(ours))
     # The filter comes first: the best three are those among the boxes that the user asks for.
     passes = passing(result, asked.only, positives)

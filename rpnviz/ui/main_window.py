@@ -63,13 +63,14 @@ from rpnviz.ui.widgets.basics import (
     UndoBelongsToTheWindow,
     WheelNeedsFocus,
     eliding_label,
+    image_of,
     label,
     separator,
     tool_button,
 )
 
 if TYPE_CHECKING:
-    from rpnviz.ui.dialogs.export import Snapshot
+    from rpnviz.app.snapshot import Snapshot
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
@@ -516,8 +517,6 @@ class MainWindow(QMainWindow):
             dialog.open()
 
     def do_copy_picture(self) -> None:
-        from rpnviz.ui.dialogs.export import image_of
-
         snapshot = self._snapshot("copy")
         if snapshot is None:
             return
@@ -532,7 +531,7 @@ class MainWindow(QMainWindow):
 
     def _snapshot(self, verb: str) -> Snapshot | None:
         """What is on the screen; None, and told, if there is nothing whole."""
-        from rpnviz.ui.dialogs.export import Snapshot
+        from rpnviz.app.snapshot import Snapshot
 
         canvas = self.canvas
         snapshot = Snapshot.of(self.state, self.settings.theme, canvas.dim, canvas.saturation, canvas.visible_region())

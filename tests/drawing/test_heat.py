@@ -11,8 +11,8 @@ import pytest
 from rpnviz.core.proposals import sigmoid
 from rpnviz.drawing.filtering import passing
 from rpnviz.drawing.frame import blank
-from rpnviz.drawing.heat import _STATES, draw_heat, heat_tables, heat_text, make_heat, ramp, value_at
-from rpnviz.drawing.options import BoxFilter, Heat, LayerOptions
+from rpnviz.drawing.heat import draw_heat, heat_tables, heat_text, make_heat, ramp, value_at
+from rpnviz.drawing.options import STATES, BoxFilter, Heat, LayerKey, LayerOptions
 from rpnviz.drawing.positions import grids
 from rpnviz.drawing.viewport import Viewport
 from rpnviz.palette import STEPS, Theme, parse_colour
@@ -41,7 +41,7 @@ def by_hand(result, asked, x, y):
                 elif asked.heat is Heat.OBJECTNESS:
                     total.append(float(sigmoid(result.decoded.objectness[anchor : anchor + 1])[0]))
                 else:
-                    total.append(float(result.match.state[anchor] in _STATES[asked.heat]))
+                    total.append(float(result.match.state[anchor] in STATES[LayerKey(asked.heat.value)]))
     counts = asked.heat not in (Heat.BEST_IOU, Heat.OBJECTNESS)
     return sum(total) if counts else max(total, default=0.0)
 

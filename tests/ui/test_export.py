@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QAbstractButton, QLabel
 from support import open_image, settled
 
 from rpnviz import cli
+from rpnviz.app.snapshot import Snapshot
 from rpnviz.app.state import Selection
 from rpnviz.errors import ExportError
 from rpnviz.export.look import Look, Stage
@@ -22,7 +23,7 @@ from rpnviz.imaging import read_image
 from rpnviz.palette import Theme
 from rpnviz.paths import sample_images
 from rpnviz.ui.dialogs import export as exports
-from rpnviz.ui.dialogs.export import SCREEN, ExportDialog, Snapshot
+from rpnviz.ui.dialogs.export import SCREEN, ExportDialog
 
 
 def open_dialog(window, qtbot) -> ExportDialog:

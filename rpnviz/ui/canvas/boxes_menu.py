@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QAction, QIcon, QImage, QPixmap
+from PySide6.QtGui import QAction, QIcon
 from PySide6.QtWidgets import QMenu, QWidget
 
 from rpnviz.drawing.frame import swatch
 from rpnviz.palette import Role, Theme
 from rpnviz.ui.canvas.picking import LOOKS, Hit, Hits, Kind
+from rpnviz.ui.widgets.basics import pixmap_of
 
 _LISTED = 30
 _AT_LEAST = 4
@@ -70,8 +70,4 @@ def _shares(hits: Hits) -> dict[Kind, int]:
 
 def _icon(role: Role, theme: Theme, ratio: float) -> QIcon:
     scale = max(1, round(ratio))
-    rgba = np.ascontiguousarray(swatch(role, theme, *_SWATCH, scale=scale))
-    height, width = rgba.shape[:2]
-    image = QImage(rgba.data, width, height, 4 * width, QImage.Format.Format_RGBA8888).copy()
-    image.setDevicePixelRatio(scale)
-    return QIcon(QPixmap.fromImage(image))
+    return QIcon(pixmap_of(swatch(role, theme, *_SWATCH, scale=scale), scale))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
-from PySide6.QtGui import QIcon, QImage, QPixmap, QResizeEvent
+from PySide6.QtGui import QIcon, QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from rpnviz.app.state import AppState
@@ -16,7 +16,7 @@ from rpnviz.drawing.frame import ramp_swatch, swatch
 from rpnviz.drawing.heat import heat_text, make_heat
 from rpnviz.drawing.scene import LAYERS, LayerKey, LegendEntry, World, legend
 from rpnviz.palette import Role, Theme
-from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
+from rpnviz.ui.widgets.basics import clear_layout, label, pixmap_of, tool_button
 
 _SWATCH = (24, 14)
 _CELL_WIDTH = 176
@@ -110,7 +110,7 @@ class LegendBar(QFrame):
     def _set_icon(self, button: QToolButton, role: Role) -> None:
         """Samples are drawn once: the key is shown anew at every threshold move."""
         if (role, self._theme) not in self._icons:
-            self._icons[role, self._theme] = _icon(swatch(role, self._theme, *_SWATCH, scale=2))
+            self._icons[role, self._theme] = QIcon(pixmap_of(swatch(role, self._theme, *_SWATCH, scale=2)))
         button.setIcon(self._icons[role, self._theme])
 
     def _arrange(self) -> None:
@@ -152,9 +152,7 @@ class LegendBar(QFrame):
 
     def _add_key(self, sample: np.ndarray, text: str) -> None:
         picture = QLabel()
-        pixmap = _pixmap(sample)
-        pixmap.setDevicePixelRatio(2)
-        picture.setPixmap(pixmap)
+        picture.setPixmap(pixmap_of(sample, 2))
         self._scale.addWidget(picture)
         self._scale.addWidget(label(text, "muted"))
 
@@ -210,13 +208,3 @@ def _numbers(entry: LegendEntry | None) -> str:
 def _short(title: str) -> str:
     """The title without its explanation, which the tooltip keeps."""
     return title.split(" (")[0].removesuffix(" positive").removesuffix(" by NMS")
-
-
-def _icon(rgba: np.ndarray) -> QIcon:
-    return QIcon(_pixmap(rgba))
-
-
-def _pixmap(rgba: np.ndarray) -> QPixmap:
-    height, width = rgba.shape[:2]
-    image = QImage(np.ascontiguousarray(rgba).data, width, height, 4 * width, QImage.Format.Format_RGBA8888)
-    return QPixmap.fromImage(image.copy())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QImage, QPainter, QPixmap
+from PySide6.QtGui import QPainter, QPixmap
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -33,10 +32,8 @@ from PySide6.QtWidgets import (
 
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
-from rpnviz.app.state import AppState, Shown
-from rpnviz.core.presets import Preset
-from rpnviz.datasets.base import Dataset, ImageRecord
-from rpnviz.drawing.frame import DIM, SATURATION, Photo
+from rpnviz.app.snapshot import STAGE_OF_WORLD, Snapshot
+from rpnviz.app.state import AppState
 from rpnviz.drawing.scene import LayerOptions, World
 from rpnviz.errors import ExportError
 from rpnviz.export.batch import (
@@ -50,13 +47,12 @@ from rpnviz.export.batch import (
     plan_targets,
     run_batch,
 )
-from rpnviz.export.look import Look, Stage, Subject
-from rpnviz.export.picture import full_size, preview, render_picture
+from rpnviz.export.look import Look, Stage
+from rpnviz.export.picture import full_size, preview
 from rpnviz.export.save import Format, save_picture
 from rpnviz.export.vector import size_warning
-from rpnviz.models.base import ProposalModel
 from rpnviz.palette import Theme
-from rpnviz.ui.widgets.basics import eliding_label, label
+from rpnviz.ui.widgets.basics import eliding_label, image_of, label
 
 SCREEN = "screen"
 """What is drawn when it is what the canvas shows; stands for the stage in file names."""
@@ -72,7 +68,6 @@ _FORMATS = (
     (Format.SVG, "SVG: vectors to edit"),
     (Format.PDF, "PDF: vectors to print"),
 )
-_STAGE_OF_WORLD = {World.TRAINING: Stage.LABELS, World.MODEL: Stage.KEPT}
 _PREVIEW = (480, 480)  # as high as all rows of the form
 _PREVIEW_PIXELS = 1_000_000
 _MOST_LISTED = 200
@@ -271,7 +266,7 @@ class ExportDialog(QDialog):
             if layers is not None and self.all.isChecked():
                 layers = dataclasses.replace(layers, selected_gt=None)  # the same number is another box elsewhere
         return Look(
-            stage=_STAGE_OF_WORLD[self._snapshot.world] if on_screen else Stage(chosen),
+            stage=STAGE_OF_WORLD[self._snapshot.world] if on_screen else Stage(chosen),
             layers=layers,
             show_all=self.show_all.isChecked(),
             theme=Theme(self.theme.currentData()),
@@ -492,104 +487,6 @@ class ExportDialog(QDialog):
             self.progress.setFormat("Stopping…")
         else:
             super().reject()
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """What was on the screen when the dialog opened; another image may load meanwhile.
-
-    Attributes:
-        shown, photo, record, dataset: the image and what was computed for it.
-        preset: the trainer, with the parameters that were used.
-        model: None if there is none.
-        world, layers: what the canvas shows; no layers before there is anything to show.
-        theme, dim, saturation: how.
-        region: the part in view, xyxy original px; None: all of it.
-    """
-
-    shown: Shown
-    photo: Photo
-    record: ImageRecord
-    dataset: Dataset
-    preset: Preset
-    model: ProposalModel | None
-    world: World
-    layers: LayerOptions | None
-    theme: Theme
-    dim: float
-    saturation: float
-    region: tuple[float, float, float, float] | None
-
-    @classmethod
-    def of(
-        cls,
-        state: AppState,
-        theme: Theme,
-        dim: float = DIM,
-        saturation: float = SATURATION,
-        region: tuple[float, float, float, float] | None = None,
-    ) -> Snapshot | None:
-        """The state's image and results; None if there are none that belong together."""
-        shown, loaded, record, dataset = state.shown, state.loaded, state.record, state.dataset
-        if shown is None or loaded is None or record is None or dataset is None or state.computing:
-            return None
-        # None in the Model world before the model has answered.
-        layers = state.layers if state.result is not None else None
-        preset = dataclasses.replace(state.preset, params=state.params)
-        photo = Photo(loaded.pixels)
-        return cls(
-            shown,
-            photo,
-            record,
-            dataset,
-            preset,
-            state.model,
-            state.world,
-            layers,
-            theme,
-            dim,
-            saturation,
-            region,
-        )
-
-    @property
-    def has_proposals(self) -> bool:
-        """Whether a model was run on the image."""
-        return self.shown.model is not None and self.shown.model.proposals is not None
-
-    def subject(self, look: Look) -> Subject:
-        """What a picture of that look is of."""
-        in_model = look.stage.world is World.MODEL
-        result = self.shown.model if in_model else self.shown.training
-        assert result is not None
-        note = f"{self.model.name}, {self.model.note}" if in_model and self.model is not None else ""
-        names = self.dataset.names_of(self.record)
-        return Subject(self.photo, result, self.record.file_name, names, self.preset, note)
-
-    def picture(self) -> np.ndarray:
-        """The annotated picture as on the screen, with its strip, (h, w, 3) uint8 RGB.
-
-        Raises:
-            ExportError: there is nothing to show of the world on the screen.
-        """
-        if self.layers is None:
-            raise ExportError("the model has not answered yet.", way_out="Wait for it, or show the training targets.")
-        look = Look(
-            stage=_STAGE_OF_WORLD[self.world],
-            layers=self.layers,
-            theme=self.theme,
-            crop=self.region,
-            dim=self.dim,
-            saturation=self.saturation,
-        )
-        return render_picture(self.subject(look), look)
-
-
-def image_of(picture: np.ndarray) -> QImage:
-    """(h, w, 3) RGB or (h, w, 4) RGBA uint8 as an image of its own."""
-    height, width, channels = picture.shape
-    kind = QImage.Format.Format_RGBA8888 if channels == 4 else QImage.Format.Format_RGB888
-    return QImage(np.ascontiguousarray(picture).data, width, height, channels * width, kind).copy()
 
 
 def _on_checks(pixmap: QPixmap) -> QPixmap:

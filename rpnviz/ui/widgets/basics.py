@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtGui import QImage, QKeyEvent, QKeySequence, QPixmap
 from PySide6.QtWidgets import QFrame, QLabel, QLayout, QToolButton, QWidget
 from superqt import QElidingLabel
 
@@ -91,6 +93,20 @@ def tool_button(
     if clicked is not None:
         button.clicked.connect(lambda _checked=False: clicked())
     return button
+
+
+def image_of(pixels: NDArray[np.uint8]) -> QImage:
+    """(h, w, 3) RGB or (h, w, 4) RGBA uint8 as an image of its own."""
+    height, width, channels = pixels.shape
+    kind = QImage.Format.Format_RGBA8888 if channels == 4 else QImage.Format.Format_RGB888
+    return QImage(np.ascontiguousarray(pixels).data, width, height, channels * width, kind).copy()
+
+
+def pixmap_of(pixels: NDArray[np.uint8], ratio: float = 1.0) -> QPixmap:
+    """As :func:`image_of`, with ``ratio`` device px per px."""
+    pixmap = QPixmap.fromImage(image_of(pixels))
+    pixmap.setDevicePixelRatio(ratio)
+    return pixmap
 
 
 def separator() -> QFrame:
