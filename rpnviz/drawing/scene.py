@@ -198,7 +198,7 @@ def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendE
         if visible and outlines and spec.key is not LayerKey.GT:
             choice = _choose(result, world, spec.key, options)
             shown, total, why = len(choice.rows), choice.total, choice.why
-            dense = shown > 0 and (choice.large or spec.key is LayerKey.NEGATIVE)
+            dense = _is_dense(choice, spec.key, options)
         else:
             total = _total(result, world, spec.key)
             visible = visible and spec.key is LayerKey.GT
@@ -207,7 +207,16 @@ def legend(result: Result, world: World, options: LayerOptions) -> tuple[LegendE
     if options.everything and outlines:
         spec, choice = _everything_spec(result, world), _choose(result, world, LayerKey.EVERYTHING, options)
         entries.append(
-            LegendEntry(spec.key, spec.role, spec.title, len(choice.rows), choice.total, True, True, choice.why)
+            LegendEntry(
+                spec.key,
+                spec.role,
+                spec.title,
+                len(choice.rows),
+                choice.total,
+                True,
+                _is_dense(choice, spec.key, options),
+                choice.why,
+            )
         )
     return tuple(entries)
 
@@ -437,8 +446,7 @@ def _box_layers(result: Result, world: World, spec: LayerSpec, options: LayerOpt
     choice = _choose(result, world, spec.key, options)
     if not len(choice.population):
         return []
-    # Negatives are never told apart by outlines: there are too many whatever the selection.
-    dense = choice.large or (spec.key in (LayerKey.NEGATIVE, LayerKey.EVERYTHING) and len(choice.rows) > 0)
+    dense = _is_dense(choice, spec.key, options)
     shown = len(choice.rows)
     return [
         Layer(
@@ -456,6 +464,16 @@ def _box_layers(result: Result, world: World, spec: LayerSpec, options: LayerOpt
         )
         for shade, rows, ids in _coloured(result, choice, options.colour_by)
     ]
+
+
+def _is_dense(choice: _Choice, key: LayerKey, options: LayerOptions) -> bool:
+    """Whether boxes are drawn as density.
+
+    Negatives are never told apart by outlines, unless a filter leaves few of them: there are too many whatever the
+    selection, and a box's few are no more telling than the rest.
+    """
+    crowd = key in (LayerKey.NEGATIVE, LayerKey.EVERYTHING) and options.only == EVERY_BOX
+    return choice.large or (crowd and len(choice.rows) > 0)
 
 
 def _coloured(result: Result, choice: _Choice, colour_by: ColourBy) -> list[_Group]:

@@ -12,6 +12,7 @@ from rpnviz.core import pipeline, presets
 from rpnviz.core.boxes import box_iou
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.proposals import Fate
+from rpnviz.drawing.options import BoxFilter
 from rpnviz.drawing.scene import (
     BACKGROUND_OPACITY,
     BEST_KEPT,
@@ -357,3 +358,18 @@ def test_the_default_layers_of_a_large_image_take_no_time(run):
         make_layers(result, World.TRAINING, options, ("coin",) * 30)
         taken.append(time.perf_counter() - start)
     assert min(taken) < 0.02, "measured: 0.3 ms; the bound leaves room for busy machines"
+
+
+def test_a_filter_that_leaves_few_gives_them_outlines(result):
+    key = LayerKey.NEGATIVE
+    place = result.anchors.place(int(np.flatnonzero(result.match.state == AnchorState.NEGATIVE)[0]))
+    only = BoxFilter(position=(place.level, place.row, place.column))
+    options = LayerOptions(frozenset({key}), everything=True, only=only)
+    everything, negative = make_layers(result, World.TRAINING, options)
+    assert (everything.key, len(everything), everything.dense) == (LayerKey.EVERYTHING, 3, False)
+    assert (negative.key, negative.dense) == (key, False)
+    entries = {entry.key: entry for entry in legend(result, World.TRAINING, options)}
+    assert (entries[LayerKey.EVERYTHING].shown, entries[LayerKey.EVERYTHING].why) == (3, "filtered")
+    assert not entries[key].dense
+    plain = make_layers(result, World.TRAINING, LayerOptions(frozenset({key}), everything=True))
+    assert all(layer.dense for layer in plain)

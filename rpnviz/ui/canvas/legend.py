@@ -31,7 +31,7 @@ class LegendBar(QFrame):
         self.setObjectName("bar")
         self._state = state
         self._theme = theme
-        self._icons: dict[tuple[Role, Theme], QIcon] = {}
+        self._icons: dict[tuple[Role, Theme, bool], QIcon] = {}
         self._layout = QGridLayout()
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setHorizontalSpacing(6)
@@ -98,7 +98,7 @@ class LegendBar(QFrame):
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setIconSize(QSize(*_SWATCH))
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self._set_icon(button, Role.NEGATIVE)
+        self._set_icon(button, Role.NEGATIVE, True)
         button.toggled.connect(self._state.set_everything)
         button.setFixedHeight(_CELL_HEIGHT)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -107,11 +107,12 @@ class LegendBar(QFrame):
         self._arrange()
         self._show()
 
-    def _set_icon(self, button: QToolButton, role: Role) -> None:
+    def _set_icon(self, button: QToolButton, role: Role, dense: bool) -> None:
         """Samples are drawn once: the key is shown anew at every threshold move."""
-        if (role, self._theme) not in self._icons:
-            self._icons[role, self._theme] = QIcon(pixmap_of(swatch(role, self._theme, *_SWATCH, scale=2)))
-        button.setIcon(self._icons[role, self._theme])
+        look = role, self._theme, dense
+        if look not in self._icons:
+            self._icons[look] = QIcon(pixmap_of(swatch(role, self._theme, *_SWATCH, scale=2, dense=dense)))
+        button.setIcon(self._icons[look])
 
     def _arrange(self) -> None:
         """As few rows as fit: they depend on the width alone, so that no count moves the picture."""
@@ -164,13 +165,17 @@ class LegendBar(QFrame):
         entries = {} if result is None else {e.key: e for e in legend(result, state.world, options)}
         with QSignalBlocker(self.everything):
             self.everything.setChecked(options.everything)
+        every = entries.get(LayerKey.EVERYTHING)
         count = f"  {len(result.anchors):,}" if result is not None else ""
-        self.everything.setText(f"All anchors{count}")
+        if every is not None and every.shown < every.total:
+            count = f"  {every.shown:,}/{every.total:,}"
+        self.everything.setText(f"{every.title if every is not None else 'All anchors'}{count}")
+        self._set_icon(self.everything, Role.NEGATIVE, every is None or every.dense)
         for key, button in self.rows.items():
             spec = next(spec for spec in LAYERS[state.world] if spec.key is key)
             entry = entries.get(key)
             visible = key in options.visible
-            self._set_icon(button, spec.role)
+            self._set_icon(button, spec.role, entry is not None and entry.dense)
             with QSignalBlocker(button):
                 button.setChecked(visible)
             text, more_text = _short(spec.title), ""
