@@ -64,7 +64,7 @@ class Snapshot:
             return None
         # None in the Model world before the model has answered.
         layers = state.layers if state.result is not None else None
-        preset = dataclasses.replace(state.preset, params=state.params)
+        preset = dataclasses.replace(shown.preset, params=shown.training.params)
         photo = Photo(loaded.pixels)
         return cls(
             shown,

@@ -69,11 +69,13 @@ class Shown:
     """An image on the screen and what was computed for it.
 
     Attributes:
+        preset: the trainer it was computed for, with the conventions that were used.
         training: the result under the user's parameters.
         model: the result under the model's anchors and resize, with its outputs; None without a model.
         seconds: how long the computation took.
     """
 
+    preset: Preset
     training: pipeline.Result
     model: pipeline.Result | None
     seconds: float
@@ -119,7 +121,7 @@ def _compute(request: _Request) -> Shown:
         params, built_in = request.outputs.settings.applied_to(request.params, conventions)
         inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
         model = pipeline.run(inputs, params, built_in, old.model if old else None)
-    return Shown(training, model, time.perf_counter() - begin)
+    return Shown(request.preset, training, model, time.perf_counter() - begin)
 
 
 class AppState(QObject):
@@ -501,13 +503,9 @@ class AppState(QObject):
         self.computing_changed.emit(False)
         self.tell(from_error("Could not compute the labels", error))
         shown = self.shown
-        if (
-            shown is not None
-            and self.preset.conventions == shown.training.conventions
-            and (self.params != shown.training.params)
-        ):
-            # What is shown stays true: the parameters go back to it.
-            self._replace(self.preset, shown.training.params)
+        if shown is not None and (self.preset, self.params) != (shown.preset, shown.training.params):
+            # What is shown stays true: trainer and parameters go back to it.
+            self._replace(shown.preset, shown.training.params)
 
     # ------------------------------------------------------------------ model
 

@@ -43,9 +43,11 @@ class Shade:
 
 
 def shades(result: Result, colour_by: ColourBy) -> tuple[Shade, ...]:
-    """The scale of a kind of colouring, in order; empty for labels, whose colours the layers' own key shows."""
+    """The scale of a kind of colouring, in order; empty where the colours are those of the labels."""
     match colour_by:
         case ColourBy.LABEL:
+            return ()
+        case ColourBy.SCORE if result.decoded is None:
             return ()
         case ColourBy.IOU:
             return tuple(Shade(i, True, f"IoU {text}") for i, text in enumerate(_steps(IOU_STEPS)))
@@ -85,15 +87,21 @@ def colour_groups(
     scale = shades(result, colour_by)
     match colour_by:
         case ColourBy.IOU:
-            numbers = np.searchsorted(IOU_STEPS, result.match.best_iou[ids], side="right")
-        case ColourBy.SCORE if scores is not None:
-            numbers = np.searchsorted(SCORE_STEPS, scores, side="right")
+            numbers = _step_of(IOU_STEPS, result.match.best_iou[ids])
+        case ColourBy.SCORE if scores is not None and scale:
+            numbers = _step_of(SCORE_STEPS, scores)
         case ColourBy.LEVEL:
             numbers = result.anchors.levels[ids].astype(np.intp) % _CATEGORIES
         case ColourBy.GT:
             gt = result.match.matched_gt[ids]
-            numbers = np.where(gt >= 0, gt % _CATEGORIES, -1)
+            # An anchor that touches no box has the first as its nearest, by the order alone.
+            numbers = np.where((gt >= 0) & (result.match.best_iou[ids] > 0), gt % _CATEGORIES, -1)
         case _:
             return [(None, np.arange(len(ids)))]
     present = np.unique(numbers).tolist()
     return [(scale[number] if number >= 0 else None, np.flatnonzero(numbers == number)) for number in present]
+
+
+def _step_of(edges: tuple[float, ...], values: NDArray) -> NDArray[np.intp]:
+    """Step of every value, -1 for one that is no number."""
+    return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))

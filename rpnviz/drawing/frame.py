@@ -18,7 +18,7 @@ from rpnviz.core.pipeline import Result
 from rpnviz.drawing.coverage import opacity_table
 from rpnviz.drawing.density import Density, density_of, draw_density
 from rpnviz.drawing.heat import HeatMap, draw_heat, make_heat, ramp
-from rpnviz.drawing.options import LayerOptions
+from rpnviz.drawing.options import LayerOptions, World
 from rpnviz.drawing.outlines import draw_styled, draw_thin, outer_reach
 from rpnviz.drawing.photo import DIM, SATURATION, Photo, blank
 from rpnviz.drawing.positions import Grid, grids
@@ -74,13 +74,13 @@ _DOTS_APART = 3
 """Least distance of positions that are marked by single pixels."""
 
 
-def make_backdrop(result: Result, options: LayerOptions) -> Backdrop:
-    """The backdrop that the options ask for."""
+def make_backdrop(result: Result, world: World, options: LayerOptions) -> Backdrop:
+    """The backdrop that the options of a world ask for."""
     shown: tuple[Grid, ...] = ()
     if options.centres:
         every = grids(result.anchors, result.frame)
         shown = every if options.only.level is None else every[options.only.level : options.only.level + 1]
-    return Backdrop(make_heat(result, options), shown)
+    return Backdrop(make_heat(result, world, options), shown)
 
 
 def draw_backdrop(
@@ -187,7 +187,7 @@ class Compositor:
         self, photo: NDArray[np.uint8], backdrop: Backdrop, view: Viewport, theme: Theme, pixel_ratio: float
     ) -> NDArray[np.uint8]:
         """The photo with a backdrop; the same array while both are the same."""
-        asked = (_Same(photo), _Same(backdrop))
+        asked = (_Same(photo), _Same(backdrop), view, theme, pixel_ratio)
         if self._backdrop != asked:
             self._photo = photo.copy()
             draw_backdrop(self._photo, backdrop, view, theme, pixel_ratio)

@@ -11,7 +11,7 @@ from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import sigmoid
 from rpnviz.drawing.blending import blend_table
 from rpnviz.drawing.filtering import passing
-from rpnviz.drawing.options import STATES, BoxFilter, Heat, LayerKey, LayerOptions
+from rpnviz.drawing.options import EVERY_BOX, STATES, Heat, LayerKey, LayerOptions, World
 from rpnviz.drawing.positions import Grid, grids
 from rpnviz.drawing.viewport import Viewport
 from rpnviz.palette import STEPS, Theme, parse_colour
@@ -40,7 +40,7 @@ class HeatMap:
 
     Attributes:
         title: on screen.
-        high: what the strongest colour stands for; 0 has none.
+        high: what the strongest colour stands for; 0 has none. Of more than 255 anchors at a place, 255 are seen.
         counts: values are numbers of anchors, which add up over levels; else the largest of the levels counts.
         parts: of every level that is shown, its positions and their values (H, W) float32; NaN: none.
     """
@@ -51,7 +51,7 @@ class HeatMap:
     parts: tuple[tuple[Grid, NDArray[np.float32]], ...]
 
 
-def make_heat(result: Result, options: LayerOptions) -> HeatMap | None:
+def make_heat(result: Result, world: World, options: LayerOptions) -> HeatMap | None:
     """The heat map that the options ask for; None if they ask for none, or there is nothing to show.
 
     Convention:
@@ -67,13 +67,16 @@ def make_heat(result: Result, options: LayerOptions) -> HeatMap | None:
         values, counts = result.match.best_iou.astype(np.float32), False
     else:
         values, counts = np.isin(result.match.state, STATES[LayerKey(heat.value)]).astype(np.float32), True
-    if options.only != BoxFilter():
-        values = np.where(passing(result, options.only, np.arange(len(anchors))), values, np.float32(0))
+    if options.only != EVERY_BOX:
+        # As the layers of the world: a model's boxes have sizes of their own.
+        boxes = result.decoded.boxes_input if world is World.MODEL and result.decoded is not None else None
+        values = np.where(passing(result, options.only, np.arange(len(anchors)), boxes), values, np.float32(0))
     parts = []
     for grid, level in zip(grids(anchors, result.frame), anchors.lattice, strict=True):
         if options.only.level in (None, grid.level):
             shaped = values[level.start : level.stop].reshape(*level.grid, level.cells)
-            parts.append((grid, shaped.sum(axis=2) if counts else shaped.max(axis=2)))
+            # A shape whose score is no number does not hide the others.
+            parts.append((grid, shaped.sum(axis=2) if counts else np.fmax.reduce(shaped, axis=2)))
     high = 1.0
     if counts:
         # Levels lie on each other: what adds up is found where they are drawn; this bounds it.
@@ -83,7 +86,7 @@ def make_heat(result: Result, options: LayerOptions) -> HeatMap | None:
 
 def heat_text(heat: HeatMap) -> str:
     """What the colours of a heat map stand for: ``Best IoU per position, 0 to 1``."""
-    return f"{heat.title}, 0 to {heat.high:g}"
+    return f"{heat.title}, 0 to {min(heat.high, 255.0):g}{' and more' if heat.high > 255 else ''}"
 
 
 def value_at(heat: HeatMap, x: float, y: float) -> float:
@@ -127,7 +130,7 @@ def _coded(values: NDArray[np.float32], heat: HeatMap) -> NDArray[np.uint8]:
 def heat_tables(heat: HeatMap, theme: Theme) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """(256,) opacity and (256, 3) colour of every byte."""
     byte = np.arange(256)
-    share = np.clip(byte / heat.high if heat.counts else (byte - 1) / _LAST, 0, 1)
+    share = np.clip(byte / min(heat.high, 255.0) if heat.counts else (byte - 1) / _LAST, 0, 1)
     opacity = np.round(255 * (_LEAST + (_MOST - _LEAST) * share)).astype(np.uint8)
     opacity[0] = 0
     return opacity, ramp(theme)[np.round(255 * share).astype(np.intp)]

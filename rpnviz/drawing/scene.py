@@ -308,11 +308,14 @@ def _choose(result: Result, world: World, key: LayerKey, options: LayerOptions) 
     """The boxes of a visible layer that are drawn."""
     question = _Question(world, key, key in options.show_all, options.selected_gt, options.only)
     answers = _choices.setdefault(result, {})
-    if question not in answers:
+    found = answers.get(question)
+    if found is None:
+        # An export may ask in a thread of its own: what another thread forgets here is still answered.
+        found = _find(result, question)
         if len(answers) > 64:
             answers.clear()  # somebody drags a filter
-        answers[question] = _find(result, question)
-    return answers[question]
+        answers[question] = found
+    return found
 
 
 def _find(result: Result, asked: _Question) -> _Choice:
@@ -355,7 +358,8 @@ def _choose_others(result: Result, asked: _Question) -> _Choice:
     index = np.flatnonzero(np.isin(match.state, states) if len(states) > 1 else match.state == states[0])
     total, why = len(index), ""
     if asked.selected_gt is not None:
-        index = index[match.matched_gt[index] == asked.selected_gt]
+        # An anchor that touches no box has the first as its nearest, by the order alone.
+        index = index[(match.matched_gt[index] == asked.selected_gt) & (match.best_iou[index] > 0)]
         why = _of_gt(asked.selected_gt, len(index), total)
     return _Choice(anchor_population(result.anchors, result.frame), index, index, total, why)
 

@@ -177,7 +177,7 @@ class Plan:
     @cached_property
     def backdrop(self) -> Backdrop:
         """What lies between photo and layers."""
-        return make_backdrop(self.subject.result, self.look.options)
+        return make_backdrop(self.subject.result, self.look.stage.world, self.look.options)
 
     @cached_property
     def ratio(self) -> float:

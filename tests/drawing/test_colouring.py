@@ -42,7 +42,9 @@ def test_levels_and_ground_truth(result):
     assert levels == result.anchors.levels[ids].tolist()
     assert [shade.text for shade in shades(result, ColourBy.LEVEL)] == ["P2", "P3", "P4", "P5", "P6"]
     of_gt = [shade.number if shade else -1 for shade in groups(result, ColourBy.GT, ids)]
-    assert of_gt == result.match.matched_gt[ids].tolist()
+    near = np.where(result.match.best_iou[ids] > 0, result.match.matched_gt[ids], -1)
+    assert of_gt == near.tolist()
+    assert -1 in of_gt, "what touches no box belongs to none"
 
 
 def test_more_boxes_than_colours(run):
@@ -55,11 +57,14 @@ def test_more_boxes_than_colours(run):
     assert [s.number for s in groups(many, ColourBy.GT, ids)] == (many.match.matched_gt[ids] % 7).tolist()
 
 
-def test_boxes_without_a_score_keep_the_colour_of_their_label(result):
+def test_boxes_without_a_score_keep_the_colour_of_their_label(result, proposed):
     assert groups(result, ColourBy.SCORE, np.arange(5)) == [None] * 5
     scores = np.array([0.01, 0.05, 0.4, 0.7, 0.95], np.float32)
-    assert [s.number for s in groups(result, ColourBy.SCORE, np.arange(5), scores)] == [0, 1, 2, 3, 4]
+    assert [s.number for s in groups(proposed, ColourBy.SCORE, np.arange(5), scores)] == [0, 1, 2, 3, 4]
     assert len(SCORE_STEPS) == 4
+    assert shades(result, ColourBy.SCORE) == (), "no key of colours that nothing has"
+    broken = groups(proposed, ColourBy.SCORE, np.arange(2), np.array([np.nan, 0.95], np.float32))
+    assert [shade and shade.number for shade in broken] == [None, 4]
 
 
 @pytest.mark.parametrize("colour_by", ColourBy)

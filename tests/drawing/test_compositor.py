@@ -24,7 +24,7 @@ def fresh(photo, result, world, options, view, theme):
     density._memory.densities.clear()
     density._memory.product = None
     frame = photo.copy()
-    draw_backdrop(frame, make_backdrop(result, options), view, theme)
+    draw_backdrop(frame, make_backdrop(result, world, options), view, theme)
     paint(frame, make_layers(result, world, options), view, theme)
     return frame
 
@@ -83,7 +83,7 @@ def test_no_pixel_depends_on_what_was_shown_before(run, proposed, seed, world):
         visible, show_all, everything, only, colour_by, heat, gt, centres = shown
         options = LayerOptions(visible, show_all, gt, everything, only, colour_by, heat, centres)
         result = results[int(rng.integers(len(results)))]
-        layers, backdrop = make_layers(result, world, options), make_backdrop(result, options)
+        layers, backdrop = make_layers(result, world, options), make_backdrop(result, world, options)
         frame = compositor.compose(photo, layers, view, theme, 1.0, backdrop)
         again = compositor.compose(photo, layers, view, theme, 1.0, backdrop)
         np.testing.assert_array_equal(frame, again)

@@ -112,3 +112,22 @@ def test_captions_say_what_a_number_means_to_the_trainer(window, qtbot):
     window.do_undo()
     qtbot.waitUntil(lambda: settled(window), timeout=10000)
     assert controls.sampling.isEnabled()
+
+
+def test_a_failed_computation_goes_back_to_the_trainer_that_is_shown(window, qtbot, monkeypatch):
+    from rpnviz.app import state as states
+
+    real = states.pipeline.run
+
+    def fails(inputs, params, conventions, previous=None):
+        if conventions == presets.load("mmdetection").conventions:
+            raise MemoryError("no room")
+        return real(inputs, params, conventions, previous)
+
+    monkeypatch.setattr(states.pipeline, "run", fails)
+    choose(window, qtbot, "mmdetection")
+    qtbot.waitUntil(lambda: settled(window))
+    assert window.state.preset.name == "torchvision"
+    assert window.preset.currentText() == "torchvision"
+    assert window.state.shown.preset == window.state.preset
+    assert any("Could not compute" in message.title for message in window.banner.messages)

@@ -97,7 +97,7 @@ def test_a_heat_map_takes_the_place_of_outlines(shown, qtbot):
     assert {layer.key for layer in shown.canvas.layers} == {LayerKey.GT}
     assert shown.canvas.backdrop.heat is not None
     assert shown.legend._scale.itemAt(1).widget().text() == "Best IoU per position, 0 to 1"
-    assert "off" in shown.legend.rows[LayerKey.POSITIVE].text()
+    assert "behind the heat map" in shown.legend.rows[LayerKey.POSITIVE].text()
     choose(qtbot, show.heat, Heat.NONE)
     assert [layer.rows.tolist() for layer in shown.canvas.layers] == plain
     qtbot.waitUntil(lambda: shown.canvas.compose().shape == before.shape)

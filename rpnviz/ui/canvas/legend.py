@@ -134,19 +134,19 @@ class LegendBar(QFrame):
         filtered = filter_text(result, options.only) if result is not None else ""
         self.filter.setVisible(bool(filtered))
         self.filter.setText(f"Filter: {filtered}  ✕")
-        heat = make_heat(result, options) if result is not None else None
+        heat = make_heat(result, state.world, options) if result is not None else None
+        role = Role.PROPOSAL if state.world is World.MODEL else Role.POSITIVE
         keys: tuple[object, ...] = ()
         if heat is not None:
             keys = (heat.title, heat.high, heat.counts)
         elif result is not None:
-            keys = shades(result, options.colour_by)
+            keys = tuple((role, shade) for shade in shades(result, options.colour_by))
         if keys != self._shown_scale:
             self._shown_scale = keys
             clear_layout(self._scale)
             if heat is not None:
                 self._add_key(ramp_swatch(self._theme, 4 * _SWATCH[0], _SWATCH[1], 2), heat_text(heat))
             elif result is not None:
-                role = Role.PROPOSAL if state.world is World.MODEL else Role.POSITIVE
                 for shade in shades(result, options.colour_by):
                     self._add_key(swatch(role, self._theme, *_SWATCH, 2, colour=shade.rgb(self._theme)), shade.text)
         self._extra.setVisible(bool(filtered) or bool(keys))
@@ -180,11 +180,13 @@ class LegendBar(QFrame):
                 button.setChecked(visible)
             text, more_text = _short(spec.title), ""
             if entry is not None:
-                if not entry.visible:
+                if visible and not entry.visible:
+                    text = f"{_short(spec.title)}  behind the heat map"
+                elif not visible:
                     text = f"{_short(spec.title)}  off · {entry.total:,}"
                 elif entry.shown < entry.total:
                     text = f"{_short(spec.title)}  {entry.shown:,}/{entry.total:,}"
-                    more_text = "all" if entry.why.startswith("best") else ""
+                    more_text = "all" if entry.why.startswith("best") else "fewer" if key in options.show_all else ""
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"
                     more_text = "fewer" if key in options.show_all else ""

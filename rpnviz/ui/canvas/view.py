@@ -130,13 +130,15 @@ class CanvasView(QWidget):
             shown = self._state.shown
             # The Model world before the model has answered: ground truth alone, which does not depend on it.
             if shown is not None and self._state.world is World.MODEL:
-                options = dataclasses.replace(self._state.layers, visible=frozenset({LayerKey.GT}), everything=False)
+                options = dataclasses.replace(
+                    self._state.layers, visible=self._state.layers.visible & {LayerKey.GT}, everything=False
+                )
                 self.layers = make_layers(shown.training, World.MODEL, options, self._state.gt_names)
             else:
                 self.layers = ()
         else:
             self.layers = make_layers(result, self._state.world, self._state.layers, self._state.gt_names)
-            self.backdrop = make_backdrop(result, self._state.layers)
+            self.backdrop = make_backdrop(result, self._state.world, self._state.layers)
         self.pointer.forget()
         self._redraw()
 

@@ -18,11 +18,11 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz.app.state import AppState
-from rpnviz.core.anchors import level_name
+from rpnviz.core.anchors import Anchors, level_name
 from rpnviz.core.pipeline import Result
 from rpnviz.core.terms import terms
 from rpnviz.drawing.heat import HEAT_TEXT
-from rpnviz.drawing.options import BoxFilter, ColourBy, Heat, World
+from rpnviz.drawing.options import EVERY_BOX, ColourBy, Heat, World
 from rpnviz.ui.widgets.basics import label, tool_button
 
 _COLOURS = {
@@ -113,8 +113,6 @@ class ShowControls(QWidget):
         self.score = RangeEdit("Objectness", "Probability that the model gives the box", 2, 1)
         self.sizes = RangeEdit("Size", "Square root of the area, px of the network input", 0, _LARGEST)
         self.colour = self._combo("Colour by", "What the colour of an outline says; dash and mark stay the label's")
-        for colour_by, text in _COLOURS.items():
-            self.colour.addItem(text, colour_by)
         self.heat = self._combo("Draw", "Outlines, or one value for every position of the feature maps")
         self.clear = tool_button("Clear the filter", "link", "Let every box pass again (Shift+Esc)", state.clear_filter)
         self._score_label = label("Objectness")
@@ -152,7 +150,7 @@ class ShowControls(QWidget):
                 part.valueChanged.connect(lambda _v, name=name, field=field: state.set_filter(**{name: field.limits()}))
         self.colour.activated.connect(lambda _i: state.set_colour_by(ColourBy(self.colour.currentData())))
         self.heat.activated.connect(lambda _i: state.set_heat(Heat(self.heat.currentData())))
-        self._built: object = None
+        self._built: tuple[Anchors | None, bool] | None = None
         state.layers_changed.connect(self._show)
         state.result_changed.connect(self._show)
         state.world_changed.connect(lambda _world: self._show())
@@ -179,23 +177,24 @@ class ShowControls(QWidget):
             self.sampled.setChecked(only.sampled)
         self.level.setCurrentIndex(max(0, self.level.findData(only.level)))
         self.shape.setCurrentIndex(max(0, self.shape.findData(only.shape)))
-        self.colour.setCurrentIndex(self.colour.findData(options.colour_by))
+        self.colour.setCurrentIndex(max(0, self.colour.findData(options.colour_by)))
         self.heat.setCurrentIndex(max(0, self.heat.findData(options.heat)))
         self.iou.show_limits(only.iou)
         self.score.show_limits(only.score)
         self.sizes.show_limits(only.size)
-        self.clear.setEnabled(only != BoxFilter())
+        self.clear.setEnabled(only != EVERY_BOX)
 
     def _build(self) -> None:
         """Levels, shapes and heat maps of the result, where they are others than before."""
         result, model = self._state.result, self._state.world is World.MODEL
-        asked = (result.params.anchors if result is not None else None, model)
-        if asked == self._built:
+        asked = (result.anchors if result is not None else None, model)
+        if self._built is not None and asked[0] is self._built[0] and asked[1] == self._built[1]:
             return
         self._built = asked
         for combo, entries in (
             (self.level, [("All levels", None), *_levels(result)]),
             (self.shape, [("All shapes", None), *_shapes(result)]),
+            (self.colour, [(text, by) for by, text in _COLOURS.items() if model or by is not ColourBy.SCORE]),
             (self.heat, [(text, heat) for heat, text in HEAT_TEXT.items() if heat in _heats(model)]),
         ):
             combo.clear()
