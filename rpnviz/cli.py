@@ -225,18 +225,27 @@ def _match(arguments: argparse.Namespace) -> int:
     from rpnviz.core import pipeline
     from rpnviz.datasets.base import shown_size
     from rpnviz.export import tables
-    from rpnviz.export.batch import Target, run_batch, targets_of
-    from rpnviz.files import write_whole
+    from rpnviz.export.batch import Target, check_place, files_of, run_batch, targets_of
+    from rpnviz.files import check_target, write_whole
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
+    keep = files_of(dataset, arguments.annotations, arguments.params)
     csv_of, npz_of = (
-        {target.record: target.path for target in targets_of(dataset.images, out, "labels", default)} if out else {}
+        {target.record: target.path for target in targets_of(dataset.images, out, "labels", default, keep)}
+        if out
+        else {}
         for out, default in ((arguments.csv, "{stem}.csv"), (arguments.npz, "{stem}.npz"))
     )
     _check_endings(csv_of.values(), ".csv")
     _check_endings(npz_of.values(), ".npz")
+    for path in csv_of.values():
+        for part in tables.csv_paths(path):
+            check_place(part, keep, "a table")
     wants_json = arguments.json is not None or not (arguments.csv or arguments.npz)
+    if arguments.json not in (None, "-"):
+        check_place(Path(arguments.json), keep, "the JSON")
+        check_target(arguments.json)  # before the work
     found: list[dict[str, Any]] = []
 
     def write(target: Target) -> None:
@@ -273,7 +282,7 @@ def _check_endings(paths: Iterable[Path], ending: str) -> None:
 
 def _render(arguments: argparse.Namespace) -> int:
     from rpnviz.drawing.frame import DIM, SATURATION
-    from rpnviz.export.batch import DEFAULT_PATTERN, Target, make_subject, run_batch, targets_of
+    from rpnviz.export.batch import DEFAULT_PATTERN, Target, files_of, make_subject, run_batch, targets_of
     from rpnviz.export.look import Look, Stage, check_look
     from rpnviz.export.save import format_of, save_picture
     from rpnviz.export.vector import size_warning
@@ -295,7 +304,8 @@ def _render(arguments: argparse.Namespace) -> int:
     preset = _preset(arguments)
     dataset = _dataset(arguments)
     default = f"{DEFAULT_PATTERN}.{arguments.format or 'png'}"
-    targets = targets_of(dataset.images, arguments.out, arguments.stage, default)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.model)
+    targets = targets_of(dataset.images, arguments.out, arguments.stage, default, keep)
     for target in targets:
         kind = format_of(target.path)
         if arguments.format and kind != arguments.format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -28,6 +29,8 @@ def write_whole(path: str | Path, data: bytes, error: type[RpnvizError] = Export
     try:
         with beside.open("xb") as file:
             file.write(data)
+        if target.exists():
+            shutil.copymode(target, beside)  # who could not read the old file shall not read the new one
         os.replace(beside, target)
     except BaseException as problem:
         with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -315,3 +316,31 @@ def test_a_missing_image_of_a_data_set_is_reported(tmp_path, capsys):
     captured = capsys.readouterr()
     assert json.loads(captured.out) == []
     assert "gone.png" in captured.err
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--npz"])
+def test_what_was_read_is_never_written_over(tmp_path, capsys, option):
+    for name in ("coins.png", "instances.json"):
+        shutil.copy(sample_images() / name, tmp_path / name)
+    document = json.loads((tmp_path / "instances.json").read_text())
+    document["images"] = [image for image in document["images"] if image["file_name"] == "coins.png"]
+    ids = {image["id"] for image in document["images"]}
+    document["annotations"] = [one for one in document["annotations"] if one["image_id"] in ids]
+    source = tmp_path / "instances.json"
+    source.write_text(json.dumps(document))
+    link = tmp_path / "link.json"
+    link.symlink_to(source)
+    before = source.read_bytes()
+    for place in (source, link):
+        assert cli.main(["match", str(source), option, str(place)]) == 2
+        assert source.read_bytes() == before
+    assert "would overwrite instances.json" in capsys.readouterr().err or option != "--json"
+
+
+def test_a_private_file_stays_private(tmp_path):
+    place = tmp_path / "params.json"
+    place.write_text("{}")
+    place.chmod(0o600)
+    image = str(sample_images() / "empty.png")
+    assert cli.main(["match", image, "--json", str(place)]) == 0
+    assert place.stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +88,17 @@ def name_of(pattern: str, record: ImageRecord, stage: str, number: int, total: i
     return name
 
 
-def targets_of(images: Sequence[ImageRecord], out: str, stage: str, default: str) -> list[Target]:
-    """Where the file of every image goes, as one argument of the command line says it; folders are made.
+def targets_of(
+    images: Sequence[ImageRecord], out: str, stage: str, default: str, keep: Mapping[Path, str] | None = None
+) -> list[Target]:
+    """Where the file of every image goes, as one argument of the command line says it; folders of several are made.
 
     Args:
         images: one or several.
         out: a file for one image; a folder, or a path with the fields of :func:`name_of`, for any number.
         stage: what is shown.
         default: name pattern of the files in a folder, with its ending.
+        keep: see :func:`check_targets`.
 
     Raises:
         ExportError: several images would go to one file, a folder cannot be made, or see :func:`plan_targets`.
@@ -103,10 +106,10 @@ def targets_of(images: Sequence[ImageRecord], out: str, stage: str, default: str
     path = Path(out)
     is_folder = path.is_dir() or out.endswith(("/", os.sep))
     if is_pattern(out):
-        targets = plan_targets(images, out, stage)
+        targets = plan_targets(images, out, stage, keep=keep)
     elif len(images) == 1 and not is_folder:
         targets = [Target(images[0], path)]
-        check_targets(targets)
+        check_targets(targets, keep)
         return targets
     elif path.suffix and not is_folder:
         raise ExportError(
@@ -116,12 +119,18 @@ def targets_of(images: Sequence[ImageRecord], out: str, stage: str, default: str
         )
     else:
         # What looks like a field in the folder's own name is none: it exists, or was written with an ending slash.
-        targets = plan_targets(images, default, stage, path)
+        targets = plan_targets(images, default, stage, path, keep)
     make_folders(targets)
     return targets
 
 
-def plan_targets(images: Sequence[ImageRecord], pattern: str, stage: str, folder: Path = Path()) -> list[Target]:
+def plan_targets(
+    images: Sequence[ImageRecord],
+    pattern: str,
+    stage: str,
+    folder: Path = Path(),
+    keep: Mapping[Path, str] | None = None,
+) -> list[Target]:
     """Where the file of every image goes.
 
     Args:
@@ -129,6 +138,7 @@ def plan_targets(images: Sequence[ImageRecord], pattern: str, stage: str, folder
         pattern: path of the files, see :func:`name_of`.
         stage: what is shown.
         folder: in which the pattern's paths lie.
+        keep: see :func:`check_targets`.
 
     Raises:
         ExportError: the pattern is wrong, or two images would be written to one file, or over an image.
@@ -138,26 +148,49 @@ def plan_targets(images: Sequence[ImageRecord], pattern: str, stage: str, folder
         Target(record, folder / name_of(pattern, record, stage, number, total))
         for number, record in enumerate(images, 1)
     ]
-    check_targets(targets)
+    check_targets(targets, keep)
     return targets
 
 
-def check_targets(targets: Sequence[Target]) -> None:
-    """Check that nothing is overwritten that the batch needs.
+def check_targets(targets: Sequence[Target], keep: Mapping[Path, str] | None = None) -> None:
+    """Check that nothing is overwritten that is needed.
+
+    Args:
+        targets: what is written.
+        keep: further files to keep, and what they are, see :func:`files_of`; the targets' own images always are.
 
     Raises:
-        ExportError: two images would be written to one file, or over an image of the data set.
+        ExportError: two images would be written to one file, or over a file to keep.
     """
     taken = {target.record.path.resolve(): f"the image {target.record.file_name}" for target in targets}
+    taken.update(keep or {})
     for target in targets:
-        place = target.path.resolve()
-        if place in taken:
-            raise ExportError(
-                f"the file of {target.record.file_name} would overwrite {taken[place]}.",
-                where=str(target.path),
-                way_out="Choose another folder, or put {index} into the name.",
-            )
-        taken[place] = f"the file of {target.record.file_name}"
+        check_place(target.path, taken, f"the file of {target.record.file_name}")
+        taken[target.path.resolve()] = f"the file of {target.record.file_name}"
+
+
+def check_place(path: Path, taken: Mapping[Path, str], what: str) -> None:
+    """Check that ``what`` is not written to a path, links followed, that is taken.
+
+    Raises:
+        ExportError: it would be.
+    """
+    place = path.resolve()
+    if place in taken:
+        raise ExportError(
+            f"{what} would overwrite {taken[place]}.",
+            where=str(path),
+            way_out="Choose another name or folder; for several images put {index} into the name.",
+        )
+
+
+def files_of(dataset: Dataset, *others: Path | None) -> dict[Path, str]:
+    """The files that a data set was read from, links followed, and what they are; and ``others`` that are read."""
+    source = dataset.source
+    annotations = [source] if source.is_file() else list(source.glob("*.json")) if source.is_dir() else []
+    kept = {path.resolve(): f"{path.name}, which was read" for path in (*annotations, *others) if path is not None}
+    kept.update({image.path.resolve(): f"the image {image.file_name}" for image in dataset.images})
+    return kept
 
 
 def make_folders(targets: Sequence[Target]) -> None:
@@ -228,6 +261,10 @@ def run_batch(
         progress(number, target)
         try:
             write(target)
+        except MemoryError:
+            problem = ExportError("the memory does not suffice for this image.", where=target.record.file_name)
+            failures.append(Failure(target.record.file_name, problem))
+            failed(failures[-1])
         except RpnvizError as error:
             failures.append(Failure(target.record.file_name, error))
             failed(failures[-1])

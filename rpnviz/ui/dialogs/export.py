@@ -41,6 +41,7 @@ from rpnviz.export.batch import (
     Outcome,
     Target,
     check_targets,
+    files_of,
     make_folders,
     make_subject,
     name_of,
@@ -365,6 +366,12 @@ class ExportDialog(QDialog):
         name = f"{Path(self._snapshot.record.file_name).stem}_{self._stage_name}.{self.format_.value}"
         start = str(Path(self._folder) / name)
         path, _ = QFileDialog.getSaveFileName(self, "Export picture", start, endings, chosen)
+        if path and not Path(path).suffix:
+            # The question whether to replace was about another name.
+            path = f"{path}.{self.format_.value}"
+            if Path(path).exists():
+                self._say(f"{Path(path).name} is there already. Choose it by its full name to replace it.")
+                return
         if path:
             self.save(Path(path))
 
@@ -377,7 +384,7 @@ class ExportDialog(QDialog):
         target = Target(self._snapshot.record, path)
 
         def plan() -> list[Target]:
-            check_targets([target])
+            check_targets([target], files_of(self._snapshot.dataset))
             return [target]
 
         self._start(plan, lambda _job, target: save_picture(target.path, subject, look), 1)
@@ -399,7 +406,9 @@ class ExportDialog(QDialog):
         model = snapshot.model if look.stage.world is World.MODEL else None
 
         def plan() -> list[Target]:
-            targets = plan_targets(snapshot.dataset.images, f"{pattern}.{format_.value}", stage, Path(folder))
+            targets = plan_targets(
+                snapshot.dataset.images, f"{pattern}.{format_.value}", stage, Path(folder), files_of(snapshot.dataset)
+            )
             make_folders(targets)
             return targets
 
