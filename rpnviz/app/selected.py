@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rpnviz.app import texts
 from rpnviz.app.state import Many, Selection
-from rpnviz.core.boxes import box_iou
+from rpnviz.core.boxes import best_cover
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
@@ -79,7 +79,8 @@ def _training_lines(result: Result, anchors: NDArray[np.int64]) -> list[str]:
         if positive.any():
             lines.append(f"The positives belong to {_named(owner[positive])}.")
         else:
-            lines.append(f"Nearest to {_named(owner)}.")
+            # What touches no box has the first as its nearest, by the order alone.
+            lines.append(f"Nearest to {_named(owner[match.best_iou[anchors] > 0])}.")
     if terms(result.conventions).draws:
         drawn_positive = int(np.isin(result.sample.positive, anchors).sum())
         drawn_negative = int(np.isin(result.sample.negative, anchors).sum())
@@ -113,16 +114,11 @@ def _model_lines(result: Result, anchors: NDArray[np.int64]) -> list[str]:
 
 
 def _overlap(result: Result, rows: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.int64]]:
-    """Best IoU of candidate rows (N,) with a trained box, and its index; in pieces, because both can be thousands."""
+    """Best IoU of candidate rows (N,) with a trained box, and its index, -1 without any."""
+    assert result.proposals is not None
     trained = result.gt.trained
-    boxes = result.gt.boxes[trained].astype(np.float32)
-    best, owner = np.zeros(len(rows), np.float32), np.full(len(rows), -1, np.int64)
-    for start in range(0, len(rows), 512):
-        part = slice(start, start + 512)
-        iou = np.nan_to_num(box_iou(result.proposals.candidates.boxes[rows[part]], boxes))  # type: ignore[union-attr]
-        row = np.argmax(iou, axis=1)
-        best[part], owner[part] = np.take_along_axis(iou, row[:, None], axis=1)[:, 0], trained[row]
-    return best, owner
+    best, row = best_cover(result.proposals.candidates.boxes[rows], result.gt.boxes[trained])
+    return best, np.where(row >= 0, trained[row], -1) if len(trained) else row
 
 
 def _spread(values: NDArray) -> str:
@@ -145,13 +141,26 @@ def _named(owner: NDArray[np.int64]) -> str:
 
 def _sizes(result: Result, world: World, many: Many) -> str:
     """``24–80 x 20–66 px (input 64–213 x 53–176)``."""
-    boxes = result.anchors.boxes[many.anchors]
-    if world is World.MODEL and result.decoded is not None:
-        boxes = result.decoded.boxes_input[many.anchors]
+    boxes = _boxes(result, world, many.anchors)
     frame = result.frame
     original = np.concatenate([frame.to_original(boxes), result.inputs.gt_boxes[many.gts]])
     at_input = np.concatenate([boxes, frame.to_input(result.inputs.gt_boxes[many.gts])])
     return f"{_sides(original)} px (input {_sides(at_input)})"
+
+
+def _boxes(result: Result, world: World, anchors: NDArray[np.int64]) -> NDArray:
+    """(N, 4) input px of anchors, or of the boxes they became: clipped as they enter NMS, or as decoded."""
+    if world is not World.MODEL or result.decoded is None:
+        return result.anchors.boxes[anchors]
+    boxes = result.decoded.boxes_input[anchors]
+    if result.proposals is not None and len(anchors):
+        candidates = result.proposals.candidates
+        order = np.argsort(candidates.anchor_index)
+        known = candidates.anchor_index[order]
+        place = np.minimum(np.searchsorted(known, anchors), max(len(known) - 1, 0))
+        found = known[place] == anchors if len(known) else np.zeros(len(anchors), bool)
+        boxes[found] = candidates.boxes[order[place[found]]]
+    return boxes
 
 
 def _sides(boxes: NDArray) -> str:

@@ -647,10 +647,7 @@ class AppState(QObject):
             self.tell(Message(Severity.INFO, "No anchor is selected", "Click one, or press C for the nearest."))
         else:
             place = result.anchors.place(anchor)
-            self._change_layers(
-                only=dataclasses.replace(only, position=(place.level, place.row, place.column)),
-                show_all=self._layers[self.world].show_all | {LayerKey.POSITIVE, LayerKey.FORCED},
-            )
+            self.set_filter(position=(place.level, place.row, place.column))
 
     def clear_filter(self) -> None:
         """Let every box pass again."""

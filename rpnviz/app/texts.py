@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.app.state import Shown
 from rpnviz.core.anchors import level_name
-from rpnviz.core.boxes import box_iou
+from rpnviz.core.boxes import best_cover
 from rpnviz.core.ground_truth import NotTrained, Reaction
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.params import MatchParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
 from rpnviz.core.terms import terms
-from rpnviz.drawing.scene import RANK_TEXT
+from rpnviz.drawing.scene import RANK_TEXT, World
 
 STATE_TEXT = {
     AnchorState.POSITIVE: "Positive",
@@ -57,7 +59,7 @@ def _anchor_fit(result: Result, index: int) -> str:
     """``IoU 0.58 with GT 7 · drawn``."""
     match = result.match
     gt = int(match.matched_gt[index])
-    best = f"IoU {float(match.best_iou[index]):.2f} with GT {gt}" if gt >= 0 else "no ground truth"
+    best = f"IoU {float(match.best_iou[index]):.2f} with GT {gt}" if match.best_iou[index] > 0 else "touches no box"
     drawn = " · drawn" if terms(result.conventions).draws and result.sample.has(index) else ""
     return f"{best}{drawn}"
 
@@ -91,10 +93,9 @@ def _proposal_parts(result: Result, index: int, row: int) -> tuple[str, str]:
     candidates = result.proposals.candidates
     box = candidates.boxes[row]
     covers = ""
-    if len(result.gt.trained):
-        iou = box_iou(box[None], result.gt.boxes[result.gt.trained].astype(np.float32))[0]
-        best = int(np.argmax(iou))
-        covers = f" · IoU {float(iou[best]):.2f} with GT {int(result.gt.trained[best])}"
+    best, gt = covered_gt(result, box)
+    if gt is not None:
+        covers = f" · IoU {best:.2f} with GT {gt}"
     place = result.anchors.place(index)
     source = level_name(result.params.anchors.strides[place.level], place.level)
     return (
@@ -103,9 +104,15 @@ def _proposal_parts(result: Result, index: int, row: int) -> tuple[str, str]:
     )
 
 
+def covered_gt(result: Result, box: NDArray) -> tuple[float, int | None]:
+    """IoU of a box (4,), input pixels, with the trained ground truth that it covers most, and its index, if any."""
+    best, row = best_cover(box[None], result.gt.boxes[result.gt.trained])
+    return float(best[0]), int(result.gt.trained[row[0]]) if row[0] >= 0 else None
+
+
 def _shape(box: NDArray) -> str:
-    x1, y1, x2, y2 = (float(value) for value in box)
-    return f"{x2 - x1:.0f} x {y2 - y1:.0f}"
+    width, height = float(box[2]) - float(box[0]), float(box[3]) - float(box[1])
+    return " x ".join(f"{side:.0f}" if math.isfinite(side) else "?" for side in (width, height))
 
 
 def gt_line(result: Result, gt: int, name: str) -> str:
@@ -184,7 +191,8 @@ def image_sentence(result: Result) -> str:
     """What the trainer does with the whole image where it is unusual; empty if it simply trains."""
     if result.gt.reaction is Reaction.RAISES:
         boxes = ", ".join(str(gt) for gt in result.gt.raised_by[:5].tolist())
-        return f"The trainer stops with an error here: GT {boxes} has no positive width and height."
+        verb = "has" if len(result.gt.raised_by) == 1 else "have"
+        return f"The trainer stops with an error here: GT {boxes} {verb} no positive width and height."
     if result.gt.reaction is Reaction.SKIPS:
         return "The trainer skips this image: it has no ground truth."
     if not len(result.gt.boxes):
@@ -242,21 +250,26 @@ def proposal_funnel(result: Result) -> list[tuple[str, str, str]]:
     return cells
 
 
-def change_text(before: Shown, after: Shown) -> str:
-    """What a parameter change did: ``positives 142 → 165 · GT at threshold 26 → 31``; empty if no count moved."""
+def change_text(before: Shown, after: Shown, world: World) -> str:
+    """What a parameter change did: ``positives 142 → 165 · GT at threshold 26 → 31``; empty if no count moved.
+
+    Of the world on the screen: the other one has numbers of its own.
+    """
     parts = []
 
     def compare(name: str, old: int, new: int) -> None:
         if old != new:
             parts.append(f"{name} {old:,} → {new:,}")
 
-    a, b = before.training.match, after.training.match
-    compare("anchors", len(before.training.anchors), len(after.training.anchors))
-    compare("positives", len(a.positives), len(b.positives))
-    compare("forced", a.counts[AnchorState.FORCED], b.counts[AnchorState.FORCED])
-    compare("neutral", a.counts[AnchorState.NEUTRAL], b.counts[AnchorState.NEUTRAL])
-    compare("GT at threshold", a.ranks.count(Rank.MATCHED), b.ranks.count(Rank.MATCHED))
-    compare("GT with no positive", a.ranks.count(Rank.NONE), b.ranks.count(Rank.NONE))
+    if world is World.TRAINING:
+        a, b = before.training.match, after.training.match
+        compare("positives", len(a.positives), len(b.positives))
+        compare("GT at threshold", a.ranks.count(Rank.MATCHED), b.ranks.count(Rank.MATCHED))
+        compare("GT with no positive", a.ranks.count(Rank.NONE), b.ranks.count(Rank.NONE))
+        compare("forced", a.counts[AnchorState.FORCED], b.counts[AnchorState.FORCED])
+        compare("neutral", a.counts[AnchorState.NEUTRAL], b.counts[AnchorState.NEUTRAL])
+        compare("anchors", len(before.training.anchors), len(after.training.anchors))
+        return " · ".join(parts)
     old = before.model.proposals if before.model is not None else None
     new = after.model.proposals if after.model is not None else None
     if old is not None and new is not None:

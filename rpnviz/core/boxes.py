@@ -33,6 +33,26 @@ def box_iou(a: NDArray, b: NDArray) -> NDArray:
         return intersection / union
 
 
+def best_cover(boxes: NDArray, others: NDArray) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Best IoU of every box (N, 4) with any of some others (K, 4), and its row of these.
+
+    In pieces, because both may be thousands. A box with a NaN, and one that touches none, has IoU 0 and row -1.
+
+    Returns:
+        (N,) float32 and (N,) int64.
+    """
+    best, owner = np.zeros(len(boxes), np.float32), np.full(len(boxes), -1, np.int64)
+    wanted = others.astype(np.float32)
+    step = max(1, 4_000_000 // max(len(others), 1))
+    for start in range(0, len(boxes) if len(others) else 0, step):
+        part = slice(start, start + step)
+        iou = np.nan_to_num(box_iou(boxes[part].astype(np.float32), wanted))
+        row = np.argmax(iou, axis=1)
+        best[part] = np.take_along_axis(iou, row[:, None], axis=1)[:, 0]
+        owner[part] = np.where(best[part] > 0, row, -1)
+    return best, owner
+
+
 def clip_boxes(boxes: NDArray, size: tuple[int, int]) -> NDArray:
     """Boxes (N, 4) cut to an image of ``size`` (H, W): x to [0, W], y to [0, H]; NaN stays NaN.
 

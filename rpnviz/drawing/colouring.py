@@ -6,13 +6,16 @@ Dash and mark stay those of the label, so that both can be read.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.anchors import level_name
+from rpnviz.core.boxes import best_cover
 from rpnviz.core.pipeline import Result
+from rpnviz.drawing.filtering import best_iou_of
 from rpnviz.drawing.options import ColourBy
 from rpnviz.palette import CATEGORIES, RGB, Theme, category_rgb, step_rgb
 
@@ -55,11 +58,16 @@ def shades(result: Result, colour_by: ColourBy) -> tuple[Shade, ...]:
             return tuple(Shade(i, True, f"score {text}") for i, text in enumerate(_steps(SCORE_STEPS)))
         case ColourBy.LEVEL:
             strides = result.params.anchors.strides
-            names = [level_name(stride, number) for number, stride in enumerate(strides)]
-            return tuple(Shade(i, False, name) for i, name in enumerate(names[:_CATEGORIES]))
+            numbered = enumerate(strides)
+            return tuple(Shade(level_category(s), False, level_name(s, number)) for number, s in numbered)
         case ColourBy.GT:
             count = len(result.inputs.gt_boxes)
             return tuple(Shade(i, False, _every(i, count)) for i in range(min(count, _CATEGORIES)))
+
+
+def level_category(stride: float) -> int:
+    """Number of the colour of a level: a stride has the same under every trainer."""
+    return max(0, round(math.log2(max(stride, 1))) - 2)
 
 
 def _steps(edges: tuple[float, ...]) -> list[str]:
@@ -74,7 +82,11 @@ def _every(first: int, count: int) -> str:
 
 
 def colour_groups(
-    result: Result, colour_by: ColourBy, ids: NDArray[np.int64], scores: NDArray[np.float32] | None
+    result: Result,
+    colour_by: ColourBy,
+    ids: NDArray[np.int64],
+    scores: NDArray[np.float32] | None,
+    boxes: NDArray | None = None,
 ) -> list[tuple[Shade | None, NDArray[np.intp]]]:
     """Boxes by colour: shade and places in ``ids``, only shades that occur; a shade of None is the label's own colour.
 
@@ -83,19 +95,19 @@ def colour_groups(
         colour_by: the kind.
         ids: (K,) anchor indices of the boxes.
         scores: (K,) objectness probabilities; None: the boxes have none.
+        boxes: (K, 4) the boxes at the input if they are not the anchors themselves; IoU and box are then theirs.
     """
     scale = shades(result, colour_by)
     match colour_by:
         case ColourBy.IOU:
-            numbers = _step_of(IOU_STEPS, result.match.best_iou[ids])
+            numbers = _step_of(IOU_STEPS, best_iou_of(result, ids, boxes))
         case ColourBy.SCORE if scores is not None and scale:
             numbers = _step_of(SCORE_STEPS, scores)
         case ColourBy.LEVEL:
-            numbers = result.anchors.levels[ids].astype(np.intp) % _CATEGORIES
+            numbers = result.anchors.levels[ids].astype(np.intp)
         case ColourBy.GT:
-            gt = result.match.matched_gt[ids]
-            # An anchor that touches no box has the first as its nearest, by the order alone.
-            numbers = np.where((gt >= 0) & (result.match.best_iou[ids] > 0), gt % _CATEGORIES, -1)
+            gt = _gt_of(result, ids, boxes)
+            numbers = np.where(gt >= 0, gt % _CATEGORIES, -1)
         case _:
             return [(None, np.arange(len(ids)))]
     present = np.unique(numbers).tolist()
@@ -105,3 +117,13 @@ def colour_groups(
 def _step_of(edges: tuple[float, ...], values: NDArray) -> NDArray[np.intp]:
     """Step of every value, -1 for one that is no number."""
     return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+
+
+def _gt_of(result: Result, ids: NDArray[np.int64], boxes: NDArray | None) -> NDArray[np.int64]:
+    """(K,) ground truth that each box belongs to or covers most, -1 for what touches none."""
+    if boxes is None:
+        # An anchor that touches no box has the first as its nearest, by the order alone.
+        return np.where(result.match.best_iou[ids] > 0, result.match.matched_gt[ids], -1)
+    trained = result.gt.trained
+    row = best_cover(boxes, result.gt.boxes[trained])[1]
+    return np.where(row >= 0, trained[row], -1) if len(trained) else row

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.anchors import level_name
+from rpnviz.core.boxes import best_cover
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import sigmoid
 from rpnviz.drawing.options import EVERY_BOX, BoxFilter
@@ -26,7 +27,7 @@ def passing(
         result: of the boxes.
         only: the filter.
         ids: (K,) anchor indices that the boxes are, or come from.
-        boxes: (K, 4) the boxes at the input if they are not the anchors themselves.
+        boxes: (K, 4) the boxes at the input if they are not the anchors themselves; IoU and size are then theirs.
         scores: (K,) objectness probabilities; None: those of the decoded boxes, if there are any.
 
     Convention:
@@ -36,7 +37,7 @@ def passing(
     if only == EVERY_BOX:
         return passes
     anchors = result.anchors
-    if only.sampled:
+    if only.sampled and boxes is None:
         drawn = np.zeros(len(anchors), bool)
         drawn[result.sample.positive] = True
         drawn[result.sample.negative] = True
@@ -49,7 +50,7 @@ def passing(
         first, last = _position(result, only.position)
         passes &= (ids >= first) & (ids < last)
     if only.iou != (0.0, 1.0):
-        passes &= _within(result.match.best_iou[ids], only.iou)
+        passes &= _within(best_iou_of(result, ids, boxes), only.iou)
     if only.score != (0.0, 1.0):
         if scores is None and result.decoded is not None:
             scores = sigmoid(result.decoded.objectness[ids])
@@ -61,6 +62,13 @@ def passing(
             area = (chosen[:, 2] - chosen[:, 0]) * (chosen[:, 3] - chosen[:, 1])
             passes &= _within(np.sqrt(area), only.size)
     return passes
+
+
+def best_iou_of(result: Result, ids: NDArray[np.int64], boxes: NDArray | None) -> NDArray:
+    """(K,) best IoU with the trained ground truth, of anchors or of the boxes (K, 4) that came from them."""
+    if boxes is None:
+        return result.match.best_iou[ids]
+    return best_cover(boxes, result.gt.boxes[result.gt.trained])[0]
 
 
 def _within(values: NDArray, limits: tuple[float, float]) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.pipeline import Result
+from rpnviz.drawing.colouring import level_category
 from rpnviz.drawing.coverage import opacity_table
 from rpnviz.drawing.density import Density, density_of, draw_density
 from rpnviz.drawing.heat import HeatMap, draw_heat, make_heat, ramp
@@ -113,7 +114,10 @@ def _mark_centres(frame: NDArray[np.uint8], grid: Grid, view: Viewport, theme: T
     x = np.floor(grid.x * view.scale + view.dx)
     y = np.floor(grid.y * view.scale_y + view.dy)
     arm = max(1, round(ratio)) if _spacing(grid, view) >= _MARKS_APART * ratio else 0
-    for reach, colour in ((arm, parse_colour(CASING[theme])), (max(arm - 1, 0), category_rgb(grid.level, theme))):
+    for reach, colour in (
+        (arm, parse_colour(CASING[theme])),
+        (max(arm - 1, 0), category_rgb(level_category(grid.stride), theme)),
+    ):
         offsets = np.arange(-reach, reach + 1)
         columns = (x[:, None] + offsets).ravel()
         rows = (y[:, None] + offsets).ravel()

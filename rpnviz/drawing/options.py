@@ -118,11 +118,11 @@ class BoxFilter:
     """Which anchors, or boxes that come from them, are looked at; the default lets all pass.
 
     Attributes:
-        sampled: only those in the mini-batch.
+        sampled: only anchors in the mini-batch; boxes of a model pass.
         level: index of a level; None: all.
         shape: index of an anchor shape (cell) of its level; None: all.
         position: (level, row, column), the anchors of one position; None: all.
-        iou: least and greatest best IoU.
+        iou: least and greatest best IoU, of a model's box itself.
         score: least and greatest objectness probability; boxes without one pass.
         size: least and greatest square root of the area, input px.
     """

@@ -20,12 +20,14 @@ class Grid:
         level: its index.
         x, y: (W,) and (H,) centres of the columns and rows.
         step: (y, x) from one position to the next.
+        stride: the same along x in input px.
     """
 
     level: int
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     step: tuple[float, float]
+    stride: float
 
     def column(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
         """Column that each x belongs to, -1 outside the grid; an edge belongs to the column on its right."""
@@ -53,7 +55,8 @@ def grids(anchors: Anchors, frame: Frame) -> tuple[Grid, ...]:
     for number, level in enumerate(anchors.lattice):
         x = (frame.x_to_original(level.x1[0]) + frame.x_to_original(level.x2[0])) / 2
         y = (frame.y_to_original(level.y1[0]) + frame.y_to_original(level.y2[0])) / 2
-        found.append(Grid(number, x, y, (level.stride[0] / frame.scale[0], level.stride[1] / frame.scale[1])))
+        step = level.stride[0] / frame.scale[0], level.stride[1] / frame.scale[1]
+        found.append(Grid(number, x, y, step, level.stride[1]))
     return tuple(found)
 
 

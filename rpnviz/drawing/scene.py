@@ -378,7 +378,7 @@ def _choose_positives(result: Result, asked: _Question) -> _Choice:
         ours &= match.matched_gt[positives] == asked.selected_gt
         if np.count_nonzero(ours) < total:
             why.insert(0, f"of GT {asked.selected_gt}")
-    elif not asked.show_all:
+    elif not asked.show_all and asked.only.position is None:
         best = ours & _best_per_gt(match.matched_gt[positives], np.where(ours, match.best_iou[positives], -1))
         if np.count_nonzero(best) < np.count_nonzero(ours):
             why.insert(0, f"best {BEST_PER_GT} per GT")
@@ -485,7 +485,8 @@ def _coloured(result: Result, choice: _Choice, colour_by: ColourBy) -> list[_Gro
     if colour_by not in choice.groups:
         groups: list[_Group] = [(None, choice.rows, choice.ids)]
         if colour_by is not ColourBy.LABEL and len(choice.rows):
-            places = colour_groups(result, colour_by, choice.ids, choice.scores)
+            boxes = None if choice.population.levels else choice.population.boxes[choice.rows]
+            places = colour_groups(result, colour_by, choice.ids, choice.scores, boxes)
             groups = [(shade, choice.rows[members], choice.ids[members]) for shade, members in places]
         choice.groups[colour_by] = groups
     return choice.groups[colour_by]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from rpnviz.core.boxes import best_cover
 from rpnviz.drawing.filtering import filter_text, passing
 from rpnviz.drawing.options import EVERY_BOX, BoxFilter
 
@@ -70,3 +71,14 @@ def test_scores_are_the_models_own(result, proposed):
 )
 def test_the_filter_in_words(result, only, text):
     assert filter_text(result, only) == text
+
+
+def test_the_iou_of_a_models_box_is_its_own(proposed):
+    """Not that of the anchor it came from; a mini-batch says nothing about a model."""
+    candidates = proposed.proposals.candidates
+    own = best_cover(candidates.boxes, proposed.gt.boxes[proposed.gt.trained])[0]
+    ids = candidates.anchor_index
+    assert not np.allclose(own, proposed.match.best_iou[ids])
+    passes = passing(proposed, BoxFilter(iou=(0.3, 1.0)), ids, candidates.boxes, candidates.objectness_prob)
+    np.testing.assert_array_equal(passes, own >= 0.3)
+    assert passing(proposed, BoxFilter(sampled=True), ids, candidates.boxes).all()

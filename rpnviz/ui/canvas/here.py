@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 
 from rpnviz.core.anchors import level_name
 from rpnviz.core.pipeline import Result
+from rpnviz.drawing.colouring import level_category
 from rpnviz.drawing.options import BoxFilter
 from rpnviz.drawing.population import anchor_population
 from rpnviz.drawing.positions import Grid, grids, positions_at
@@ -42,8 +43,8 @@ def draw_here(
     population = anchor_population(result.anchors, result.frame)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for place in reversed(shown):
-        colour = QColor(*category_rgb(place.level, theme))
         level = result.anchors.lattice[place.level]
+        colour = QColor(*category_rgb(level_category(level.stride[1]), theme))
         first = result.anchors.index(place.level, place.row, place.column, 0)
         cells = range(level.cells) if only.shape is None else [only.shape] if only.shape < level.cells else []
         for box in population.original(np.array([first + cell for cell in cells], np.int64)).tolist():
@@ -64,7 +65,7 @@ def draw_here(
         (
             f"{level_name(strides[place.level], place.level)}  row {place.row} col {place.column}  stride "
             f"{result.anchors.lattice[place.level].stride[1]:g} px",
-            QColor(*category_rgb(place.level, theme)),
+            QColor(*category_rgb(level_category(result.anchors.lattice[place.level].stride[1]), theme)),
         )
         for place in shown
     ]
@@ -76,7 +77,7 @@ def draw_grid_key(painter: QPainter, result: Result, grid: Grid, theme: Theme) -
     """Say which level's positions are marked."""
     strides = result.params.anchors.strides
     text = f"Centres of {level_name(strides[grid.level], grid.level)}, {len(grid.y)} x {len(grid.x)}"
-    draw_key(painter, [(text, QColor(*category_rgb(grid.level, theme)))], theme)
+    draw_key(painter, [(text, QColor(*category_rgb(level_category(grid.stride), theme)))], theme)
 
 
 def draw_key(painter: QPainter, lines: list[tuple[str, QColor]], theme: Theme) -> None:

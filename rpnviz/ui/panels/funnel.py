@@ -32,6 +32,7 @@ class FunnelBar(QWidget):
         self._cells.setContentsMargins(0, 0, 0, 0)
         self._cells.setSpacing(2)
         self.change = eliding_label("", "title")
+        self.change.setElideMode(Qt.TextElideMode.ElideRight)  # the middle would join two numbers
         self.change.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._forget = QTimer(self)
         self._forget.setSingleShot(True)
@@ -54,7 +55,7 @@ class FunnelBar(QWidget):
             self._build(cells)
         before, now = self._state.before, self._state.shown
         if before is not None and now is not None:
-            self.change.setText(texts.change_text(before, now))
+            self.change.setText(texts.change_text(before, now, self._state.world))
             self._forget.start(_CHANGE_SECONDS * 1000)
         else:
             self.change.setText("")

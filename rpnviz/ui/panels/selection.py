@@ -8,12 +8,13 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from rpnviz.app import texts
 from rpnviz.app.selected import summarise
-from rpnviz.app.state import AppState
+from rpnviz.app.state import AppState, Shown
+from rpnviz.core.boxes import best_cover
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
 from rpnviz.core.terms import terms
-from rpnviz.drawing.scene import World
+from rpnviz.drawing.scene import FINDS_IOU, World
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
 
@@ -117,10 +118,14 @@ class SelectionPanel(QWidget):
         else:
             ranks = result.match.ranks
             matched, forced = ranks.count(Rank.MATCHED), ranks.count(Rank.FORCED)
-            lines = [f"{matched:,} of {len(ranks):,} boxes reach the threshold."]
+            trained = len(result.gt.trained)
+            lines = [f"{matched:,} of {trained:,} boxes reach the threshold."]
             if forced:
                 lines.append(f"{forced:,} are forced, all of them at an IoU of at least {WEAK_IOU:.2f}.")
-            self._fill("", "No problem in this image", "", "\n".join(lines))
+            if trained < len(ranks):
+                lines.append(f"{len(ranks) - trained:,} not trained on.")
+            verdict = "No problem in this image" if matched else f"No box reaches {_threshold(result)}"
+            self._fill("", verdict, "", "\n".join(lines))
 
     def _show_gt(self, result: Result, gt: int) -> None:
         name = self._state.gt_names[gt]
@@ -133,6 +138,9 @@ class SelectionPanel(QWidget):
             drawn = int(np.isin(result.match.positives_of(gt), result.sample.positive).sum())
             part = f"{drawn} of them in this mini-batch" if terms(result.conventions).draws else "all trained on"
             lines.append(f"Positives {positives} (forced {forced}), {part}.")
+        if self._state.world is World.MODEL:
+            lines.insert(0, _covered_by(self._state.shown, gt))
+            lines.insert(1, "In training:")
         self._fill(
             f"GT {gt} {name}",
             texts.verdict(result, gt),
@@ -147,14 +155,20 @@ class SelectionPanel(QWidget):
         box = result.anchors.boxes[index]
         original = result.frame.to_original(box[None])[0]
         lines = []
-        if gt >= 0:
-            lines.append(f"Best IoU {float(match.best_iou[index]):.3f} with GT {gt} {self._state.gt_names[gt]}.")
+        model = self._state.world is World.MODEL
+        whose = "Its anchor's best IoU" if model else "Best IoU"
+        if match.best_iou[index] > 0:
+            lines.append(f"{whose} {float(match.best_iou[index]):.3f} with GT {gt} {self._state.gt_names[gt]}.")
+        elif len(result.gt.trained):
+            lines.append("Its anchor touches no ground truth." if model else "It touches no ground truth.")
         state = AnchorState(match.state[index])
         if state in (AnchorState.POSITIVE, AnchorState.FORCED):
             row = int(np.searchsorted(result.targets.anchor_index, index))
             named = zip(means.targets, result.targets.deltas[row].tolist(), strict=True)
-            lines.append(f"Target {', '.join(f'{name} {value:.2f}' for name, value in named)}.")
-        if state in (AnchorState.POSITIVE, AnchorState.FORCED, AnchorState.NEGATIVE):
+            if not model:
+                lines.append(f"Target {', '.join(f'{name} {value + 0.0:z.2f}' for name, value in named)}.")
+        # The mini-batch is that of the training targets, at the trainer's own input size.
+        if not model and state in (AnchorState.POSITIVE, AnchorState.FORCED, AnchorState.NEGATIVE):
             if not means.draws:
                 lines.append("Trained on: there is no mini-batch.")
             else:
@@ -179,16 +193,34 @@ class SelectionPanel(QWidget):
         row = int(rows[0])
         fate = Fate(proposals.fate[row])
         lines.insert(0, f"Objectness {float(proposals.candidates.objectness_prob[row]):.3f}.")
+        best, gt = texts.covered_gt(result, proposals.candidates.boxes[row])
+        lines.insert(1, f"It covers GT {gt} with IoU {best:.3f}." if gt is not None else "It covers no ground truth.")
         if fate is Fate.SUPPRESSED:
             by = int(proposals.suppressor[row])
             lines.insert(
-                1,
+                2,
                 f"Overlaps a better box by {float(proposals.suppressor_iou[row]):.2f} "
                 f"(objectness {float(proposals.candidates.objectness_prob[by]):.3f}).",
             )
         if fate is Fate.KEPT:
             return f"Kept as number {int(np.flatnonzero(proposals.kept == row)[0]) + 1}"
         return texts.FATE_TEXT[fate]
+
+
+def _covered_by(shown: Shown | None, gt: int) -> str:
+    """Which of the proposals that are kept find a ground-truth box."""
+    model = shown.model if shown is not None else None
+    if model is None or model.proposals is None:
+        return "No proposals yet."
+    kept = model.proposals.candidates.boxes[model.proposals.kept]
+    iou = best_cover(kept, model.gt.boxes[gt : gt + 1])[0]
+    found = int(np.count_nonzero(iou >= FINDS_IOU))
+    best = float(iou.max(initial=0.0))
+    return f"{found:,} kept proposals cover it by at least {FINDS_IOU:g}; the best IoU is {best:.2f}."
+
+
+def _threshold(result: Result) -> str:
+    return f"{result.params.match.fg_iou_thresh:.2f}"
 
 
 def _side(box: np.ndarray, axis: int) -> str:

@@ -171,6 +171,7 @@ class ShowControls(QWidget):
         self._build()
         for part in (self._score_label, self.score):
             part.setVisible(model)
+        self.sampled.setVisible(not model)  # the mini-batch is drawn from the training targets
         result = state.result
         self.sampled.setEnabled(result is None or terms(result.conventions).draws)
         with QSignalBlocker(self.sampled):
@@ -204,7 +205,7 @@ class ShowControls(QWidget):
 
 def _heats(model: bool) -> tuple[Heat, ...]:
     """Heat maps of a world; the labels of the anchors say nothing about a model."""
-    return (Heat.NONE, Heat.OBJECTNESS, Heat.BEST_IOU) if model else tuple(h for h in Heat if h is not Heat.OBJECTNESS)
+    return (Heat.NONE, Heat.OBJECTNESS) if model else tuple(h for h in Heat if h is not Heat.OBJECTNESS)
 
 
 def _levels(result: Result | None) -> list[tuple[str, int]]:
