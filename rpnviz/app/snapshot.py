@@ -14,7 +14,7 @@ from rpnviz.datasets.base import Dataset, ImageRecord
 from rpnviz.drawing.frame import DIM, SATURATION, Photo
 from rpnviz.drawing.options import LayerOptions, World
 from rpnviz.errors import ExportError
-from rpnviz.export.look import Look, Stage, Subject
+from rpnviz.export.look import MAX_SCALE, MIN_SCALE, Look, Stage, Subject
 from rpnviz.export.picture import render_picture
 from rpnviz.models.base import ProposalModel
 from rpnviz.palette import Theme
@@ -34,6 +34,7 @@ class Snapshot:
         world, layers: what the canvas shows; no layers before there is anything to show.
         theme, dim, saturation: how.
         region: the part in view, xyxy original px; None: all of it.
+        zoom: px of the screen per original pixel.
     """
 
     shown: Shown
@@ -48,6 +49,7 @@ class Snapshot:
     dim: float
     saturation: float
     region: tuple[float, float, float, float] | None
+    zoom: float = 1.0
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Snapshot:
         dim: float = DIM,
         saturation: float = SATURATION,
         region: tuple[float, float, float, float] | None = None,
+        zoom: float = 1.0,
     ) -> Snapshot | None:
         """The state's image and results; None if there are none that belong together."""
         shown, loaded, record, dataset = state.shown, state.loaded, state.record, state.dataset
@@ -79,6 +82,7 @@ class Snapshot:
             dim,
             saturation,
             region,
+            zoom,
         )
 
     @property
@@ -108,6 +112,8 @@ class Snapshot:
             layers=self.layers,
             theme=self.theme,
             crop=self.region,
+            scale=min(max(self.zoom, MIN_SCALE), MAX_SCALE),
+            ratio=1.0,
             dim=self.dim,
             saturation=self.saturation,
         )

@@ -335,6 +335,9 @@ class AppState(QObject):
         self.shown, self._before = None, None
         self._outputs = None
         self.selection = Selection()
+        for world in World:
+            only = dataclasses.replace(self._layers[world].only, position=None)  # it was a place on another image
+            self._layers[world] = dataclasses.replace(self._layers[world], only=only)
         if new_dataset:
             self.dataset_changed.emit()
             self._tell_findings(dataset)
@@ -687,8 +690,22 @@ class AppState(QObject):
             regroup = selection.gt != self.selection.gt
             self.selection = selection
             self.selection_changed.emit(selection)
-            if regroup:
+            if self._follow(selection) or regroup:
                 self.layers_changed.emit()
+
+    def _follow(self, selection: Selection) -> bool:
+        """Look at the position of the selected anchor, if one position is looked at; whether it is another."""
+        result, only = self.result, self._layers[self.world].only
+        if only.position is None or selection.anchor is None or result is None:
+            return False
+        place = result.anchors.place(selection.anchor)
+        position = place.level, place.row, place.column
+        if position == only.position:
+            return False
+        self._layers[self.world] = dataclasses.replace(
+            self._layers[self.world], only=dataclasses.replace(only, position=position)
+        )
+        return True
 
     def next_problem(self, step: int = 1) -> None:
         """Select the next problem of the image, worst first; after the last, the first of a following image."""
@@ -728,6 +745,8 @@ class AppState(QObject):
                 if index == self.index:
                     self.select(Selection(gt=gt))
                 else:
+                    name = dataset.images[index].file_name
+                    self.tell(Message(Severity.INFO, f"No further problem in this image; the next is in {name}"))
                     self._load(dataset, index, select=gt)
 
         self._search = self.jobs.submit(

@@ -51,12 +51,20 @@ class _Memory(threading.local):
     """Buffers, and what was counted last in this thread."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
         self.coverage = Coverage()
         self.densities: OrderedDict[tuple[int, int, Viewport], tuple[object, object, Density]] = OrderedDict()
         self.product: tuple[Population, Viewport, bytes, NDArray[np.int32]] | None = None
 
 
 _memory = _Memory()
+
+
+def forget() -> None:
+    """Give back what this thread remembers and its buffers; for threads that draw now and then."""
+    _memory.clear()
 
 
 def density_of(population: Population, rows: NDArray[np.int64], view: Viewport) -> Density:

@@ -60,6 +60,8 @@ BEST_KEPT = 50
 """Proposals that are drawn until all are asked for."""
 FINDS_IOU = 0.5
 """A proposal is drawn for a selected ground-truth box if its IoU with it is at least this."""
+_LONGEST_NAME = 24
+"""Letters of a category on the picture."""
 BACKGROUND_OPACITY = 0.35
 """Of the other ground truth while one box is selected."""
 
@@ -525,10 +527,15 @@ def _gt_layers(result: Result, world: World, options: LayerOptions, names: Seque
 
 def _gt_label(result: Result, gt: int, role: Role, names: Sequence[str]) -> str:
     """``7 coin``, ``7 coin ! no positive``, ``7 coin ! forced 0.42``, ``7 coin (not trained on)``."""
-    name = f"{gt} {names[gt]}" if gt < len(names) and names[gt] else str(gt)
+    name = f"{gt} {_brief(names[gt])}" if gt < len(names) and names[gt] else str(gt)
     if role is Role.LEFT_OUT:
         return f"{name} (not trained on)"
     if role is Role.GT_PROBLEM:
         none = result.match.ranks[gt] is Rank.NONE
         return f"{name} ! no positive" if none else f"{name} ! forced {float(result.match.gt_best_iou[gt]):.2f}"
     return name
+
+
+def _brief(name: str) -> str:
+    """A category that leaves room for the boxes; the table has the whole of it."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"

@@ -12,6 +12,7 @@ from pathlib import Path
 from rpnviz.core import pipeline
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, ImageRecord, load_image
+from rpnviz.drawing.density import forget
 from rpnviz.errors import ExportError, RpnvizError
 from rpnviz.export.look import Subject
 from rpnviz.models.base import ProposalModel
@@ -258,6 +259,7 @@ def run_batch(
     """
     written, failures = [], []
     for number, target in enumerate(targets):
+        forget()  # a large picture's buffers, before the next one and for good after the last
         progress(number, target)
         try:
             write(target)
@@ -270,6 +272,7 @@ def run_batch(
             failed(failures[-1])
         else:
             written.append(target.path)
+    forget()
     return Outcome(tuple(written), tuple(failures))
 
 

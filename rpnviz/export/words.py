@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from rpnviz.core.anchors import level_name
+from rpnviz.core.ground_truth import Reaction
 from rpnviz.core.params import Params, ResizeMode, differences
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset, load
@@ -53,10 +54,15 @@ def paragraphs_of(plan: Plan) -> list[list[Piece]]:
             if words not in _IN_THE_LEGEND and (stage not in (Stage.GT, Stage.ANCHORS) or words.startswith("GT"))
         ]
     )
-    if subject.model_note:
-        lines.append([Piece(f"Model: {subject.model_note}")])
+    if stage.world is World.TRAINING and result.gt.reaction is not None:
+        lines.append([Piece(_REACTIONS[result.gt.reaction], bold=True)])
     name = preset.name if preset is not None else "unknown"
-    lines.append([Piece(f"Preset {name}", bold=True), *(Piece(text) for text in _parameter_texts(result, stage))])
+    own, rest = _parameter_texts(result, stage)
+    if subject.model_note:
+        # A model comes with its own resize and anchors: they are not the trainer's.
+        lines.append([Piece("Model", bold=True), Piece(subject.model_note), *(Piece(text) for text in own)])
+        own = []
+    lines.append([Piece(f"Preset {name}", bold=True), *(Piece(text) for text in own + rest)])
     changed = _changes(result, stage, preset)
     if changed:
         lines.append([Piece("Changed from the preset:", bold=True), *(Piece(text) for text in changed)])
@@ -82,6 +88,10 @@ def _scale_line(plan: Plan) -> list[Piece]:
     return pieces
 
 
+_REACTIONS = {
+    Reaction.RAISES: "The trainer stops with an error on this image: a box has no positive width and height",
+    Reaction.SKIPS: "The trainer skips this image: it has no ground truth",
+}
 _IN_THE_LEGEND = {
     "positive",
     "forced",
@@ -135,8 +145,8 @@ def _gt_pieces(result: Result, world: World, visible: bool) -> list[Piece]:
     ]
 
 
-def _parameter_texts(result: Result, stage: Stage) -> list[str]:
-    """The parameters that concern a stage, in plain words."""
+def _parameter_texts(result: Result, stage: Stage) -> tuple[list[str], list[str]]:
+    """The parameters that concern a stage, in plain words: those of resize and anchors, and the others."""
     params, means = result.params, terms(result.conventions)
     groups = _GROUPS_OF_STAGE[stage]
     texts = [_resize_text(params)]
@@ -147,6 +157,7 @@ def _parameter_texts(result: Result, stage: Stage) -> list[str]:
             f"sizes {_per_level(anchors.level_sizes)}",
             f"ratios {means.ratio} {_per_level(anchors.aspect_ratios)}",
         ]
+    own, texts = texts, []
     if "match" in groups:
         match = params.match
         forced = "no" if not match.allow_low_quality_matches else "yes"
@@ -174,7 +185,7 @@ def _parameter_texts(result: Result, stage: Stage) -> list[str]:
             texts.append(f"sides {means.side.sign} {wanted.min_size:g} {means.side_frame} px")
         if stage is Stage.KEPT:
             texts += [f"NMS IoU {wanted.nms_thresh:g}", f"after NMS at most {wanted.post_nms:,}"]
-    return texts
+    return own, texts
 
 
 def _resize_text(params: Params) -> str:

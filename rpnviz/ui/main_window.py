@@ -534,7 +534,8 @@ class MainWindow(QMainWindow):
         from rpnviz.app.snapshot import Snapshot
 
         canvas = self.canvas
-        snapshot = Snapshot.of(self.state, self.settings.theme, canvas.dim, canvas.saturation, canvas.visible_region())
+        region, zoom = canvas.visible_region(), canvas.image_zoom
+        snapshot = Snapshot.of(self.state, self.settings.theme, canvas.dim, canvas.saturation, region, zoom)
         if snapshot is None:
             self.state.tell(Message(Severity.INFO, f"Nothing to {verb} yet", "Open an image first."))
         return snapshot

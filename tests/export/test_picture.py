@@ -157,11 +157,18 @@ def test_what_stands_on_the_picture_of_proposals(words):
     params = params.with_values("proposals", nms_thresh=0.5)
     result = run((160, 640), [[20, 20, 90, 80]], outputs, params)
     render(grey(160, 640), result, Stage.KEPT, model_note="Sample model, trained on synthetic shapes")
-    assert "Model: Sample model, trained on synthetic shapes" in words
+    assert "Sample model, trained on synthetic shapes" in words
+    order = [words.index(text) for text in ("Model", "strides 4 8 16 32 64", "Preset torchvision", "NMS IoU 0.5")]
+    assert order == sorted(order), "resize and anchors are the model's, the rest is the trainer's"
     assert f"Kept after NMS: 50 of {len(result.proposals.boxes):,} drawn (best 50)" in words
     assert sum(text.startswith("Kept after NMS") for text in words) == 1
     assert "proposals.nms_thresh 0.7 → 0.5" in words
     assert not any(text.startswith("resize.") for text in words), "the model's own resize is nobody's change"
+
+
+def test_a_picture_on_which_the_trainer_stops_says_so(words):
+    render(grey(96, 128), run((96, 128), [[10, 10, 60, 60], [5, 5, 5, 5]]), Stage.LABELS)
+    assert any(text.startswith("The trainer stops with an error") for text in words)
 
 
 def test_problems_and_boxes_that_are_not_trained_on_are_counted_apart(words):

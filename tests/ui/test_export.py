@@ -309,11 +309,12 @@ def test_the_picture_is_copied_as_on_the_screen(window, qtbot, by_key):
         window.actions_by_id["copy_picture"].trigger()
     image = QGuiApplication.clipboard().image()
     snapshot = Snapshot.of(window.state, window.settings.theme)
-    look = Look(layers=window.state.layers)
+    look = Look(layers=window.state.layers, scale=window.canvas.image_zoom, ratio=1.0)
     expected = render_picture(snapshot.subject(look), look)
     assert (image.height(), image.width()) == expected.shape[:2]
     colour = image.pixelColor(280, 100)
     assert (colour.red(), colour.green(), colour.blue()) == tuple(expected[100, 280].tolist())
+    assert image.width() > 560, "as large as on the screen, not as in the file"
     assert "Copied" in window.banner.messages[-1].title
 
 

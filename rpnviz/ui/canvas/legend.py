@@ -14,6 +14,7 @@ from rpnviz.drawing.colouring import shades
 from rpnviz.drawing.filtering import filter_text
 from rpnviz.drawing.frame import ramp_swatch, swatch
 from rpnviz.drawing.heat import heat_text, make_heat
+from rpnviz.drawing.options import Heat
 from rpnviz.drawing.scene import LAYERS, LayerKey, LegendEntry, World, legend
 from rpnviz.palette import Role, Theme
 from rpnviz.ui.widgets.basics import clear_layout, label, pixmap_of, tool_button
@@ -41,11 +42,11 @@ class LegendBar(QFrame):
         self._scale.setContentsMargins(0, 0, 0, 0)
         self._scale.setSpacing(8)
         self._extra = QWidget()
-        extra = QHBoxLayout(self._extra)
+        extra = QVBoxLayout(self._extra)
         extra.setContentsMargins(0, 2, 0, 2)
-        extra.addWidget(self.filter)
+        extra.setSpacing(2)
+        extra.addWidget(self.filter, 0, Qt.AlignmentFlag.AlignLeft)
         extra.addLayout(self._scale)
-        extra.addStretch(1)
         self._shown_scale: tuple[object, ...] = ()
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 3, 6, 3)
@@ -149,6 +150,7 @@ class LegendBar(QFrame):
             elif result is not None:
                 for shade in shades(result, options.colour_by):
                     self._add_key(swatch(role, self._theme, *_SWATCH, 2, colour=shade.rgb(self._theme)), shade.text)
+            self._scale.addStretch(1)
         self._extra.setVisible(bool(filtered) or bool(keys))
 
     def _add_key(self, sample: np.ndarray, text: str) -> None:
@@ -168,8 +170,14 @@ class LegendBar(QFrame):
         every = entries.get(LayerKey.EVERYTHING)
         count = f"  {len(result.anchors):,}" if result is not None else ""
         if every is not None and every.shown < every.total:
-            count = f"  {every.shown:,}/{every.total:,}"
-        self.everything.setText(f"{every.title if every is not None else 'All anchors'}{count}")
+            count = f"  {_of(every.shown, every.total)}"
+        model = state.world is World.MODEL
+        title = "All boxes" if model else "All anchors"
+        if options.everything and options.heat is not Heat.NONE:
+            count = "  behind the heat map"
+        self.everything.setText(f"{title}{count}")
+        if every is not None:
+            self.everything.setToolTip(f"{every.title}: {every.shown:,} of {every.total:,} shown (key A)")
         self._set_icon(self.everything, Role.NEGATIVE, every is None or every.dense)
         for key, button in self.rows.items():
             spec = next(spec for spec in LAYERS[state.world] if spec.key is key)
@@ -185,7 +193,7 @@ class LegendBar(QFrame):
                 elif not visible:
                     text = f"{_short(spec.title)}  off · {entry.total:,}"
                 elif entry.shown < entry.total:
-                    text = f"{_short(spec.title)}  {entry.shown:,}/{entry.total:,}"
+                    text = f"{_short(spec.title)}  {_of(entry.shown, entry.total)}"
                     more_text = "all" if entry.why.startswith("best") else "fewer" if key in options.show_all else ""
                 else:
                     text = f"{_short(spec.title)}  {entry.total:,}"
@@ -201,6 +209,15 @@ class LegendBar(QFrame):
                 more.setToolTip(f"Showing {entry.shown:,} of {entry.total:,}, {entry.why}. Click: show all")
             elif more_text:
                 more.setToolTip("Click: show the best only")
+
+
+def _of(shown: int, total: int) -> str:
+    """``46/53``, ``256/205k``: a total of six digits has no room, and its end must not be cut off; the tip has it."""
+    return f"{shown:,}/{total:,}" if total < 100_000 else f"{_thousands(shown)}/{_thousands(total)}"
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}" if number < 10_000 else f"{number / 1000:,.0f}k"
 
 
 def _numbers(entry: LegendEntry | None) -> str:

@@ -161,6 +161,11 @@ class CanvasView(QWidget):
         """Device-independent screen pixels per pixel of the image, or of the network input where that is shown."""
         return self._camera.scale
 
+    @property
+    def image_zoom(self) -> float:
+        """Device pixels per original pixel, whichever frame is shown."""
+        return self._camera.viewport(self.devicePixelRatioF()).scale
+
     def fit(self) -> None:
         """Show the whole image, and keep doing so while the window changes its size."""
         self._camera.fit()
