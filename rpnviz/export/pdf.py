@@ -164,12 +164,56 @@ def _paint_text(painter: QPainter, item: Text, opacity: float) -> None:
 
 def _paint_boxes(painter: QPainter, item: Boxes, opacity: float) -> None:
     """Casings below all lines, then lines, then marks."""
+    if item.casing is not None and opacity < 1:
+        _paint_translucent(painter, item, opacity)
+        return
     if item.casing is not None:
         casing = _colour(item.casing, opacity)
         _outline(painter, item, casing, item.casing_width)
         _fill_shapes(painter, item, casing, item.casing_width - item.width + 1)
     _outline(painter, item, _colour(item.colour, item.line_opacity * opacity), item.width)
     _fill_shapes(painter, item, _colour(item.colour, opacity), 1.0)
+
+
+def _paint_translucent(painter: QPainter, item: Boxes, opacity: float) -> None:
+    """Outlines through which the photo shines: of a line over its casing only the line does, so that the casing is
+    drawn as what remains of it around the line."""
+    from PySide6.QtCore import QPointF, QRectF, Qt
+    from PySide6.QtGui import QPainterPath, QPainterPathStroker, QPolygonF
+
+    assert item.casing is not None
+    painter.setPen(Qt.PenStyle.NoPen)
+
+    def stroked(path: QPainterPath, width: float, dashed: bool = True) -> QPainterPath:
+        stroker = QPainterPathStroker()
+        stroker.setWidth(width)
+        stroker.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+        stroker.setCapStyle(Qt.PenCapStyle.FlatCap)
+        if item.dash and dashed:
+            stroker.setDashPattern([length / width for length in item.dash])
+        return stroker.createStroke(path)
+
+    marks: dict[int, QPainterPath] = {}
+    for shape in item.shapes:
+        path = marks.setdefault(shape.index, QPainterPath())
+        path.setFillRule(Qt.FillRule.WindingFill)
+        path.addPolygon(QPolygonF([QPointF(x, y) for x, y in shape.points]))
+        path.closeSubpath()
+    casing, colour = _colour(item.casing, opacity), _colour(item.colour, item.line_opacity * opacity)
+    for index, (x1, y1, x2, y2), radius in zip(
+        item.index.tolist(), item.boxes.tolist(), item.rounding.tolist(), strict=True
+    ):
+        outline = QPainterPath()
+        outline.addRoundedRect(QRectF(x1, y1, x2 - x1, y2 - y1), radius, radius)
+        inked = stroked(outline, item.width)
+        around = stroked(outline, item.casing_width)
+        mark = marks.get(index)
+        if mark is not None:
+            inked = inked.united(mark)
+            around = around.united(stroked(mark, item.casing_width - item.width, dashed=False)).united(mark)
+        for path, ink in ((around.subtracted(inked), casing), (inked, colour)):
+            painter.setBrush(ink)
+            painter.drawPath(path)
 
 
 def _outline(painter: QPainter, item: Boxes, colour: QColor, width: float) -> None:

@@ -637,6 +637,7 @@ class MainWindow(QMainWindow):
         self._alone = alone = not self._alone
         for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
             part.setVisible(not alone)
+        self.canvas.set_alone(alone)
 
     def do_toggle_theme(self) -> None:
         theme = Theme.LIGHT if self.settings.theme is Theme.DARK else Theme.DARK

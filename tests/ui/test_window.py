@@ -475,3 +475,19 @@ def test_a_small_window_keeps_the_picture(window, qtbot):
     window.resize(1280, 800)
     assert window.find_button.isVisible()
     assert window.dim.isVisible()
+
+
+def test_the_canvas_alone_still_says_what_is_under_the_pointer(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    key(qtbot, window, Qt.Key.Key_F)
+    qtbot.waitUntil(lambda: not window.right.isVisible() and window.canvas.width() > 1200)
+    assert window.legend.isVisible(), "a picture explains itself"
+    box = window.state.record.gt.boxes[5]
+    place = window.canvas._to_view(box[0], (box[1] + box[3]) / 2).toPoint()
+    before = window.canvas.grab().toImage()
+    qtbot.mouseMove(window.canvas, place + QPoint(3, 0))
+    qtbot.mouseMove(window.canvas, place)
+    qtbot.waitUntil(lambda: window.canvas._hover_text != "", timeout=2000)
+    after = window.canvas.grab().toImage()
+    corner = window.canvas.rect().adjusted(0, window.canvas.height() - 60, -window.canvas.width() // 2, 0)
+    assert before.copy(corner) != after.copy(corner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -80,8 +80,8 @@ def draw_grid_key(painter: QPainter, result: Result, grid: Grid, theme: Theme) -
     draw_key(painter, [(text, QColor(*category_rgb(level_category(grid.stride), theme)))], theme)
 
 
-def draw_key(painter: QPainter, lines: list[tuple[str, QColor]], theme: Theme) -> None:
-    """Which colour is which level, in the lower left corner."""
+def draw_key(painter: QPainter, lines: Sequence[tuple[str, QColor | None]], theme: Theme) -> None:
+    """Lines in the lower left corner, with the colour that each explains, if any."""
     metrics = painter.fontMetrics()
     height = metrics.lineSpacing()
     width = max(metrics.horizontalAdvance(text) for text, _ in lines)
@@ -92,6 +92,7 @@ def draw_key(painter: QPainter, lines: list[tuple[str, QColor]], theme: Theme) -
     painter.fillRect(plate, ground)
     for number, (text, colour) in enumerate(lines):
         top = plate.top() + _PAD + number * height
-        painter.fillRect(QRectF(plate.left() + _PAD, top + height / 2 - 5, 10, 10), colour)
+        if colour is not None:
+            painter.fillRect(QRectF(plate.left() + _PAD, top + height / 2 - 5, 10, 10), colour)
         painter.setPen(QColor(COLOURS[theme].text))
-        painter.drawText(QPointF(plate.left() + _PAD + 16, top + metrics.ascent()), text)
+        painter.drawText(QPointF(plate.left() + _PAD + (16 if colour is not None else 0), top + metrics.ascent()), text)

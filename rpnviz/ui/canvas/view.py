@@ -29,7 +29,7 @@ from rpnviz.drawing.photo import network_input
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
 from rpnviz.palette import Theme, background
 from rpnviz.ui.canvas.camera import Camera
-from rpnviz.ui.canvas.here import draw_grid_key, draw_here
+from rpnviz.ui.canvas.here import draw_grid_key, draw_here, draw_key
 from rpnviz.ui.canvas.picking import Hit
 from rpnviz.ui.canvas.pointer import Pointer
 from rpnviz.ui.theme import COLOURS
@@ -82,6 +82,8 @@ class CanvasView(QWidget):
         self._rest.timeout.connect(self._redraw)
         self.pointer = Pointer(self, self, state, theme)
         self.pointer.hovered.connect(self.hovered)
+        self.pointer.hovered.connect(self._on_hovered)
+        self._alone, self._hover_text = False, ""
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_result)
         state.layers_changed.connect(self._on_layers)
@@ -285,6 +287,14 @@ class CanvasView(QWidget):
         painter.drawImage(-before, self._image)
         painter.restore()
 
+    def _on_hovered(self, text: str) -> None:
+        self._hover_text = text
+
+    def set_alone(self, alone: bool) -> None:
+        """Whether nothing else in the window says what the pointer is over."""
+        self._alone = alone
+        self.update()
+
     def _draw_keys(self, painter: QPainter) -> None:
         """All anchors of the positions that the pointer is over, or the name of the level whose centres are marked."""
         result, place = self._state.result, self.pointer.position
@@ -295,6 +305,8 @@ class CanvasView(QWidget):
             grid = legible_grid(self.backdrop, self._camera.viewport(ratio), ratio)
             if grid is not None:
                 draw_grid_key(painter, result, grid, self._theme)
+        if self._alone and self._hover_text and not self._state.here:
+            draw_key(painter, [(line, None) for line in self._hover_text.split("\n")], self._theme)
         if self._state.here and place is not None:
             point = self._to_image(place)
             draw_here(painter, result, self._state.layers.only, (point.x(), point.y()), self._to_view, self._theme)

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
-from rpnviz.drawing.scene import RANK_TEXT
+from rpnviz.drawing.scene import RANK_TEXT, World
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import eliding_label, label, tool_button
@@ -201,7 +201,8 @@ class GtTable(QWidget):
         self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 3, 8, 3)
-        bar.addWidget(label("GROUND TRUTH", "heading"))
+        self.heading = label("GROUND TRUTH", "heading")
+        bar.addWidget(self.heading)
         bar.addSpacing(8)
         bar.addWidget(self.problems)
         bar.addWidget(self.all)
@@ -223,6 +224,10 @@ class GtTable(QWidget):
         state.result_changed.connect(self._on_result)
         state.image_changed.connect(self._show_result)
         state.selection_changed.connect(self._show_selection)
+        # Its numbers are those of training, whichever world the picture shows.
+        state.world_changed.connect(
+            lambda world: self.heading.setText("GT IN TRAINING" if world is World.MODEL else "GROUND TRUTH")
+        )
         self._showing = False
 
     def set_theme(self, theme: Theme) -> None:
