@@ -20,7 +20,7 @@ from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.undo import History
 from rpnviz.core import compiled, pipeline, presets
-from rpnviz.core.conventions import ProposalStages
+from rpnviz.core.conventions import DrawRule, ProposalStages
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
@@ -497,6 +497,8 @@ class AppState(QObject):
                 only = dataclasses.replace(only, shape=None)
             if only.position is not None and not _is_on_grid(result, only.position):
                 only = dataclasses.replace(only, position=None)
+            if only.sampled and result.conventions.draw is DrawRule.NONE:
+                only = dataclasses.replace(only, sampled=False)
             self._layers[world] = dataclasses.replace(self._layers[world], only=only)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:

@@ -5,7 +5,7 @@ The same layers, label places and strip as the pixels have; coordinates are exac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -380,8 +380,3 @@ def _strip_items(strip: StripLayout, top: int, theme: Theme) -> Iterator[Item]:
         colour = words.colour(theme)
         baseline = words.baseline + top
         yield Text(printable(words.text), words.left, baseline, words.width, strip.font, words.weight, colour)
-
-
-def all_text(drawing: Drawing) -> Sequence[str]:
-    """Every text that is drawn, in order."""
-    return [item.text for group in drawing.groups for item in group.items if isinstance(item, Text)]

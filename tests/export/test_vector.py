@@ -18,7 +18,7 @@ from rpnviz.export.look import Look, Stage, Subject, make_plan
 from rpnviz.export.pdf import LONGEST_SIDE
 from rpnviz.export.picture import render_picture
 from rpnviz.export.save import Format, picture_bytes
-from rpnviz.export.vector import MANY_BOXES, all_text, make_drawing, size_warning
+from rpnviz.export.vector import MANY_BOXES, Text, make_drawing, size_warning
 from rpnviz.imaging import cv2
 from rpnviz.palette import Role, Theme, rgb
 
@@ -26,6 +26,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 INKSCAPE = "{http://www.inkscape.org/namespaces/inkscape}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 BOXES = [[20, 20, 90, 80], [300.25, 40.5, 420.75, 140.125], [400, 20, 640, 160]]
+
+
+def all_text(drawing):
+    """Every text that is drawn, in order."""
+    return [item.text for group in drawing.groups for item in group.items if isinstance(item, Text)]
 
 
 def svg(made, **look):

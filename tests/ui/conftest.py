@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSettings
+from PySide6.QtGui import QCursor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -19,6 +20,8 @@ from rpnviz.ui.application import make_application, make_window
 def empty_window(qtbot, private_home):
     QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(private_home))
     make_application()
+    # Where another test left it, it would hover over this one's window.
+    QCursor.setPos(5000, 5000)
     window = make_window()
     qtbot.addWidget(window)
     window.resize(1280, 800)

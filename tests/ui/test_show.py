@@ -213,3 +213,20 @@ def test_a_filter_of_levels_that_another_trainer_lacks(shown, qtbot):
     only = shown.state.layers.only
     height, width = shown.state.result.anchors.lattice[0].grid
     assert only.position is None or (only.position[1] < height and only.position[2] < width)
+
+
+def test_the_hover_says_the_value_of_a_heat_map(shown, qtbot):
+    choose(qtbot, shown.controls.show_controls.heat, Heat.BEST_IOU)
+    shown.state.set_layer_visible(LayerKey.GT, False)
+    box = shown.state.record.gt.boxes[5]
+    place = shown.canvas._to_view((box[0] + box[2]) / 2, (box[1] + box[3]) / 2).toPoint()
+    qtbot.mouseMove(shown.canvas, place + QPoint(4, 0))
+    qtbot.mouseMove(shown.canvas, place)
+    qtbot.waitUntil(lambda: shown.selection.hover.text().startswith("Best IoU per position: 0."), timeout=2000)
+
+
+def test_a_mini_batch_filter_ends_where_there_is_no_mini_batch(shown, qtbot):
+    shown.state.set_filter(sampled=True)
+    shown.state.set_preset("keras-retinanet")
+    qtbot.waitUntil(lambda: settled(shown))
+    assert shown.state.layers.only == BoxFilter()

@@ -65,6 +65,9 @@ class Canvas(Protocol):
     def show_box(self, box: Box) -> None:
         """Bring a box (original pixels) into view."""
 
+    def describe_place(self, x: float, y: float) -> str:
+        """What is shown at a place (original pixels) besides boxes."""
+
     def width(self) -> int:
         """Of the widget, device-independent px."""
 
@@ -181,6 +184,9 @@ class Pointer(QObject):
 
     def _say(self) -> None:
         hit, text = self.hover_hit, ""
+        if hit is None and self._hits is not None and self._position is not None:
+            place = self._view._to_image(self._position)
+            text = self._view.describe_place(place.x(), place.y())
         if hit is not None and self._hits is not None:
             text = self._describe(hit)
             if len(self._hits) > 1:

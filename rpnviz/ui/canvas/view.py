@@ -25,6 +25,7 @@ from rpnviz.app.state import AppState
 from rpnviz.core.frame import Frame
 from rpnviz.datasets.base import LoadedImage
 from rpnviz.drawing.frame import DIM, NO_BACKDROP, SATURATION, Compositor, Photo, blank, legible_grid, make_backdrop
+from rpnviz.drawing.heat import value_at
 from rpnviz.drawing.photo import network_input
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
 from rpnviz.palette import Theme, background
@@ -289,6 +290,11 @@ class CanvasView(QWidget):
 
     def _on_hovered(self, text: str) -> None:
         self._hover_text = text
+
+    def describe_place(self, x: float, y: float) -> str:
+        """The value of the heat map at a place, original pixels; empty without one."""
+        heat = self.backdrop.heat
+        return f"{heat.title}: {value_at(heat, x, y):.{0 if heat.counts else 3}f}" if heat is not None else ""
 
     def set_alone(self, alone: bool) -> None:
         """Whether nothing else in the window says what the pointer is over."""

@@ -112,7 +112,10 @@ class SelectionPanel(QWidget):
         count = len(result.match.problems())
         noun = "box" if count == 1 else "boxes"
         if special:
-            self._fill("", special, "", "")
+            dataset = self._state.dataset
+            annotated = dataset is None or bool(dataset.categories) or len(result.gt.boxes) > 0
+            hint = "" if annotated else "No annotation file is open: drop one on the window together with its images."
+            self._fill("", special, "", hint)
         elif count:
             self._fill("", f"{count:,} {noun} with a problem", "", "Click a box, or press N for the worst one.")
         else:

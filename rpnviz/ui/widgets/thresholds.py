@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QWidget
+from PySide6.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QGridLayout, QWidget
 from superqt import QDoubleRangeSlider
 
 from rpnviz.ui.widgets.basics import label
@@ -57,6 +57,8 @@ class ThresholdControl(QWidget):
         spin.setDecimals(2)
         spin.setSingleStep(0.01)
         spin.setKeyboardTracking(False)
+        # What is typed beyond the other threshold goes as far as that one.
+        spin.setCorrectionMode(QAbstractSpinBox.CorrectionMode.CorrectToNearestValue)
         spin.setAccessibleName(name)
         spin.setToolTip(tip)
         spin.setFixedWidth(84)
