@@ -158,6 +158,23 @@ def largest_overlap(anchors: Anchors, boxes: NDArray, conventions: Conventions, 
     return largest
 
 
+def overlaps_of(anchors: Anchors, box: NDArray, conventions: Conventions) -> tuple[NDArray[np.int64], NDArray]:
+    """The anchors that touch a box (4,), ascending indices (N,), and their IoU with it, by the same operations."""
+    found, values = [], []
+    box = box[None].astype(anchors.boxes.dtype, copy=False)
+    for level in anchors.lattice:
+        for _, rows, columns, iou in _windows(level, box, conventions):
+            cell, row, column = np.nonzero(iou > 0)
+            place = (row + rows.start) * level.grid[1] + column + columns.start
+            found.append(level.start + place * level.cells + cell)
+            values.append(iou[cell, row, column])
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, anchors.boxes.dtype)
+    index, iou = np.concatenate(found), np.concatenate(values)
+    order = np.argsort(index)
+    return index[order], iou[order]
+
+
 def pair_iou(anchors: NDArray, boxes: NDArray, conventions: Conventions) -> NDArray:
     """(N,) IoU of each anchor (N, 4) with its own box (N, 4), by the same operations as :func:`compute_overlaps`."""
     last = conventions.iou_pixels.extra

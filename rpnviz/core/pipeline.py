@@ -48,6 +48,7 @@ class Result:
         frame: sizes and scale.
         gt: which ground truth is trained on.
         anchors: all A anchors.
+        barred: anchors that are kept out of matching or of some label.
         match: their labels.
         sample: the mini-batch.
         targets: deltas of the positives.
@@ -61,6 +62,7 @@ class Result:
     frame: frame_stage.Frame
     gt: ground_truth.GroundTruth
     anchors: anchors_stage.Anchors
+    barred: barring.Barred
     match: matching.MatchResult
     sample: sampling.SampleResult
     targets: TargetResult
@@ -157,7 +159,7 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
             conventions,
         )
     return Result(
-        inputs, params, conventions, sizes, gt, anchors, match, sample, targets, proposed, decoded, stage.done
+        inputs, params, conventions, sizes, gt, anchors, barred, match, sample, targets, proposed, decoded, stage.done
     )
 
 
