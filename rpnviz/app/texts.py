@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from rpnviz.app.state import Shown
 from rpnviz.core.anchors import level_name
 from rpnviz.core.boxes import best_cover
-from rpnviz.core.ground_truth import NotTrained, Reaction
-from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
-from rpnviz.core.params import MatchParams
+from rpnviz.core.ground_truth import Reaction
+from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
 from rpnviz.core.terms import terms
@@ -137,54 +136,6 @@ def iou_pair(iou: float, threshold: float) -> tuple[str, str]:
         if iou == threshold or texts[0] != texts[1]:
             break
     return texts
-
-
-def gt_sentences(result: Result, gt: int) -> list[str]:
-    """What the verdict means for the training, in full sentences."""
-    match, params = result.match, result.params.match
-    rank, best, fg = match.ranks[gt], float(match.gt_best_iou[gt]), params.fg_iou_thresh
-    positives, forced = int(match.gt_positives[gt]), int(match.gt_forced[gt])
-    touches_nothing = gt in match.everything_positive
-    lines = []
-    if rank is Rank.NOT_TRAINED:
-        reason = result.gt.not_trained[gt]
-        if reason is NotTrained.CROWD:
-            lines.append("A crowd region: removed before training.")
-        elif reason is NotTrained.OUTSIDE_IMAGE:
-            lines.append("It lies or reaches outside the image: removed before training.")
-        elif reason is NotTrained.INVALID_BOX:
-            lines.append("The box has no positive width and height, so no anchor can be matched with it.")
-            if gt in result.gt.raised_by:
-                lines.append("The trainer stops with an error on this image.")
-    elif rank is Rank.NONE:
-        lines += _why_none(params, best, touches_nothing)
-    elif rank is Rank.FORCED:
-        noun = "anchor" if positives == 1 else "anchors"
-        lines.append(f"Trains only on {positives} forced {noun}: the best there is, at IoU {best:.2f}.")
-        if best < WEAK_IOU:
-            lines.append("That is a poor fit: regression has to do most of the work.")
-    else:
-        lines.append(f"{positives - forced} of its {positives} positive anchors reach {fg:.2f}.")
-    if touches_nothing:
-        lines.append("It touches no anchor, so the low-quality rule makes every anchor positive.")
-    return lines
-
-
-def _why_none(params: MatchParams, best: float, touches_nothing: bool) -> list[str]:
-    """Why no anchor is trained towards a box."""
-    first = f"No anchor is trained towards it: its best IoU is {best:.2f}."
-    if touches_nothing:
-        return ["No anchor is trained towards it: none overlaps it."]
-    if best >= params.fg_iou_thresh:
-        return [
-            first,
-            "The anchors that reach the threshold overlap another box more and train towards that.",
-        ]
-    if not params.allow_low_quality_matches:
-        return [first, f"{params.fg_iou_thresh:.2f} is needed, because the low-quality rule is off."]
-    if best < params.min_pos_iou:
-        return [first, f"The low-quality rule takes an anchor only from {params.min_pos_iou:.2f} on (min_pos_iou)."]
-    return [first, "The anchors that fit it best overlap another box more and are trained towards that one."]
 
 
 def image_sentence(result: Result) -> str:

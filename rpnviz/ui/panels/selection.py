@@ -6,7 +6,7 @@ import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from rpnviz.app import texts
+from rpnviz.app import reasons, texts
 from rpnviz.app.selected import summarise
 from rpnviz.app.state import AppState, Shown
 from rpnviz.core.boxes import best_cover
@@ -135,7 +135,7 @@ class SelectionPanel(QWidget):
         rank = result.match.ranks[gt]
         box, at_input = result.inputs.gt_boxes[gt], result.gt.boxes[gt]
         size = f"{_side(box, 0)} x {_side(box, 1)} px (input {_side(at_input, 0)} x {_side(at_input, 1)})"
-        lines = texts.gt_sentences(result, gt)
+        lines = reasons.gt_sentences(result, gt)
         positives, forced = int(result.match.gt_positives[gt]), int(result.match.gt_forced[gt])
         if rank in (Rank.FORCED, Rank.MATCHED):
             drawn = int(np.isin(result.match.positives_of(gt), result.sample.positive).sum())
