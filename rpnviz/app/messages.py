@@ -33,5 +33,10 @@ class Message:
 
 def from_error(title: str, error: BaseException) -> Message:
     """A message for a failed action; errors that are not ours keep their type, so that a report helps."""
-    detail = str(error) if isinstance(error, RpnvizError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, RpnvizError):
+        detail = f"{type(error).__name__}: {error}"
+    elif error.where and title.endswith(error.where):
+        detail = f"{error.what} {error.way_out}".rstrip()  # the title has named it
+    else:
+        detail = str(error)
     return Message(Severity.ERROR, title, detail)

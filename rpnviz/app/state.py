@@ -351,7 +351,8 @@ class AppState(QObject):
     def _tell_findings(self, dataset: Dataset) -> None:
         serious = [finding for finding in dataset.findings if finding.severity != "note"]
         if serious:
-            lines = [str(finding) for finding in serious[:200]]
+            own = f"{dataset.source.name}: "  # the title names the file
+            lines = [str(finding).removeprefix(own) for finding in serious[:200]]
             if len(serious) > 200:
                 lines.append(f"... and {len(serious) - 200:,} more")
             noun = "finding" if len(serious) == 1 else "findings"
