@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rpnviz.export.batch import Failure
     from rpnviz.models.base import ProposalModel
 
+_FAILED = 1
 _UNUSABLE = 2
 _STAGES = ("gt", "anchors", "labels", "proposals", "kept")
 _MODEL_STAGES = ("proposals", "kept")
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace], int]]] = {
         "params": (_params_parser, _params),
         "match": (_match_parser, _match),
+        "explain": (_explain_parser, _explain),
         "render": (_render_parser, _render),
     }
     try:
@@ -79,7 +81,8 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz render', 'rpnviz match' and 'rpnviz params'; each has its own --help. "
+        epilog="Without a window: 'rpnviz explain', 'rpnviz match', 'rpnviz render' and 'rpnviz params'; "
+        "each has its own --help. "
         "A file of such a name is given as ./render.",
     )
     parser.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, or a COCO JSON file")
@@ -112,6 +115,26 @@ def _match_parser() -> argparse.ArgumentParser:
         "--csv", metavar="NAME.csv", help="two files per image: NAME_anchors.csv and NAME_gt.csv (or a folder)"
     )
     parser.add_argument("--npz", metavar="FILE.npz", help="all arrays and the parameters of an image (or a folder)")
+    _add_common(parser, model=False)
+    return parser
+
+
+def _explain_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz explain",
+        description="Say of every ground-truth box why it is or is not matched: the cause, the best IoU at each step, "
+        "and changes of the parameters that would help, each checked by running it.",
+    )
+    parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
+    parser.add_argument("--json", metavar="FILE", default="-", help="where to write (default: standard output, -)")
+    parser.add_argument("--only-unmatched", action="store_true", help="only boxes without any positive anchor")
+    parser.add_argument("--only-problems", action="store_true", help="these, and those forced at a low IoU")
+    parser.add_argument("--weak-iou", type=float, default=None, metavar="X", help="what is a low IoU (default: 0.5)")
+    parser.add_argument("--no-fixes", action="store_true", help="do not look for changes that help: much faster")
+    parser.add_argument("--fail-under", type=float, metavar="X", help="exit 1 if a smaller share has a positive")
+    parser.add_argument(
+        "--fail-on", choices=("none", "matched"), default="none", help="matched: the share that reaches the threshold"
+    )
     _add_common(parser, model=False)
     return parser
 
@@ -267,6 +290,51 @@ def _match(arguments: argparse.Namespace) -> int:
     if wants_json:
         _write_json(found, arguments.json or "-")
     return _UNUSABLE if outcome.failures else 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from rpnviz.core import pipeline
+    from rpnviz.core.matching import WEAK_IOU, Rank
+    from rpnviz.datasets.base import shown_size
+    from rpnviz.export.batch import Target, check_place, files_of, run_batch
+    from rpnviz.export.tables import explain_table
+    from rpnviz.files import check_target
+
+    preset = _preset(arguments)
+    dataset = _dataset(arguments)
+    if arguments.json != "-":
+        check_place(Path(arguments.json), files_of(dataset, arguments.annotations, arguments.params), "the JSON")
+        check_target(arguments.json)  # before the work
+    weak = WEAK_IOU if arguments.weak_iou is None else arguments.weak_iou
+    passes = (Rank.MATCHED,) if arguments.fail_on == "matched" else (Rank.MATCHED, Rank.FORCED)
+    found: list[dict[str, Any]] = []
+    trained = good = 0
+
+    def write(target: Target) -> None:
+        nonlocal trained, good
+        record = target.record
+        inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
+        result = pipeline.run(inputs, preset.params, preset.conventions)
+        ranks = result.match.ranks
+        trained += sum(rank is not Rank.NOT_TRAINED for rank in ranks)
+        good += sum(rank in passes for rank in ranks)
+        wanted = None
+        if arguments.only_problems:
+            wanted = result.match.problems(weak)
+        elif arguments.only_unmatched:
+            wanted = [gt for gt, rank in enumerate(ranks) if rank is Rank.NONE]
+        found.append(explain_table(result, record, dataset, wanted, not arguments.no_fixes))
+
+    outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
+    _write_json(found, arguments.json)
+    if outcome.failures:
+        return _UNUSABLE
+    if arguments.fail_under is not None and trained and good / trained < arguments.fail_under:
+        what = "are matched" if arguments.fail_on == "matched" else "have a positive anchor"
+        share = f"{good:,} of {trained:,} boxes {what} ({good / trained:.3f})"
+        print(f"rpnviz: {share}, less than {arguments.fail_under:g}.", file=sys.stderr)
+        return _FAILED
+    return 0
 
 
 def _check_endings(paths: Iterable[Path], ending: str) -> None:

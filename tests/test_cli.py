@@ -344,3 +344,55 @@ def test_a_private_file_stays_private(tmp_path):
     image = str(sample_images() / "empty.png")
     assert cli.main(["match", image, "--json", str(place)]) == 0
     assert place.stat().st_mode & 0o777 == 0o600
+
+
+def explained(capsys, *words):
+    assert cli.main(["explain", *map(str, words), "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("preset", ["torchvision", "mmdetection", "py-faster-rcnn"])
+def test_every_fix_that_is_printed_does_what_it_says(tmp_path, capsys, preset):
+    """As a user would: the patch merged into the printed parameters, given back with --params."""
+    given = [sample_images() / "tiny_objects.png", "--annotations", ANNOTATIONS, "--preset", preset]
+    (image,) = explained(capsys, *given)
+    assert cli.main(["params", "--preset", preset]) == 0
+    document = json.loads(capsys.readouterr().out)
+    tried = 0
+    for gt in image["gts"][::9]:
+        for fix in gt["fixes"][:2]:
+            merged = {**document, **{group: {**document[group], **values} for group, values in fix["patch"].items()}}
+            place = tmp_path / "params.json"
+            place.write_text(json.dumps(merged))
+            (again,) = explained(capsys, *given[:3], "--params", place, "--no-fixes")
+            after = again["gts"][gt["index"]]
+            assert after["rank"] == fix["rank_after"]
+            assert after["positives"] == fix["positives_after"]
+            assert after["best_iou"] == fix["best_iou_after"]
+            tried += 1
+    assert tried >= 3
+
+
+def test_explain_has_the_fields_that_are_promised(capsys):
+    (image,) = explained(capsys, COINS, "--annotations", ANNOTATIONS)
+    assert set(image) == {"file_name", "width", "height", "resized_size", "input_size", "gts"}
+    assert len(image["gts"]) == 24
+    wanted = "index id category bbox bbox_input rank cause left_out_by notes positives forced positives_at_zero_iou "
+    wanted += "best_iou budget threshold needed stolen_by fixes"
+    for gt in image["gts"]:
+        assert set(gt) == set(wanted.split())
+        assert set(gt["budget"]) == {"shape", "grid", "allowed", "own"}
+        for fix in gt["fixes"]:
+            names = "patch text rank_after positives_after best_iou_after anchors_added gained lost"
+            assert set(fix) == set(names.split())
+
+
+def test_explain_narrows_down_and_fails_on_demand(capsys):
+    tiny = [sample_images() / "tiny_objects.png", "--annotations", ANNOTATIONS, "--preset", "mmdetection", "--no-fixes"]
+    (image,) = explained(capsys, *tiny, "--only-unmatched")
+    assert {gt["rank"] for gt in image["gts"]} == {"none"}
+    (problems,) = explained(capsys, *tiny, "--only-problems")
+    assert len(problems["gts"]) > len(image["gts"])
+    assert cli.main(["explain", *map(str, tiny), "--fail-under", "0.5"]) == 1
+    assert "have a positive anchor" in capsys.readouterr().err
+    assert cli.main(["explain", *map(str, tiny), "--fail-under", "0.05"]) == 0

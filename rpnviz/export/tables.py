@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,84 @@ from numpy.typing import NDArray
 from rpnviz import __version__
 from rpnviz.core import presets
 from rpnviz.core.anchors import Anchors
+from rpnviz.core.explain import explain
+from rpnviz.core.fixes import Fix, find_fixes
 from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
 from rpnviz.datasets.base import Dataset, ImageRecord
+
+
+def explain_table(
+    result: Result, record: ImageRecord, dataset: Dataset, wanted: Collection[int] | None = None, fixes: bool = True
+) -> dict[str, Any]:
+    """Why every ground-truth box of one image fares as it does, and what would help it.
+
+    Args:
+        result: of the image.
+        record, dataset: the image's names.
+        wanted: indices of the boxes to explain; None: all.
+        fixes: look for changes that raise the rank, and check them by running the pipeline.
+
+    Returns:
+        Strict JSON, see DESIGN section 8: sizes are [H, W]; ``notes`` is an object of notes with their numbers.
+    """
+    indices = range(len(result.match.ranks)) if wanted is None else sorted(wanted)
+    gts = [{**_gt_heads(result, record, dataset, gt), **_explanation(result, gt, fixes)} for gt in indices]
+    return {**_image_heads(result, record), "gts": gts}
+
+
+def _image_heads(result: Result, record: ImageRecord) -> dict[str, Any]:
+    """What names an image, and its sizes."""
+    frame = result.frame
+    return {
+        "file_name": record.file_name,
+        "width": frame.image_size[1],
+        "height": frame.image_size[0],
+        "resized_size": list(frame.resized_size),
+        "input_size": list(frame.input_size),
+    }
+
+
+def _gt_heads(result: Result, record: ImageRecord, dataset: Dataset, gt: int) -> dict[str, Any]:
+    """What names a ground-truth box, and where it is."""
+    x1, y1, x2, y2 = result.inputs.gt_boxes[gt].tolist()
+    return {
+        "index": gt,
+        "id": record.gt.ids[gt],
+        "category": dataset.categories[int(record.gt.labels[gt])],
+        "bbox": [number(value) for value in (x1, y1, x2 - x1, y2 - y1)],
+        "bbox_input": [number(value) for value in result.gt.boxes[gt].tolist()],
+    }
+
+
+def _explanation(result: Result, gt: int, fixes: bool) -> dict[str, Any]:
+    found = explain(result, gt)
+    budget, thief = found.budget, found.stolen_by
+    table: dict[str, Any] = {
+        "rank": str(found.rank),
+        "cause": None if found.cause is None else str(found.cause),
+        "left_out_by": None if found.left_out_by is None else str(found.left_out_by),
+        "notes": {str(note.kind): note.value for note in found.notes},
+        "positives": found.positives,
+        "forced": found.forced,
+        "positives_at_zero_iou": found.positives_at_zero_iou,
+        "best_iou": found.best_iou,
+        "budget": None if budget is None else dataclasses.asdict(budget),
+        "threshold": found.threshold,
+        "needed": found.needed,
+        "stolen_by": None,
+        "fixes": [_fix(fix) for fix in (find_fixes(result, gt, found) if fixes else ())],
+    }
+    if thief is not None:
+        table["stolen_by"] = {"index": thief.gt, **dataclasses.asdict(thief)}
+        del table["stolen_by"]["gt"]
+    return table
+
+
+def _fix(fix: Fix) -> dict[str, Any]:
+    table = dataclasses.asdict(fix)
+    del table["params"]
+    return {**table, "rank_after": str(fix.rank_after), "gained": list(fix.gained), "lost": list(fix.lost)}
 
 
 def match_table(result: Result, record: ImageRecord, dataset: Dataset) -> dict[str, Any]:
@@ -28,18 +104,13 @@ def match_table(result: Result, record: ImageRecord, dataset: Dataset) -> dict[s
         Strict JSON: sizes are [H, W]; ``bbox`` is [x, y, width, height] in original pixels, ``bbox_input`` [x1, y1, x2,
         y2] in input pixels; a number that is not finite is null.
     """
-    match, frame = result.match, result.frame
+    match = result.match
     gts = []
     for gt, rank in enumerate(match.ranks):
-        x1, y1, x2, y2 = result.inputs.gt_boxes[gt].tolist()
         reason = result.gt.not_trained[gt]
         gts.append(
             {
-                "index": gt,
-                "id": record.gt.ids[gt],
-                "category": dataset.categories[int(record.gt.labels[gt])],
-                "bbox": [number(value) for value in (x1, y1, x2 - x1, y2 - y1)],
-                "bbox_input": [number(value) for value in result.gt.boxes[gt].tolist()],
+                **_gt_heads(result, record, dataset, gt),
                 "rank": str(rank),
                 "not_trained": None if reason is None else str(reason),
                 "best_iou": number(float(match.gt_best_iou[gt])),
@@ -48,11 +119,7 @@ def match_table(result: Result, record: ImageRecord, dataset: Dataset) -> dict[s
             }
         )
     return {
-        "file_name": record.file_name,
-        "width": frame.image_size[1],
-        "height": frame.image_size[0],
-        "resized_size": list(frame.resized_size),
-        "input_size": list(frame.input_size),
+        **_image_heads(result, record),
         "anchors": len(result.anchors),
         "states": {state.name.lower(): count for state, count in match.counts.items()},
         "sampled": {"positive": len(result.sample.positive), "negative": len(result.sample.negative)},
