@@ -11,11 +11,18 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "core.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "[1]\n"), (1, "0.0\n")])
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        (0, "[1]\n"),
+        (1, "0.0\n"),
+        (2, "shape ['Add size 77 on P3 and add ratio 0.067', 'Lower the positive IoU to 0.21 and"),
+    ],
+)
 def test_an_example_prints_what_it_should(number, printed, capsys):
     exec(compile(EXAMPLES[number], str(PAGE), "exec"), {})
-    assert capsys.readouterr().out == printed
+    assert capsys.readouterr().out.startswith(printed)
 
 
 def test_every_example_is_tested():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
