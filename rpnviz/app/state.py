@@ -21,6 +21,7 @@ from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.undo import History
 from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import DrawRule, ProposalStages
+from rpnviz.core.fixes import Fix, find_fixes
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
@@ -137,6 +138,7 @@ class AppState(QObject):
     frame_changed = Signal()
     here_changed = Signal()
     selection_changed = Signal(object)
+    fixes_changed = Signal()
     model_changed = Signal()
     history_changed = Signal()
     told = Signal(object)
@@ -157,6 +159,8 @@ class AppState(QObject):
         self.input_frame = False
         self.here = False
         self.selection = Selection()
+        self.fixes: tuple[Fix, ...] = ()
+        self._looking: Job | None = None
         self.model: ProposalModel | None = None
         self._layers = {world: default_options(world) for world in World}
         self._history: History[tuple[Preset, Params]] = History()
@@ -709,6 +713,33 @@ class AppState(QObject):
             self._layers[self.world], only=dataclasses.replace(only, position=position)
         )
         return True
+
+    def look_for_fixes(self) -> None:
+        """Find changes of the parameters that would help the selected ground-truth box; ``fixes_changed`` follows."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        shown, gt = self.shown, self.selection.gt
+        if shown is None or gt is None or gt >= len(shown.training.match.ranks):
+            return
+
+        def done(fixes: tuple[Fix, ...]) -> None:
+            self._looking = None
+            if shown is self.shown and gt == self.selection.gt:
+                self.fixes = fixes
+                self.fixes_changed.emit()
+
+        def failed(error: BaseException) -> None:
+            self.tell(from_error("Could not look for changes that help", error))
+
+        def work(job: Job) -> tuple[Fix, ...]:
+            return find_fixes(shown.training, gt)
+
+        self._looking = self.jobs.submit("Looking for changes that help", work, done, failed, lane="idle", hidden=True)
+
+    def try_fix(self, fix: Fix) -> None:
+        """Make a change that was found; undo takes it back."""
+        self._set_params(fix.params, fix.text)
 
     def next_problem(self, step: int = 1) -> None:
         """Select the next problem of the image, worst first; after the last, the first of a following image."""

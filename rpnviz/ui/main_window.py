@@ -258,16 +258,19 @@ class MainWindow(QMainWindow):
         self.middle.addWidget(self.table)
         self.middle.setStretchFactor(0, 1)
         self.middle.setSizes([590, 108])
-        self.right = QWidget()
-        right = QVBoxLayout(self.right)
-        right.setContentsMargins(0, 0, 0, 0)
-        right.setSpacing(0)
-        right.addWidget(self.selection)
-        right.addWidget(separator())
+        lower = QWidget()
+        below = QVBoxLayout(lower)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(0)
         heading = label("CONTROLS", "heading")
         heading.setContentsMargins(12, 8, 12, 4)
-        right.addWidget(heading)
-        right.addWidget(self.controls, 1)
+        below.addWidget(heading)
+        below.addWidget(self.controls, 1)
+        self.right = QSplitter(Qt.Orientation.Vertical)
+        self.right.addWidget(self.selection)
+        self.right.addWidget(lower)
+        self.right.setChildrenCollapsible(False)
+        self.right.setSizes([400, 310])
         self.panes = QSplitter(Qt.Orientation.Horizontal)
         self.panes.addWidget(self.images)
         self.panes.addWidget(self.middle)
@@ -276,7 +279,7 @@ class MainWindow(QMainWindow):
         self.right.setMinimumWidth(300)
         self.images.setMinimumWidth(120)
         self.panes.setSizes([200, 752, 328])
-        for splitter in (self.panes, self.middle):
+        for splitter in (self.panes, self.middle, self.right):
             splitter.setHandleWidth(1)
         self.time_label = label("", "muted")
         self.job_label = label("", "muted")
@@ -689,6 +692,7 @@ class MainWindow(QMainWindow):
                 ("window", self.restoreGeometry),
                 ("panes", self.panes.restoreState),
                 ("middle", self.middle.restoreState),
+                ("right", self.right.restoreState),
             ):
                 value = stored.value(f"layout/{key}")
                 if isinstance(value, QByteArray):
@@ -719,6 +723,7 @@ class MainWindow(QMainWindow):
         stored.setValue("layout/window", self.saveGeometry())
         stored.setValue("layout/panes", self.panes.saveState())
         stored.setValue("layout/middle", self.middle.saveState())
+        stored.setValue("layout/right", self.right.saveState())
         self.settings.save()
         self.state.close()
         super().closeEvent(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from rpnviz.app import reasons, texts
 from rpnviz.app.selected import summarise
@@ -15,6 +15,7 @@ from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import FINDS_IOU, World
+from rpnviz.ui.panels.fixes import FixesList
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
 
@@ -33,8 +34,10 @@ class SelectionPanel(QWidget):
         self.hover.setFixedHeight(3 * self.hover.fontMetrics().lineSpacing() + 2)
         self.hover.setAlignment(Qt.AlignmentFlag.AlignBottom)
         self.hover.setAccessibleName("Under the pointer")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 8, 12, 8)
+        # What is said of a box scrolls: its length must not move the controls below, least of all during a drag.
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(12, 8, 12, 4)
         layout.setSpacing(4)
         top = QHBoxLayout()
         top.addWidget(self.heading)
@@ -44,10 +47,22 @@ class SelectionPanel(QWidget):
         layout.addWidget(self.verdict)
         layout.addWidget(self.size_line)
         layout.addWidget(self.body)
+        self.fixes = FixesList(state)
+        layout.addWidget(self.fixes)
         layout.addStretch(1)
-        layout.addWidget(self.hover)
-        self.setMinimumHeight(220)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 8)
+        outer.setSpacing(0)
+        outer.addWidget(self._area, 1)
+        self.hover.setContentsMargins(12, 0, 12, 0)
+        outer.addWidget(self.hover)
+        self.setMinimumHeight(140)
         for signal in (state.selection_changed, state.result_changed, state.image_changed, state.world_changed):
             signal.connect(lambda *_: self._show())
         state.model_changed.connect(self._show)

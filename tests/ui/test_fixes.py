@@ -1,0 +1,70 @@
+"""Changes that help the selected box, in the window."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QToolButton
+from support import open_image, settled
+
+from rpnviz.app.state import Selection
+from rpnviz.core.matching import Rank
+
+
+@pytest.fixture
+def forced(window, qtbot):
+    """A box of the coins that is forced only, with its fixes."""
+    open_image(window, qtbot, "coins.png")
+    gt = window.state.shown.training.match.ranks.index(Rank.FORCED)
+    window.state.select(Selection(gt=gt))
+    qtbot.waitUntil(lambda: bool(window.selection.fixes.rows), timeout=10000)
+    return gt
+
+
+def test_a_fix_can_be_tried_and_undone(window, qtbot, forced):
+    fixes = window.selection.fixes
+    assert fixes.isVisible()
+    first = fixes.rows[0]
+    button = fixes.findChildren(QToolButton)[0]
+    assert button.text() == "Try"
+    before = window.state.params
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: settled(window) and window.state.shown.training.params == first.params, timeout=10000)
+    match = window.state.shown.training.match
+    assert match.ranks[forced] is first.rank_after
+    assert int(match.gt_positives[forced]) == first.positives_after
+    assert window.state.undo_label == first.text
+    window.do_undo()
+    qtbot.waitUntil(lambda: settled(window) and window.state.params == before, timeout=10000)
+
+
+def test_a_box_that_is_matched_needs_none(window, qtbot, forced):
+    matched = window.state.shown.training.match.ranks.index(Rank.MATCHED)
+    window.state.select(Selection(gt=matched))
+    assert not window.selection.fixes.isVisible(), "those of the box before are gone at once"
+    with qtbot.waitSignal(window.state.fixes_changed, timeout=5000):
+        pass
+    assert not window.selection.fixes.rows
+    window.state.select(Selection())
+    assert not window.selection.fixes._rest.isActive()
+
+
+def test_fixes_belong_to_the_parameters_that_are_shown(window, qtbot, forced):
+    window.controls.matching.thresholds.slider.setValue((0.3, 0.6))
+    assert not window.selection.fixes.rows
+    qtbot.waitUntil(lambda: settled(window))
+    with qtbot.waitSignal(window.state.fixes_changed, timeout=5000):
+        pass
+    for fix in window.state.fixes:
+        assert fix.params.match.fg_iou_thresh <= 0.6
+
+
+def test_what_is_said_of_a_box_does_not_move_the_controls(window, qtbot, forced):
+    slider = window.controls.matching.thresholds.slider
+    place = slider.mapTo(window, slider.rect().topLeft())
+    window.state.select(Selection())
+    qtbot.waitUntil(lambda: not window.selection.fixes.isVisible())
+    assert slider.mapTo(window, slider.rect().topLeft()) == place
+    slider.setValue((0.3, 0.55))
+    qtbot.waitUntil(lambda: settled(window))
+    assert slider.mapTo(window, slider.rect().topLeft()) == place
