@@ -69,6 +69,7 @@ def main() -> None:
         wait(lambda: window.state.settled)
         show(window, "coins.png")
         window.state.select(Selection(gt=7))
+        wait(lambda: bool(window.selection.fixes.rows))
         take(window, arguments.out / "training.png")
         window.state.select(Selection())
         window.state.set_world(World.MODEL)
