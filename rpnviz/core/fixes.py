@@ -19,13 +19,16 @@ from rpnviz.core.anchors import level_name
 from rpnviz.core.conventions import RatioMeaning
 from rpnviz.core.explain import Cause, Explanation, LeftOutBy, explain
 from rpnviz.core.matching import WEAK_IOU, Rank
-from rpnviz.core.params import Params
+from rpnviz.core.params import Params, ResizeMode
 from rpnviz.core.pipeline import Result
 from rpnviz.core.rules import plain
 from rpnviz.errors import ParamsError
 
 MOST = 5
 """Changes that are tried for one box."""
+
+_LARGEST_STEP = 3.0
+"""An input is enlarged by at most this: nine times the memory and time."""
 
 _ORDER = {Rank.NOT_TRAINED: -1, Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2}
 
@@ -132,7 +135,15 @@ def _patch(before: Params, after: Params) -> dict[str, Any]:
 def _changes(result: Result, found: Explanation) -> Iterator[_Change]:
     """Changes worth trying, the most telling of the cause first; one that is not allowed is left out."""
     makers = {
-        Cause.SHAPE: (_add_ratio, _add_size, _add_size_and_ratio, _lower_threshold, _allow_low_quality, _add_level),
+        Cause.SHAPE: (
+            _add_ratio,
+            _add_size,
+            _add_size_and_ratio,
+            _enlarge_input,
+            _lower_threshold,
+            _allow_low_quality,
+            _add_level,
+        ),
         Cause.GRID: (_add_size_on_finer_level, _add_size, _enlarge_input, _lower_threshold, _allow_low_quality),
         Cause.LEFT_OUT: (_allow_border, _allow_ignored, _lower_threshold, _allow_low_quality, _add_size),
         Cause.STOLEN: (_add_size, _add_size_on_finer_level, _add_ratio, _enlarge_input, _lower_threshold),
@@ -279,10 +290,16 @@ def _add_level(result: Result, found: Explanation) -> _Change | None:
 
 
 def _enlarge_input(result: Result, found: Explanation) -> _Change | None:
-    """An input half as large again."""
+    """An input half as large again, or as much larger as a box smaller than every anchor needs."""
     resize = result.params.resize
-    if result.frame.resized_size == result.frame.image_size and resize.mode.value == "none":
+    if resize.mode not in (ResizeMode.SHORTEST_EDGE, ResizeMode.SQUARE):
         return None
-    larger = {"min_size": round(resize.min_size * 1.5), "max_size": round(resize.max_size * 1.5)}
-    params = result.params.with_values("resize", **larger)
-    return _Change(f"Enlarge the input to a short side of {larger['min_size']} px", params)
+    smallest = min(min(sizes) for sizes in result.params.anchors.level_sizes)
+    size = math.sqrt(math.prod(_sides(result, found)))
+    if found.cause is Cause.SHAPE and size >= smallest:
+        return None  # its shape stays what it is
+    factor = min(max(1.5, smallest / size), _LARGEST_STEP)
+    larger = {"min_size": round(resize.min_size * factor), "max_size": round(resize.max_size * factor)}
+    side = larger["min_size"] if resize.mode is ResizeMode.SHORTEST_EDGE else larger["max_size"]
+    what = "a short side" if resize.mode is ResizeMode.SHORTEST_EDGE else "sides"
+    return _Change(f"Enlarge the input to {what} of {side:,} px", result.params.with_values("resize", **larger))
