@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "params": (_params_parser, _params),
         "match": (_match_parser, _match),
         "explain": (_explain_parser, _explain),
+        "diff": (_diff_parser, _diff),
         "render": (_render_parser, _render),
     }
     try:
@@ -81,8 +82,8 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz explain', 'rpnviz match', 'rpnviz render' and 'rpnviz params'; "
-        "each has its own --help. "
+        epilog="Without a window: 'rpnviz explain', 'rpnviz diff', 'rpnviz match', 'rpnviz render' and "
+        "'rpnviz params'; each has its own --help. "
         "A file of such a name is given as ./render.",
     )
     parser.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, or a COCO JSON file")
@@ -135,6 +136,23 @@ def _explain_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fail-on", choices=("none", "matched"), default="none", help="matched: the share that reaches the threshold"
     )
+    _add_common(parser, model=False)
+    return parser
+
+
+def _diff_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz diff",
+        description="Say which ground-truth boxes fare differently under two presets or parameter sets, and which "
+        "field makes the difference, found by carrying fields over from the second to the first.",
+        epilog="Without --json a line per box and the fields that matter most.",
+    )
+    parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
+    parser.add_argument("--against", metavar="PRESET", help="the second preset")
+    parser.add_argument(
+        "--against-params", metavar="FILE", type=Path, help="the second document as 'rpnviz params' prints it"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
     _add_common(parser, model=False)
     return parser
 
@@ -337,6 +355,43 @@ def _explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _diff(arguments: argparse.Namespace) -> int:
+    from rpnviz.core import pipeline
+    from rpnviz.core.diff import compare
+    from rpnviz.datasets.base import shown_size
+    from rpnviz.export.batch import Target, check_place, files_of, run_batch
+    from rpnviz.export.tables import diff_lines, diff_table
+    from rpnviz.files import check_target
+
+    first = _preset(arguments)
+    if arguments.against is None and arguments.against_params is None:
+        raise ParamsError("there is nothing to compare with.", where="diff", way_out="Name a preset with --against.")
+    second = _read_preset(arguments.against, arguments.against_params, "--against")
+    dataset = _dataset(arguments)
+    if arguments.json not in (None, "-"):
+        keep = files_of(dataset, arguments.annotations, arguments.params, arguments.against_params)
+        check_place(Path(arguments.json), keep, "the JSON")
+        check_target(arguments.json)  # before the work
+    found: list[dict[str, Any]] = []
+
+    def write(target: Target) -> None:
+        record = target.record
+        inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
+        table = diff_table(compare(inputs, first, second), record, dataset)
+        if arguments.json is None:
+            for line in diff_lines(table):
+                print(line.encode(errors=_ODD_NAMES).decode())
+        else:
+            found.append(table)
+
+    if arguments.json is None:
+        print(f"{first.name} against {second.name}")
+    outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
+    if arguments.json is not None:
+        _write_json({"preset": first.name, "against": second.name, "images": found}, arguments.json)
+    return _UNUSABLE if outcome.failures else 0
+
+
 def _check_endings(paths: Iterable[Path], ending: str) -> None:
     """A table of another kind than its name says would be opened by the wrong program."""
     for path in paths:
@@ -423,16 +478,21 @@ def _print_failure(failure: Failure) -> None:
 
 
 def _preset(arguments: argparse.Namespace) -> Preset:
-    """The preset with the changes of ``--params``; ``--preset`` decides whose defaults fill the gaps.
+    """What ``--preset`` and ``--params`` ask for."""
+    return _read_preset(arguments.preset, arguments.params, "--preset")
+
+
+def _read_preset(preset: str | None, file: Path | None, option: str) -> Preset:
+    """The preset with the changes of a document; the name decides whose defaults fill the gaps.
 
     Raises:
         ParamsError: the file is missing, is no JSON or holds a wrong field, or it names another preset.
     """
-    if arguments.params is None:
-        return presets.load(arguments.preset or "torchvision")
-    where = str(arguments.params)
+    if file is None:
+        return presets.load(preset or "torchvision")
+    where = str(file)
     try:
-        document: Any = json.loads(arguments.params.read_text(encoding="utf-8-sig"))
+        document: Any = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ParamsError(f"cannot be read: {error.strerror}.", where=where) from error
     except UnicodeDecodeError as error:
@@ -444,9 +504,9 @@ def _preset(arguments: argparse.Namespace) -> Preset:
             way_out="'rpnviz params' prints a document to start from.",
         ) from error
     named = document.get("preset") if isinstance(document, dict) else None
-    if arguments.preset and named and named != arguments.preset:
-        raise ParamsError(f"is for the preset {named!r}, but --preset says {arguments.preset!r}.", where=where)
-    return presets.from_document(document, arguments.preset or "torchvision")
+    if preset and named and named != preset:
+        raise ParamsError(f"is for the preset {named!r}, but {option} says {preset!r}.", where=where)
+    return presets.from_document(document, preset or "torchvision")
 
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:

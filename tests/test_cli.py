@@ -396,3 +396,47 @@ def test_explain_narrows_down_and_fails_on_demand(capsys):
     assert cli.main(["explain", *map(str, tiny), "--fail-under", "0.5"]) == 1
     assert "have a positive anchor" in capsys.readouterr().err
     assert cli.main(["explain", *map(str, tiny), "--fail-under", "0.05"]) == 0
+
+
+def test_diff_names_the_field(capsys):
+    tiny = [str(sample_images() / "tiny_objects.png"), "--annotations", str(ANNOTATIONS)]
+    assert cli.main(["diff", *tiny, "--preset", "torchvision", "--against", "mmdetection", "--json", "-"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["preset"], document["against"]) == ("torchvision", "mmdetection")
+    (image,) = document["images"]
+    assert len(image["gts"]) == image["boxes"] == 42
+    assert 0 < image["anchors_differ"] < image["a"]["anchors"] == sum(image["a"]["states"].values())
+    lost = [gt for gt in image["gts"] if gt["b"]["rank"] == "none"]
+    assert lost
+    assert all(gt["a"]["rank"] == "forced" and gt["fields"] == [["match.min_pos_iou"]] for gt in lost)
+    (effect,) = [found for found in image["effects"] if found["fields"][0]["field"] == "match.min_pos_iou"]
+    assert (effect["fields"][0]["a"], effect["fields"][0]["b"]) == (0.0, 0.3)
+    assert {gt["index"] for gt in lost} <= set(effect["gts"])
+
+
+def test_diff_for_reading(capsys):
+    nested = [str(sample_images() / "nested.png"), "--annotations", str(ANNOTATIONS)]
+    assert cli.main(["diff", *nested, "--against", "mmdetection"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "torchvision against mmdetection"
+    assert lines[1].startswith("nested.png: 5 of 10 boxes fare differently, 16 of ")
+    assert lines[2] == "  #0 frame: none (0 positive) -> matched (1 positive): conventions.forced_target"
+
+
+def test_diff_of_two_documents(capsys, tmp_path):
+    lower = tmp_path / "lower.json"
+    lower.write_text(json.dumps({"preset": "detectron2", "match": {"fg_iou_thresh": 0.5}}))
+    given = [str(COINS), "--annotations", str(ANNOTATIONS), "--preset", "detectron2", "--against-params", str(lower)]
+    assert cli.main(["diff", *given, "--json", str(tmp_path / "diff.json")]) == 0
+    assert capsys.readouterr().out == ""
+    (image,) = json.loads((tmp_path / "diff.json").read_text())["images"]
+    assert image["gts"]
+    assert {tuple(fields) for gt in image["gts"] for fields in gt["fields"]} == {("match.fg_iou_thresh",)}
+    before = lower.read_bytes()
+    assert cli.main(["diff", *given, "--json", str(lower)]) == 2
+    assert lower.read_bytes() == before
+
+
+def test_diff_needs_something_to_compare_with(capsys):
+    assert cli.main(["diff", str(COINS)]) == 2
+    assert "--against" in capsys.readouterr().err

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from rpnviz import __version__
 from rpnviz.core import presets
 from rpnviz.core.anchors import Anchors
+from rpnviz.core.diff import Diff, Switch
 from rpnviz.core.explain import explain
 from rpnviz.core.fixes import Fix, find_fixes
 from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
+from rpnviz.core.rules import plain
 from rpnviz.datasets.base import Dataset, ImageRecord
 
 
@@ -41,6 +43,81 @@ def explain_table(
     indices = range(len(result.match.ranks)) if wanted is None else sorted(wanted)
     gts = [{**_gt_heads(result, record, dataset, gt), **_explanation(result, gt, fixes)} for gt in indices]
     return {**_image_heads(result, record), "gts": gts}
+
+
+def diff_table(diff: Diff, record: ImageRecord, dataset: Dataset) -> dict[str, Any]:
+    """Where two trainers differ on one image, and by which fields.
+
+    Returns:
+        Strict JSON. ``a`` and ``b``: sizes and counts per state under each; ``anchors_differ``: null where the grids
+        are not the same; per box ``fields``: lists of names each of which gives ``b`` when carried over to ``a``;
+        ``rank_only``: they give its rank, but another number of positives; ``effects``: what every field does alone.
+    """
+    gts = []
+    for found in diff.gts:
+        sides = {
+            name: {
+                **{key: value for key, value in _explanation(result, found.gt, False).items() if key in _DIFF_KEYS},
+                "bbox_input": [number(value) for value in result.gt.boxes[found.gt].tolist()],
+            }
+            for name, result in (("a", diff.a), ("b", diff.b))
+        }
+        heads = _gt_heads(diff.a, record, dataset, found.gt)
+        del heads["bbox_input"]
+        fields = [[name for switch in chosen for name in _names(switch)] for chosen in found.fields]
+        gts.append({**heads, **sides, "fields": fields, "rank_only": found.rank_only})
+    return {
+        "file_name": record.file_name,
+        "boxes": len(diff.a.match.ranks),
+        **{name: _side(result) for name, result in (("a", diff.a), ("b", diff.b))},
+        "anchors_differ": None if diff.anchors is None else len(diff.anchors),
+        "gts": gts,
+        "effects": [
+            {
+                "fields": [
+                    {"field": name, "a": plain(before), "b": plain(after)}
+                    for name, before, after in effect.switch.values
+                ],
+                "gts": list(effect.gts),
+                "anchors": effect.anchors,
+            }
+            for effect in diff.effects
+        ],
+    }
+
+
+_DIFF_KEYS = ("rank", "cause", "positives", "forced", "best_iou")
+
+
+def _names(switch: Switch) -> list[str]:
+    return [name for name, _, _ in switch.values]
+
+
+def _side(result: Result) -> dict[str, Any]:
+    return {
+        "resized_size": list(result.frame.resized_size),
+        "input_size": list(result.frame.input_size),
+        "anchors": len(result.anchors),
+        "states": {state.name.lower(): count for state, count in result.match.counts.items()},
+    }
+
+
+def diff_lines(table: dict[str, Any]) -> list[str]:
+    """What :func:`diff_table` found, for reading: a line per box."""
+    anchors = table["anchors_differ"]
+    many = "anchors are not the same" if anchors is None else f"{anchors:,} of {table['a']['anchors']:,} anchors differ"
+    lines = [f"{table['file_name']}: {len(table['gts'])} of {table['boxes']} boxes fare differently, {many}"]
+    for gt in table["gts"]:
+        before, after = (f"{gt[side]['rank']} ({gt[side]['positives']} positive)" for side in ("a", "b"))
+        why = ", or ".join(" + ".join(names) for names in gt["fields"][:_MOST_ALTERNATIVES])
+        more = len(gt["fields"]) - _MOST_ALTERNATIVES
+        rest = f", or {more} more" if more > 0 else ""
+        rank = " (the rank)" if gt["rank_only"] else ""
+        lines.append(f"  #{gt['index']} {gt['category']}: {before} -> {after}: {why}{rest}{rank}")
+    return lines
+
+
+_MOST_ALTERNATIVES = 3
 
 
 def _image_heads(result: Result, record: ImageRecord) -> dict[str, Any]:
