@@ -76,6 +76,9 @@ class GtOutcome:
     rank: Rank
     positives: int
 
+    def __str__(self) -> str:
+        return f"{self.rank}, {self.positives:,} positive"
+
 
 @dataclass(frozen=True)
 class GtDifference:
