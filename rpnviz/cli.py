@@ -82,8 +82,8 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match and params; each has its own --help. "
-        "A file of such a name is given as ./render.",
+        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match and params; each has its own "
+        "--help. A file of such a name is given as ./render.",
     )
     parser.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, or a COCO JSON file")
     _add_common(parser)

@@ -735,7 +735,7 @@ class AppState(QObject):
         def work(job: Job) -> tuple[Fix, ...]:
             return find_fixes(shown.training, gt)
 
-        self._looking = self.jobs.submit("Looking for changes that help", work, done, failed, lane="idle", hidden=True)
+        self._looking = self.jobs.submit("Looking for changes that help", work, done, failed, lane="fixes", hidden=True)
 
     def try_fix(self, fix: Fix) -> None:
         """Make a change that was found; undo takes it back."""

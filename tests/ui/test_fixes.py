@@ -21,6 +21,15 @@ def forced(window, qtbot):
     return gt
 
 
+def assert_marked(window, gained, lost):
+    """The table marks the boxes that fare otherwise than before the last change."""
+    model = window.table.model
+    texts = [model.index(row, 2).data() for row in range(model.rowCount())]
+    assert {row for row, text in enumerate(texts) if text.endswith("▲ gained")} == gained
+    assert {row for row, text in enumerate(texts) if text.endswith("▼ lost")} == lost
+    assert (f"{len(gained):,} ▲ gained" in window.table.summary.text()) == bool(gained)
+
+
 def test_a_fix_can_be_tried_and_undone(window, qtbot, forced):
     fixes = window.selection.fixes
     assert fixes.isVisible()
@@ -34,8 +43,10 @@ def test_a_fix_can_be_tried_and_undone(window, qtbot, forced):
     assert match.ranks[forced] is first.rank_after
     assert int(match.gt_positives[forced]) == first.positives_after
     assert window.state.undo_label == first.text
+    assert_marked(window, {forced, *first.gained}, set(first.lost))
     window.do_undo()
     qtbot.waitUntil(lambda: settled(window) and window.state.params == before, timeout=10000)
+    assert_marked(window, set(first.lost), {forced, *first.gained})
 
 
 def test_a_box_that_is_matched_needs_none(window, qtbot, forced):

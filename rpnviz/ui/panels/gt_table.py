@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from PySide6.QtCore import (
     QAbstractTableModel,
@@ -68,9 +69,15 @@ class GtTableModel(QAbstractTableModel):
         """Follow the window's theme."""
         self._problem_colour = QColor(colour)
 
-    def show_result(self, result: Result | None, names: tuple[str, ...]) -> None:
-        """Show another result; keeps the rows where only values changed, so that the selection stays."""
-        rows, keys, tips = _rows(result, names) if result is not None else ([], [], [])
+    def show_result(self, result: Result | None, names: tuple[str, ...], before: Sequence[Rank] = ()) -> None:
+        """Show another result; keeps the rows where only values changed, so that the selection stays.
+
+        Args:
+            result: None: nothing.
+            names: of the boxes' categories.
+            before: ranks before the last change of a parameter; rows whose rank rose or fell are marked.
+        """
+        rows, keys, tips = _rows(result, names, before) if result is not None else ([], [], [])
         self.problems = frozenset(result.match.problems()) if result is not None else frozenset()
         if len(rows) != len(self._rows):
             self.beginResetModel()
@@ -114,11 +121,20 @@ class GtTableModel(QAbstractTableModel):
         return None
 
 
+_ORDER = {Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2, Rank.NOT_TRAINED: 3}
+_STEP_TEXT = {1: "▲ gained", -1: "▼ lost"}
+
+
+def _step(before: Rank, after: Rank) -> int:
+    """1 if a box fares better than before, -1 if worse; one that is not trained on is worst off."""
+    places = [-1 if rank is Rank.NOT_TRAINED else _ORDER[rank] for rank in (before, after)]
+    return (places[1] > places[0]) - (places[1] < places[0])
+
+
 def _rows(
-    result: Result, names: tuple[str, ...]
+    result: Result, names: tuple[str, ...], before: Sequence[Rank]
 ) -> tuple[list[tuple[object, ...]], list[tuple[float | str, ...]], list[str]]:
     match = result.match
-    order = {Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2, Rank.NOT_TRAINED: 3}
     rows: list[tuple[object, ...]] = []
     keys: list[tuple[float | str, ...]] = []
     tips = []
@@ -130,12 +146,15 @@ def _rows(
         reason = result.gt.not_trained[gt]
         text = RANK_TEXT[rank] + (f" ({reason.value.replace('_', ' ')})" if reason else "")
         best_text = "–" if math.isnan(best) else f"{best:.2f}"
-        rows.append((gt, names[gt], text, best_text, positives, forced, size[0], input_size[0]))
-        rank_key = order[rank] * 10 + (0 if math.isnan(best) else best)
+        step = _step(before[gt], rank) if before else 0
+        was = f" (was: {RANK_TEXT[before[gt]].lower()})" if step else ""
+        shown = f"{text} {_STEP_TEXT[step]}" if step else text
+        rows.append((gt, names[gt], shown, best_text, positives, forced, size[0], input_size[0]))
+        rank_key = _ORDER[rank] * 10 + (0 if math.isnan(best) else best)
         keys.append(
             (gt, names[gt], rank_key, -1.0 if math.isnan(best) else best, positives, forced, size[1], input_size[1])
         )
-        tips.append(f"GT {gt} {names[gt]}: {size[0]} px (input {input_size[0]}), {text}, best IoU {best_text}")
+        tips.append(f"GT {gt} {names[gt]}: {size[0]} px (input {input_size[0]}), {text}{was}, best IoU {best_text}")
     return rows, keys, tips
 
 
@@ -252,13 +271,17 @@ class GtTable(QWidget):
         self._rest.stop()
         result = self._state.shown.training if self._state.shown is not None else None
         self._showing = True
-        self.model.show_result(result, self._state.gt_names)
+        before = self._state.before.training.match.ranks if self._state.before is not None else ()
+        self.model.show_result(result, self._state.gt_names, before)
         self.proxy.invalidate()
         self._showing = False
         ranks = result.match.ranks if result is not None else ()
         self.problems.setText(f"Problems {len(self.model.problems):,}")
         self.all.setText(f"All {len(ranks):,}")
         parts = [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
+        if before and result is not None:
+            steps = [_step(old, new) for old, new in zip(before, ranks, strict=True)]
+            parts += [f"{steps.count(step):,} {_STEP_TEXT[step]}" for step in (1, -1) if step in steps]
         if result is not None and not parts:
             parts = ["No boxes: every anchor is negative here"]
         self.summary.setText(" · ".join(parts))
