@@ -73,9 +73,12 @@ class JobQueue(QObject):
         """Queue ``function(job)``; one of ``done(value)``, ``failed(error)`` and ``cancelled()`` follows.
 
         Jobs of different lanes run beside each other: an image does not wait for a model. A hidden job is nothing that
-        the user waits for.
+        the user waits for. After :meth:`close` nothing runs and nothing follows: a timer may still fire.
         """
         job = Job(title, self.progressed.emit)
+        if self._closed:
+            job.cancel()
+            return job
         self._all.append(job)
         if not hidden:
             self._running.append(job)

@@ -28,6 +28,28 @@ def gt_sentences(result: Result, gt: int) -> list[str]:
     return lines
 
 
+_SHORT = {
+    Cause.SHAPE: "no shape fits",
+    Cause.GRID: "grid too coarse",
+    Cause.LEFT_OUT: "left out",
+    Cause.STOLEN: "taken by another",
+    Cause.INVALID_BOX: "no width or height",
+    Cause.OUTSIDE_IMAGE: "outside the image",
+    Cause.CROWD: "crowd region",
+}
+
+
+def short_cause(found: Explanation) -> str:
+    """The cause in a few words, ``left out: border`` or ``taken by GT 3``; empty for a matched box."""
+    if found.cause is None:
+        return ""
+    if found.cause is Cause.LEFT_OUT and found.left_out_by is not None:
+        return f"{_SHORT[found.cause]}: {found.left_out_by}"
+    if found.cause is Cause.STOLEN and found.stolen_by is not None:
+        return f"taken by GT {found.stolen_by.gt}"
+    return _SHORT[found.cause]
+
+
 def budget_line(found: Explanation) -> str:
     """``Best IoU by step: shape 0.83, grid 0.61, allowed 0.61, own 0.58; 0.70 is needed``."""
     budget = found.budget

@@ -7,7 +7,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QToolButton
 from support import open_image, settled
 
+from rpnviz.app.reasons import short_cause
 from rpnviz.app.state import Selection
+from rpnviz.core.explain import explain
 from rpnviz.core.matching import Rank
 
 
@@ -79,3 +81,19 @@ def test_what_is_said_of_a_box_does_not_move_the_controls(window, qtbot, forced)
     slider.setValue((0.3, 0.55))
     qtbot.waitUntil(lambda: settled(window))
     assert slider.mapTo(window, slider.rect().topLeft()) == place
+
+
+def test_the_table_names_the_cause_of_every_box_that_is_not_matched(window, qtbot):
+    open_image(window, qtbot, "nested.png")
+    column = [window.table.model.headerData(k, Qt.Orientation.Horizontal) for k in range(9)].index("Cause")
+
+    def causes():
+        return [window.table.model.index(row, column).data() for row in range(window.table.model.rowCount())]
+
+    qtbot.waitUntil(lambda: any(causes()), timeout=10000)
+    # See `rpnviz explain`: GT 0 and 6 lose their anchors to the boxes inside them.
+    assert causes() == ["taken by GT 1", "", "", "", "", "", "taken by GT 7", "", "no shape fits", "no shape fits"]
+    window.controls.matching.thresholds.slider.setValue((0.3, 0.8))
+    qtbot.waitUntil(lambda: settled(window) and causes()[5] != "", timeout=10000)
+    result = window.state.shown.training
+    assert causes() == [short_cause(explain(result, gt)) for gt in range(10)]

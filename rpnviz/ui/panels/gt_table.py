@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rpnviz.app.causes import CauseFinder
 from rpnviz.app.state import AppState, Selection
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
@@ -39,11 +40,13 @@ _AT_ONCE_UP_TO = 300
 """Rows that follow every move of a slider."""
 _REST_MS = 120
 
-_COLUMNS = ("GT", "Category", "Rank", "Best IoU", "Positives", "Forced", "Size, px", "At the input, px")
+_COLUMNS = ("GT", "Category", "Rank", "Cause", "Best IoU", "Positives", "Forced", "Size, px", "At the input, px")
+_CAUSE = _COLUMNS.index("Cause")
 _TIPS = (
     "Index in the image's list",
     "Category in the annotation file",
     "No positive: nothing is trained for it. Forced only: only below the threshold. Matched: at least one reaches it",
+    "Why it is not matched; select it to read more",
     "Best IoU over all anchors",
     "Positive anchors whose target is this box, forced ones included",
     "Of these, anchors whose IoU with it is below the positive threshold",
@@ -63,6 +66,7 @@ class GtTableModel(QAbstractTableModel):
         self._keys: list[tuple[float | str, ...]] = []
         self.problems: frozenset[int] = frozenset()
         self._tips: list[str] = []
+        self._causes: dict[int, str] = {}
         self._problem_colour = QColor(problem_colour)
 
     def set_problem_colour(self, colour: str) -> None:
@@ -88,6 +92,12 @@ class GtTableModel(QAbstractTableModel):
             if rows:
                 self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(_COLUMNS) - 1))
 
+    def show_causes(self, causes: dict[int, str]) -> None:
+        """Show why boxes are not matched, a few words by index."""
+        self._causes = causes
+        if self._rows:
+            self.dataChanged.emit(self.index(0, _CAUSE), self.index(len(self._rows) - 1, _CAUSE))
+
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self._rows)
 
@@ -106,6 +116,8 @@ class GtTableModel(QAbstractTableModel):
         row, column = index.row(), index.column()
         if not index.isValid() or row >= len(self._rows):
             return None
+        if role in (Qt.ItemDataRole.DisplayRole, SORT_ROLE) and column == _CAUSE:
+            return self._causes.get(row, "")
         if role == Qt.ItemDataRole.DisplayRole:
             return self._rows[row][column]
         if role == SORT_ROLE:
@@ -114,7 +126,7 @@ class GtTableModel(QAbstractTableModel):
             return row
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tips[row]
-        if role == Qt.ItemDataRole.TextAlignmentRole and column not in (1, 2):
+        if role == Qt.ItemDataRole.TextAlignmentRole and column not in (1, 2, _CAUSE):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and column == 2 and row in self.problems:
             return self._problem_colour
@@ -149,10 +161,10 @@ def _rows(
         step = _step(before[gt], rank) if before else 0
         was = f" (was: {RANK_TEXT[before[gt]].lower()})" if step else ""
         shown = f"{text} {_STEP_TEXT[step]}" if step else text
-        rows.append((gt, names[gt], shown, best_text, positives, forced, size[0], input_size[0]))
+        rows.append((gt, names[gt], shown, "", best_text, positives, forced, size[0], input_size[0]))
         rank_key = _ORDER[rank] * 10 + (0 if math.isnan(best) else best)
         keys.append(
-            (gt, names[gt], rank_key, -1.0 if math.isnan(best) else best, positives, forced, size[1], input_size[1])
+            (gt, names[gt], rank_key, "", -1.0 if math.isnan(best) else best, positives, forced, size[1], input_size[1])
         )
         tips.append(f"GT {gt} {names[gt]}: {size[0]} px (input {input_size[0]}), {text}{was}, best IoU {best_text}")
     return rows, keys, tips
@@ -205,7 +217,7 @@ class GtTable(QWidget):
         header.setHighlightSections(False)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, width in enumerate((44, 110, 176, 68, 70, 60, 92, 112)):
+        for column, width in enumerate((44, 110, 176, 132, 68, 70, 60, 92, 112)):
             self.table.setColumnWidth(column, width)
         self.all = tool_button("All", "flat", "All ground-truth boxes of the image", checkable=True)
         self.problems = tool_button(
@@ -240,6 +252,8 @@ class GtTable(QWidget):
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._show_result)
+        self.finder = CauseFinder(state)
+        self.finder.changed.connect(lambda: self.model.show_causes(self.finder.causes))
         state.result_changed.connect(self._on_result)
         state.image_changed.connect(self._show_result)
         state.selection_changed.connect(self._show_selection)
