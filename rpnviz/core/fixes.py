@@ -30,6 +30,12 @@ MOST = 5
 _LARGEST_STEP = 3.0
 """An input is enlarged by at most this: nine times the memory and time."""
 
+_FINEST_STEP = 4
+"""Positions come closer by at most this: sixteen times the anchors."""
+
+_LEAST_THRESHOLD = 0.3
+"""A lower positive IoU than this is nothing to advise: it makes anchors positive that miss the box."""
+
 _ORDER = {Rank.NOT_TRAINED: -1, Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2}
 
 
@@ -143,8 +149,16 @@ def _changes(result: Result, found: Explanation) -> Iterator[_Change]:
             _lower_threshold,
             _allow_low_quality,
             _add_level,
+            _finer_stride,
         ),
-        Cause.GRID: (_add_size_on_finer_level, _add_size, _enlarge_input, _lower_threshold, _allow_low_quality),
+        Cause.GRID: (
+            _add_size_on_finer_level,
+            _add_size,
+            _enlarge_input,
+            _finer_stride,
+            _lower_threshold,
+            _allow_low_quality,
+        ),
         Cause.LEFT_OUT: (_allow_border, _allow_ignored, _lower_threshold, _allow_low_quality, _add_size),
         Cause.STOLEN: (_add_size, _add_size_on_finer_level, _add_ratio, _enlarge_input, _lower_threshold),
     }
@@ -177,7 +191,7 @@ def _lower_threshold(result: Result, found: Explanation) -> _Change | None:
         return _Change(f"Let the low-quality rule take anchors from IoU {best:.2f} on", lower)
     reach = found.budget.allowed if found.budget.own is None else found.budget.own
     best = math.floor(reach * 100) / 100
-    if not 0 < best < match.fg_iou_thresh:
+    if not _LEAST_THRESHOLD <= best < match.fg_iou_thresh:
         return None
     low = min(match.bg_iou_thresh, best)
     also = f" and the negative IoU to {low:.2f}" if low < match.bg_iou_thresh else ""
@@ -287,6 +301,20 @@ def _add_level(result: Result, found: Explanation) -> _Change | None:
         aspect_ratios=(anchors.aspect_ratios[0], *anchors.aspect_ratios),
     )
     return _Change(f"Add a level of stride {stride} with size {size:g}", params)
+
+
+def _finer_stride(result: Result, found: Explanation) -> _Change | None:
+    """The first level's positions closer, and the box's own size there, where all levels share their scales."""
+    anchors = result.params.anchors
+    _, size = _level_for(result, found)
+    stride = max(anchors.strides[0] // _FINEST_STEP, 2 ** math.floor(math.log2(max(size / 4, 1))), 1)
+    if not isinstance(anchors.base_sizes, tuple) or stride >= anchors.strides[0]:
+        return None
+    finer = result.params.with_values("anchors", strides=(stride, *anchors.strides[1:]))
+    sized = _with_size(dataclasses.replace(result, params=finer), 0, size)
+    if sized is None:
+        return _Change(f"Use stride {stride}", finer)
+    return _Change(f"Use stride {stride} and {sized.text[0].lower()}{sized.text[1:]}", sized.params)
 
 
 def _enlarge_input(result: Result, found: Explanation) -> _Change | None:

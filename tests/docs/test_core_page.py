@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), 
     [
         (0, "[1]\n"),
         (1, "0.0\n"),
-        (2, "shape ['Add size 77 on P3 and add ratio 0.067', 'Lower the positive IoU to 0.21 and"),
+        (2, "shape ['Add size 77 on P3 and add ratio 0.067']\n"),
         (3, "0 forced, 90 positive | none, 0 positive | [['match.min_pos_iou']]\n"),
     ],
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QToolButton
+from PySide6.QtWidgets import QLabel, QToolButton
 from support import open_image, settled
 
 from rpnviz.app.reasons import short_cause
 from rpnviz.app.state import Selection
 from rpnviz.core.explain import explain
+from rpnviz.core.fixes import find_fixes
 from rpnviz.core.matching import Rank
 
 
@@ -97,3 +99,15 @@ def test_the_table_names_the_cause_of_every_box_that_is_not_matched(window, qtbo
     qtbot.waitUntil(lambda: settled(window) and causes()[5] != "", timeout=10000)
     result = window.state.shown.training
     assert causes() == [short_cause(explain(result, gt)) for gt in range(10)]
+
+
+def test_where_nothing_helps_it_says_so(window, qtbot):
+    open_image(window, qtbot, "tiny_objects.png")
+    gts = range(len(window.state.shown.training.match.ranks))
+    smallest = min(gts, key=lambda gt: float(np.ptp(window.state.shown.training.gt.boxes[gt].reshape(2, 2), 0).max()))
+    assert not find_fixes(window.state.shown.training, smallest)
+    window.state.select(Selection(gt=smallest))
+    fixes = window.selection.fixes
+    qtbot.waitUntil(lambda: fixes.isVisible(), timeout=10000)
+    assert not fixes.rows
+    assert any("None of the changes" in words.text() for words in fixes.findChildren(QLabel))

@@ -14,10 +14,13 @@ from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
 _REST_MS = 150
 """They are looked for when the hand rests: each takes a run of the pipeline."""
 _SHOWN = 3
+_NOTHING = (
+    "None of the changes that were tried helps it: sizes, ratios, levels, input size and thresholds within reason."
+)
 
 
 class FixesList(QWidget):
-    """The best few changes; empty where the box is matched, not trained on, or nothing helps."""
+    """The best few changes; says so where none helps; empty where the box is matched or not trained on."""
 
     def __init__(self, state: AppState) -> None:
         super().__init__()
@@ -46,6 +49,13 @@ class FixesList(QWidget):
 
     def _show(self) -> None:
         self._fill(self._state.fixes)
+        shown, gt = self._state.shown, self._state.selection.gt
+        if self.rows or shown is None or gt is None:
+            return
+        if shown.training.match.ranks[gt] in (Rank.NONE, Rank.FORCED):
+            self._layout.addWidget(label("WHAT WOULD HELP", "heading"))
+            self._layout.addWidget(label(_NOTHING, "muted", wrap=True))
+            self.show()
 
     def _fill(self, fixes: tuple[Fix, ...]) -> None:
         self.rows = list(fixes[:_SHOWN])
