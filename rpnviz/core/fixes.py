@@ -30,8 +30,8 @@ MOST = 5
 _LARGEST_STEP = 3.0
 """An input is enlarged by at most this: nine times the memory and time."""
 
-_FINEST_STEP = 4
-"""Positions come closer by at most this: sixteen times the anchors."""
+_MOST_ANCHORS = 600_000
+"""Positions come only so much closer that their level has at most this many anchors: memory and time."""
 
 _LEAST_THRESHOLD = 0.3
 """A lower positive IoU than this is nothing to advise: it makes anchors positive that miss the box."""
@@ -307,7 +307,9 @@ def _finer_stride(result: Result, found: Explanation) -> _Change | None:
     """The first level's positions closer, and the box's own size there, where all levels share their scales."""
     anchors = result.params.anchors
     _, size = _level_for(result, found)
-    stride = max(anchors.strides[0] // _FINEST_STEP, 2 ** math.floor(math.log2(max(size / 4, 1))), 1)
+    stride = 2 ** math.floor(math.log2(max(size / 4, 1)))
+    while result.anchors.lattice[0].count * (anchors.strides[0] / stride) ** 2 > _MOST_ANCHORS:
+        stride *= 2
     if not isinstance(anchors.base_sizes, tuple) or stride >= anchors.strides[0]:
         return None
     finer = result.params.with_values("anchors", strides=(stride, *anchors.strides[1:]))
