@@ -40,7 +40,7 @@ _AT_ONCE_UP_TO = 300
 """Rows that follow every move of a slider."""
 _REST_MS = 120
 
-_COLUMNS = ("GT", "Category", "Rank", "Cause", "Best IoU", "Positives", "Forced", "Size, px", "At the input, px")
+_COLUMNS = ("GT", "Category", "Rank", "Cause", "Best IoU", "Positives", "Forced", "Size, px", "Input, px")
 _CAUSE = _COLUMNS.index("Cause")
 _TIPS = (
     "Index in the image's list",
@@ -217,7 +217,7 @@ class GtTable(QWidget):
         header.setHighlightSections(False)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, width in enumerate((44, 110, 176, 132, 68, 70, 60, 92, 112)):
+        for column, width in enumerate((40, 84, 134, 116, 62, 64, 54, 78, 84)):
             self.table.setColumnWidth(column, width)
         self.all = tool_button("All", "flat", "All ground-truth boxes of the image", checkable=True)
         self.problems = tool_button(
