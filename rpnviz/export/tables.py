@@ -112,7 +112,7 @@ def diff_lines(table: dict[str, Any]) -> list[str]:
         why = ", or ".join(" + ".join(names) for names in gt["fields"][:_MOST_ALTERNATIVES])
         more = len(gt["fields"]) - _MOST_ALTERNATIVES
         rest = f", or {more} more" if more > 0 else ""
-        rank = " (the rank)" if gt["rank_only"] else ""
+        rank = " (its rank; the number of positives takes more)" if gt["rank_only"] else ""
         lines.append(f"  #{gt['index']} {gt['category']}: {before} -> {after}: {why}{rest}{rank}")
     return lines
 
