@@ -148,8 +148,9 @@ def compare(inputs: Inputs, a: Preset, b: Preset) -> Diff:
     switches = find_switches(a, b)
     before, after = _outcomes(first), _outcomes(second)
     differing = [gt for gt, (x, y) in enumerate(zip(before, after, strict=True)) if x != y]
+    effects = _effects(switches, runner, before)  # first: each switch alone is then known
     found = _explain(differing, before, after, switches, runner.outcomes)
-    return Diff(first, second, found, differing_anchors(first, second), _effects(switches, runner, before))
+    return Diff(first, second, found, differing_anchors(first, second), effects)
 
 
 def find_switches(a: Preset, b: Preset) -> tuple[Switch, ...]:
@@ -211,6 +212,7 @@ class _Runner:
 
     def __init__(self, inputs: Inputs, preset: Preset) -> None:
         self._preset = preset
+        self._known: dict[tuple[Switch, ...], tuple[GtOutcome, ...] | None] = {}
         self.base = pipeline.run(inputs, preset.params, preset.conventions)
 
     def run(self, switches: Sequence[Switch]) -> Result | None:
@@ -218,13 +220,17 @@ class _Runner:
         try:
             params, conventions = _switched(self._preset, switches)
         except ParamsError:
+            self._known[tuple(switches)] = None
             return None
-        return pipeline.run(self.base.inputs, params, conventions, self.base)
+        result = pipeline.run(self.base.inputs, params, conventions, self.base)
+        self._known[tuple(switches)] = _outcomes(result)
+        return result
 
     def outcomes(self, switches: Sequence[Switch]) -> tuple[GtOutcome, ...] | None:
-        """How the boxes fare."""
-        result = self.run(switches)
-        return None if result is None else _outcomes(result)
+        """How the boxes fare; the same switches are run once."""
+        if tuple(switches) not in self._known:
+            self.run(switches)
+        return self._known[tuple(switches)]
 
 
 def _outcomes(result: Result) -> tuple[GtOutcome, ...]:

@@ -19,7 +19,7 @@ from rpnviz.core.anchors import level_name
 from rpnviz.core.conventions import RatioMeaning
 from rpnviz.core.explain import Cause, Explanation, LeftOutBy, explain
 from rpnviz.core.matching import WEAK_IOU, Rank
-from rpnviz.core.params import Params, ResizeMode
+from rpnviz.core.params import Params, ResizeMode, differences
 from rpnviz.core.pipeline import Result
 from rpnviz.core.rules import plain
 from rpnviz.errors import ParamsError
@@ -35,8 +35,6 @@ _MOST_ANCHORS = 600_000
 
 _LEAST_THRESHOLD = 0.3
 """A lower positive IoU than this is nothing to advise: it makes anchors positive that miss the box."""
-
-_ORDER = {Rank.NOT_TRAINED: -1, Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2}
 
 
 @dataclass(frozen=True)
@@ -103,16 +101,16 @@ def _cost(fix: Fix) -> tuple[float, ...]:
     """Few fields first; a box that then trains on poor fits is little better off; then rank, others lost, anchors."""
     fields = sum(len(group) for group in fix.patch.values())
     poor = fix.best_iou_after < WEAK_IOU
-    return poor, fields, -_ORDER[fix.rank_after], len(fix.lost), fix.anchors_added
+    return poor, fields, -fix.rank_after.height, len(fix.lost), fix.anchors_added
 
 
 def _try(result: Result, gt: int, change: _Change) -> Fix | None:
     """What a change does; None if the box's rank does not rise."""
     after = pipeline.run(result.inputs, change.params, result.conventions, result)
     before_ranks, ranks = result.match.ranks, after.match.ranks
-    if _ORDER[ranks[gt]] <= _ORDER[before_ranks[gt]]:
+    if ranks[gt].height <= before_ranks[gt].height:
         return None
-    steps = [_ORDER[new] - _ORDER[old] for old, new in zip(before_ranks, ranks, strict=True)]
+    steps = [new.height - old.height for old, new in zip(before_ranks, ranks, strict=True)]
     return Fix(
         change.params,
         _patch(result.params, change.params),
@@ -129,12 +127,9 @@ def _try(result: Result, gt: int, change: _Change) -> Fix | None:
 def _patch(before: Params, after: Params) -> dict[str, Any]:
     """The fields that differ, by group; arrays whole."""
     patch: dict[str, Any] = {}
-    for group in dataclasses.fields(before):
-        old, new = getattr(before, group.name), getattr(after, group.name)
-        for field in dataclasses.fields(old):
-            value = getattr(new, field.name)
-            if value != getattr(old, field.name):
-                patch.setdefault(group.name, {})[field.name] = plain(value)
+    for where, _, value in differences(before, after):
+        group, name = where.split(".")
+        patch.setdefault(group, {})[name] = plain(value)
     return patch
 
 

@@ -54,6 +54,14 @@ class Rank(StrEnum):
     NOT_TRAINED = "not_trained"
     """The trainer leaves the box out."""
 
+    @property
+    def height(self) -> int:
+        """How well a box fares: higher is better, and not being trained on is worst."""
+        return _HEIGHTS.index(self)
+
+
+_HEIGHTS = (Rank.NOT_TRAINED, Rank.NONE, Rank.FORCED, Rank.MATCHED)
+
 
 @dataclass(frozen=True, eq=False)
 class MatchResult:

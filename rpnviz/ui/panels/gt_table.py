@@ -133,14 +133,13 @@ class GtTableModel(QAbstractTableModel):
         return None
 
 
-_ORDER = {Rank.NONE: 0, Rank.FORCED: 1, Rank.MATCHED: 2, Rank.NOT_TRAINED: 3}
+_SORTED = (Rank.NONE, Rank.FORCED, Rank.MATCHED, Rank.NOT_TRAINED)
 _STEP_TEXT = {1: "▲ gained", -1: "▼ lost"}
 
 
 def _step(before: Rank, after: Rank) -> int:
-    """1 if a box fares better than before, -1 if worse; one that is not trained on is worst off."""
-    places = [-1 if rank is Rank.NOT_TRAINED else _ORDER[rank] for rank in (before, after)]
-    return (places[1] > places[0]) - (places[1] < places[0])
+    """1 if a box fares better than before, -1 if worse."""
+    return (after.height > before.height) - (after.height < before.height)
 
 
 def _rows(
@@ -162,7 +161,7 @@ def _rows(
         was = f" (was: {RANK_TEXT[before[gt]].lower()})" if step else ""
         shown = f"{text} {_STEP_TEXT[step]}" if step else text
         rows.append((gt, names[gt], shown, "", best_text, positives, forced, size[0], input_size[0]))
-        rank_key = _ORDER[rank] * 10 + (0 if math.isnan(best) else best)
+        rank_key = _SORTED.index(rank) * 10 + (0 if math.isnan(best) else best)
         keys.append(
             (gt, names[gt], rank_key, "", -1.0 if math.isnan(best) else best, positives, forced, size[1], input_size[1])
         )
