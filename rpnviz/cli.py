@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,10 +263,10 @@ def _params(arguments: argparse.Namespace) -> int:
 
 def _match(arguments: argparse.Namespace) -> int:
     from rpnviz.core import pipeline
-    from rpnviz.datasets.base import shown_size
+    from rpnviz.datasets.base import inputs_of
     from rpnviz.export import tables
     from rpnviz.export.batch import Target, check_place, files_of, run_batch, targets_of
-    from rpnviz.files import check_target, write_whole
+    from rpnviz.files import write_whole
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
@@ -284,14 +284,12 @@ def _match(arguments: argparse.Namespace) -> int:
             check_place(part, keep, "a table")
     wants_json = arguments.json is not None or not (arguments.csv or arguments.npz)
     if arguments.json not in (None, "-"):
-        check_place(Path(arguments.json), keep, "the JSON")
-        check_target(arguments.json)  # before the work
+        _check_json(arguments.json, keep)
     found: list[dict[str, Any]] = []
 
     def write(target: Target) -> None:
         record = target.record
-        inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
-        result = pipeline.run(inputs, preset.params, preset.conventions)
+        result = pipeline.run(inputs_of(record), preset.params, preset.conventions)
         table = tables.match_table(result, record, dataset)
         if record in csv_of:
             anchors, gts = tables.csv_paths(csv_of[record])
@@ -312,16 +310,14 @@ def _match(arguments: argparse.Namespace) -> int:
 def _explain(arguments: argparse.Namespace) -> int:
     from rpnviz.core import pipeline
     from rpnviz.core.matching import WEAK_IOU, Rank
-    from rpnviz.datasets.base import shown_size
-    from rpnviz.export.batch import Target, check_place, files_of, run_batch
+    from rpnviz.datasets.base import inputs_of
+    from rpnviz.export.batch import Target, files_of, run_batch
     from rpnviz.export.tables import explain_table
-    from rpnviz.files import check_target
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
     if arguments.json != "-":
-        check_place(Path(arguments.json), files_of(dataset, arguments.annotations, arguments.params), "the JSON")
-        check_target(arguments.json)  # before the work
+        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params))
     weak = WEAK_IOU if arguments.weak_iou is None else arguments.weak_iou
     passes = (Rank.MATCHED,) if arguments.fail_on == "matched" else (Rank.MATCHED, Rank.FORCED)
     found: list[dict[str, Any]] = []
@@ -330,8 +326,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     def write(target: Target) -> None:
         nonlocal trained, good
         record = target.record
-        inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
-        result = pipeline.run(inputs, preset.params, preset.conventions)
+        result = pipeline.run(inputs_of(record), preset.params, preset.conventions)
         ranks = result.match.ranks
         trained += sum(rank is not Rank.NOT_TRAINED for rank in ranks)
         good += sum(rank in passes for rank in ranks)
@@ -355,12 +350,10 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from rpnviz.core import pipeline
     from rpnviz.core.diff import compare
-    from rpnviz.datasets.base import shown_size
-    from rpnviz.export.batch import Target, check_place, files_of, run_batch
+    from rpnviz.datasets.base import inputs_of
+    from rpnviz.export.batch import Target, files_of, run_batch
     from rpnviz.export.tables import diff_lines, diff_table
-    from rpnviz.files import check_target
 
     first = _preset(arguments)
     if arguments.against is None and arguments.against_params is None:
@@ -369,14 +362,12 @@ def _diff(arguments: argparse.Namespace) -> int:
     dataset = _dataset(arguments)
     if arguments.json not in (None, "-"):
         keep = files_of(dataset, arguments.annotations, arguments.params, arguments.against_params)
-        check_place(Path(arguments.json), keep, "the JSON")
-        check_target(arguments.json)  # before the work
+        _check_json(arguments.json, keep)
     found: list[dict[str, Any]] = []
 
     def write(target: Target) -> None:
         record = target.record
-        inputs = pipeline.Inputs(shown_size(record), record.gt.boxes, record.gt.labels, record.gt.ignore)
-        table = diff_table(compare(inputs, first, second), record, dataset)
+        table = diff_table(compare(inputs_of(record), first, second), record, dataset)
         if arguments.json is None:
             for line in diff_lines(table):
                 print(line.encode(errors=_ODD_NAMES).decode())
@@ -518,6 +509,15 @@ def _dataset(arguments: argparse.Namespace) -> Dataset:
     if len(serious) > _MAX_FINDINGS:
         print(f"rpnviz: ... and {len(serious) - _MAX_FINDINGS:,} more findings", file=sys.stderr)
     return dataset
+
+
+def _check_json(target: str, keep: Mapping[Path, str]) -> None:
+    """Refuse, before the work, a place that cannot be written or holds what is read."""
+    from rpnviz.export.batch import check_place
+    from rpnviz.files import check_target
+
+    check_place(Path(target), keep, "the JSON")
+    check_target(target)
 
 
 def _write_json(value: object, target: str) -> None:

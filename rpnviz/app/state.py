@@ -26,7 +26,7 @@ from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
-from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, load_image, shown_size
+from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, load_image
 from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.options import EVERY_BOX, ColourBy, Heat, LayerKey, LayerOptions, World, default_options
 from rpnviz.errors import ImageFileError, RpnvizError
@@ -334,8 +334,7 @@ class AppState(QObject):
         self.dataset, self.index, self.loaded = dataset, index, loaded
         if new_dataset:
             self._output_cache.clear()
-        gt = dataset.images[index].gt
-        self._inputs = pipeline.Inputs(loaded.size, gt.boxes, gt.labels, gt.ignore)
+        self._inputs = inputs_of(dataset.images[index], loaded.size)
         self.shown, self._before = None, None
         self._outputs = None
         self.selection = Selection()
@@ -820,8 +819,6 @@ def _problems_of(record: ImageRecord, preset: Preset, params: Params) -> list[in
     if not len(record.gt.boxes):
         return []
     try:
-        size = shown_size(record)
-        inputs = pipeline.Inputs(size, record.gt.boxes, record.gt.labels, record.gt.ignore)
-        return pipeline.run(inputs, params, preset.conventions).match.problems()
+        return pipeline.run(inputs_of(record), params, preset.conventions).match.problems()
     except RpnvizError:
         return []  # an image that cannot be read is reported when it is opened

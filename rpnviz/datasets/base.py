@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.inputs import Inputs
 from rpnviz.errors import ShapeError
 from rpnviz.imaging import image_size, read_image
 
@@ -159,6 +160,20 @@ def shown_size(record: ImageRecord) -> tuple[int, int]:
     """
     raw, upright = image_size(record.path)
     return _oriented(record.size, raw, upright)
+
+
+def inputs_of(record: ImageRecord, size: tuple[int, int] | None = None) -> Inputs:
+    """What the pipeline needs of an image.
+
+    Args:
+        record: the image.
+        size: (H, W) where it is loaded already; None: see :func:`shown_size`.
+
+    Raises:
+        ImageFileError: the file is missing or no image.
+    """
+    gt = record.gt
+    return Inputs(shown_size(record) if size is None else size, gt.boxes, gt.labels, gt.ignore)
 
 
 def _oriented(stated: tuple[int, int] | None, raw: tuple[int, int], upright: tuple[int, int]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rpnviz.core import pipeline
 from rpnviz.core.presets import Preset
-from rpnviz.datasets.base import Dataset, ImageRecord, load_image
+from rpnviz.datasets.base import Dataset, ImageRecord, inputs_of, load_image
 from rpnviz.drawing.density import forget
 from rpnviz.errors import ExportError, RpnvizError
 from rpnviz.export.look import Subject
@@ -230,7 +230,7 @@ def make_subject(
         RpnvizError: the image cannot be read, or the model does not fit it.
     """
     loaded = load_image(record)
-    inputs = pipeline.Inputs(loaded.size, record.gt.boxes, record.gt.labels, record.gt.ignore)
+    inputs = inputs_of(record, loaded.size)
     params, conventions, note = preset.params, preset.conventions, ""
     if model is not None:
         outputs = model.propose(loaded.pixels, cancelled)
