@@ -18,6 +18,7 @@ from PySide6.QtGui import (
     QShortcut,
 )
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
     QApplication,
@@ -169,9 +170,7 @@ class MainWindow(QMainWindow):
         self.changed.setSizePolicy(policy)
         self.training = tool_button("Training targets", "segment", "What the trainer sees (T)", checkable=True)
         self.model = tool_button("Model proposals", "segment", "What the model proposes (M)", checkable=True)
-        worlds = QButtonGroup(self)
-        worlds.addButton(self.training)
-        worlds.addButton(self.model)
+        worlds = self._either(self.training, self.model)
         self.training.setChecked(True)
         self.training.clicked.connect(self.do_training_world)
         self.model.clicked.connect(self.do_model_world)
@@ -182,11 +181,7 @@ class MainWindow(QMainWindow):
         top.addWidget(self.preset)
         top.addWidget(self.changed)
         top.addStretch(1)
-        segment = QHBoxLayout()
-        segment.setSpacing(0)
-        segment.addWidget(self.training)
-        segment.addWidget(self.model)
-        top.addLayout(segment)
+        top.addLayout(worlds)
         top.addStretch(1)
         self.undo_button = tool_button("Undo", "flat", "", self.do_undo)
         self.redo_button = tool_button("Redo", "flat", "", self.do_redo)
@@ -217,9 +212,7 @@ class MainWindow(QMainWindow):
         self.input = tool_button(
             "Input", "small-segment", "What the network is given, with its padding (I)", checkable=True
         )
-        frames = QButtonGroup(self)
-        frames.addButton(self.original)
-        frames.addButton(self.input)
+        frames = self._either(self.original, self.input)
         self.original.setChecked(True)
         self.original.clicked.connect(lambda: self.state.set_input_frame(False))
         self.input.clicked.connect(lambda: self.state.set_input_frame(True))
@@ -232,11 +225,7 @@ class MainWindow(QMainWindow):
         strip.addWidget(self.dim_label)
         strip.addWidget(self.dim)
         strip.addSpacing(4)
-        segment = QHBoxLayout()
-        segment.setSpacing(0)
-        segment.addWidget(self.original)
-        segment.addWidget(self.input)
-        strip.addLayout(segment)
+        strip.addLayout(frames)
         strip.addWidget(self.zoom_label)
         self.strip = QFrame()
         self.strip.setObjectName("bar")
@@ -309,6 +298,16 @@ class MainWindow(QMainWindow):
         for part in (self.toolbar, separator(), self.panes, separator(), self.status):
             layout.addWidget(part, 1 if part is self.panes else 0)
         self.setCentralWidget(central)
+
+    def _either(self, *buttons: QAbstractButton) -> QHBoxLayout:
+        """Buttons side by side of which one is checked."""
+        group = QButtonGroup(self)
+        row = QHBoxLayout()
+        row.setSpacing(0)
+        for button in buttons:
+            group.addButton(button)
+            row.addWidget(button)
+        return row
 
     def _connect(self) -> None:
         state = self.state

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
-from support import open_image, settled
+from support import enter, open_image, settled
 
 from rpnviz.app.state import Selection
 from rpnviz.drawing.options import BoxFilter, ColourBy, Heat, LayerKey, World
@@ -21,13 +21,6 @@ def shown(window, qtbot):
 def choose(qtbot, combo, value):
     combo.setCurrentIndex(combo.findData(value))
     combo.activated.emit(combo.currentIndex())
-
-
-def enter(qtbot, field, text):
-    field.setFocus()
-    field.selectAll()
-    qtbot.keyClicks(field, text)
-    qtbot.keyClick(field, Qt.Key.Key_Return)
 
 
 def drawn(window, key):

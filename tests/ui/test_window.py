@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QApplication
-from support import open_image, settled
+from support import enter, open_image, settled
 
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.drawing.scene import LayerKey, World
@@ -43,18 +43,11 @@ def test_an_empty_window_says_what_to_do(empty_window, qtbot):
     qtbot.waitUntil(lambda: settled(empty_window), timeout=20000)
 
 
-def set_spin(qtbot, spin, text):
-    spin.setFocus()
-    spin.selectAll()
-    qtbot.keyClicks(spin, text)
-    qtbot.keyClick(spin, Qt.Key.Key_Return)
-
-
 def test_the_positive_threshold_acts_at_once_and_can_be_undone(window, qtbot):
     open_image(window, qtbot, "coins.png")
     before = result(window).match.ranks.count(Rank.MATCHED)
     spin = window.controls.matching.thresholds.positive
-    set_spin(qtbot, spin, "0.50")
+    enter(qtbot, spin, "0.50")
     qtbot.waitUntil(lambda: settled(window) and result(window).params.match.fg_iou_thresh == 0.5)
     after = result(window).match.ranks.count(Rank.MATCHED)
     assert after > before
@@ -101,7 +94,7 @@ def test_the_thresholds_cannot_cross(window, qtbot):
     assert window.state.params.match.bg_iou_thresh <= window.state.params.match.fg_iou_thresh
     window.state.reset_params()
     qtbot.waitUntil(lambda: settled(window))
-    set_spin(qtbot, thresholds.negative, "0.95")
+    enter(qtbot, thresholds.negative, "0.95")
     qtbot.waitUntil(lambda: settled(window))
     match = window.state.params.match
     assert match.bg_iou_thresh <= match.fg_iou_thresh == 0.7
