@@ -14,7 +14,7 @@ from rpnviz.app.state import Many, Selection
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
-from rpnviz.core.proposals import Fate
+from rpnviz.core.proposals import Candidates, Fate
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import FINDS_IOU, MAX_OUTLINES, RANK_TEXT, World
 
@@ -153,14 +153,16 @@ def _boxes(result: Result, world: World, anchors: NDArray[np.int64]) -> NDArray:
     if world is not World.MODEL or result.decoded is None:
         return result.anchors.boxes[anchors]
     boxes = result.decoded.boxes_input[anchors]
-    if result.proposals is not None and len(anchors):
-        candidates = result.proposals.candidates
-        order = np.argsort(candidates.anchor_index)
-        known = candidates.anchor_index[order]
-        place = np.minimum(np.searchsorted(known, anchors), max(len(known) - 1, 0))
-        found = known[place] == anchors if len(known) else np.zeros(len(anchors), bool)
-        boxes[found] = candidates.boxes[order[place[found]]]
+    if result.proposals is not None:
+        at, found = _candidates(result.proposals.candidates, anchors)
+        boxes[at] = result.proposals.candidates.boxes[found]
     return boxes
+
+
+def _candidates(candidates: Candidates, anchors: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in ascending anchors (N,) of those that enter NMS, and their candidate rows."""
+    found = np.flatnonzero(np.isin(candidates.anchor_index, anchors))
+    return np.searchsorted(anchors, candidates.anchor_index[found]), found
 
 
 def _sides(boxes: NDArray) -> str:
@@ -197,12 +199,9 @@ def rows(result: Result, training: Result, world: World, selection: Selection) -
         table.append(["", "", "", "", shape, rank, *[""] * model, iou, str(gt)])
     anchors, match = many.anchors, result.match
     columns = [[str(index) for index in anchors.tolist()], *_places(result, anchors)]
-    if model and result.proposals is not None and result.decoded is not None:
+    if model and result.proposals is not None:
         candidates = result.proposals.candidates
-        found = np.flatnonzero(np.isin(candidates.anchor_index, anchors))
-        at = np.searchsorted(anchors, candidates.anchor_index[found])
-        boxes = result.decoded.boxes_input[anchors]
-        boxes[at] = candidates.boxes[found]
+        at, found = _candidates(candidates, anchors)
         states = [_UNRANKED] * len(anchors)
         scores, ious, owners = ([""] * len(anchors) for _ in range(3))
         best, owner = _overlap(result, found) if len(result.gt.trained) else (np.zeros(len(found)), found)
@@ -211,7 +210,7 @@ def rows(result: Result, training: Result, world: World, selection: Selection) -
             scores[number] = _digits(float(candidates.objectness_prob[row]))
             if iou > 0:
                 ious[number], owners[number] = _digits(iou), str(gt)
-        columns += [_shapes(boxes), states, scores, ious, owners]
+        columns += [_shapes(_boxes(result, world, anchors)), states, scores, ious, owners]
     else:
         names = [texts.STATE_TEXT[state] for state in AnchorState]
         gts = match.matched_gt[anchors].tolist()
