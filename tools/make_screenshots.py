@@ -13,7 +13,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QSettings
 
-from rpnviz.app.state import Selection
+from rpnviz.app.viewing import Selection
 from rpnviz.drawing.scene import World
 from rpnviz.palette import Theme
 from rpnviz.ui.application import make_application, make_window

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.app import texts
-from rpnviz.app.state import Many, Selection
+from rpnviz.app.viewing import Many, Selection
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result

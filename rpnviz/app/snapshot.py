@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.app.state import AppState, Shown
+from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Shown
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, ImageRecord
 from rpnviz.drawing.frame import DIM, SATURATION, Photo

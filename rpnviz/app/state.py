@@ -1,4 +1,4 @@
-"""The one owner of data set, image, parameters, result, selection and visible layers.
+"""The one owner of data set, parameters, model and their results; what is seen of them is :class:`Viewing`'s.
 
 Widgets show this state and call its methods; nobody reads a widget to learn a value.
 """
@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.undo import History
+from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import compiled, pipeline, presets
-from rpnviz.core.conventions import DrawRule, ProposalStages
+from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix, find_fixes
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
@@ -28,59 +27,10 @@ from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, load_image
 from rpnviz.drawing import compiled as compiled_drawing
-from rpnviz.drawing.options import EVERY_BOX, ColourBy, Heat, LayerKey, LayerOptions, World, default_options
+from rpnviz.drawing.options import World
 from rpnviz.errors import ImageFileError, RpnvizError
 from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
-
-
-@dataclass(frozen=True, eq=False)
-class Many:
-    """Several boxes at once.
-
-    Attributes:
-        gts: ascending ground-truth indices.
-        anchors: ascending anchor indices of the current world's result.
-    """
-
-    gts: NDArray[np.int64]
-    anchors: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.gts) + len(self.anchors)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What the user picked; all None: nothing.
-
-    Attributes:
-        gt: index of a ground-truth box in the image's list.
-        anchor: index of an anchor of the current world's result.
-        many: boxes picked together; then ``anchor`` is None.
-    """
-
-    gt: int | None = None
-    anchor: int | None = None
-    many: Many | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """An image on the screen and what was computed for it.
-
-    Attributes:
-        preset: the trainer it was computed for, with the conventions that were used.
-        training: the result under the user's parameters.
-        model: the result under the model's anchors and resize, with its outputs; None without a model.
-        seconds: how long the computation took.
-    """
-
-    preset: Preset
-    training: pipeline.Result
-    model: pipeline.Result | None
-    seconds: float
-
 
 _QUICK_UP_TO = 400_000
 """Anchors whose labels another threshold gives in about 2 ms."""
@@ -125,23 +75,15 @@ def _compute(request: _Request) -> Shown:
     return Shown(request.preset, training, model, time.perf_counter() - begin)
 
 
-class AppState(QObject):
+class AppState(Viewing):
     """Signals say what changed, in the past tense; each carries the new value where that is small."""
 
     dataset_changed = Signal()
-    image_changed = Signal()
     params_changed = Signal(object)
     computing_changed = Signal(bool)
-    result_changed = Signal()
-    world_changed = Signal(object)
-    layers_changed = Signal()
-    frame_changed = Signal()
-    here_changed = Signal()
-    selection_changed = Signal(object)
     fixes_changed = Signal()
     model_changed = Signal()
     history_changed = Signal()
-    told = Signal(object)
 
     def __init__(self, preset: Preset | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -153,16 +95,9 @@ class AppState(QObject):
                 self.preset = dataclasses.replace(self.preset, conventions=preset.conventions)
         self.dataset: Dataset | None = None
         self.index = -1
-        self.loaded: LoadedImage | None = None
-        self.shown: Shown | None = None
-        self.world = World.TRAINING
-        self.input_frame = False
-        self.here = False
-        self.selection = Selection()
         self.fixes: tuple[Fix, ...] = ()
         self._looking: Job | None = None
         self.model: ProposalModel | None = None
-        self._layers = {world: default_options(world) for world in World}
         self._history: History[tuple[Preset, Params]] = History()
         self._inputs: pipeline.Inputs | None = None
         self._outputs: RPNOutput | None = None
@@ -182,18 +117,6 @@ class AppState(QObject):
         self._compute.failed.connect(self._on_compute_failed)
 
     # ------------------------------------------------------------------ data set and image
-
-    @property
-    def record(self) -> ImageRecord | None:
-        """The image on the screen."""
-        return self.dataset.images[self.index] if self.dataset is not None and self.index >= 0 else None
-
-    @property
-    def gt_names(self) -> tuple[str, ...]:
-        """Category names of the image's ground truth, in its order."""
-        if self.record is None or self.dataset is None:
-            return ()
-        return self.dataset.names_of(self.record)
 
     def open_samples(self) -> None:
         """Open the bundled photos and scenes."""
@@ -331,16 +254,12 @@ class AppState(QObject):
         new_dataset = dataset is not self.dataset
         if reopen is not None:
             self._reopen = reopen
-        self.dataset, self.index, self.loaded = dataset, index, loaded
+        self.dataset, self.index = dataset, index
         if new_dataset:
             self._output_cache.clear()
         self._inputs = inputs_of(dataset.images[index], loaded.size)
-        self.shown, self._before = None, None
-        self._outputs = None
-        self.selection = Selection()
-        for world in World:
-            only = dataclasses.replace(self._layers[world].only, position=None)  # it was a place on another image
-            self._layers[world] = dataclasses.replace(self._layers[world], only=only)
+        self._before, self._outputs = None, None
+        self._put_image(dataset.images[index], loaded, dataset.names_of(dataset.images[index]))
         if new_dataset:
             self.dataset_changed.emit()
             self._tell_findings(dataset)
@@ -452,13 +371,8 @@ class AppState(QObject):
     @property
     def result(self) -> pipeline.Result | None:
         """The result of the world on the screen."""
-        if self.shown is None:
-            return None
-        if self.world is World.TRAINING:
-            return self.shown.training
-        model = self.shown.model
         # Behind a one-stage preset the old result stands without proposals until the new one is computed.
-        return model if self.has_proposals and model is not None and model.proposals is not None else None
+        return super().result if self.world is World.TRAINING or self.has_proposals else None
 
     @property
     def has_proposals(self) -> bool:
@@ -473,37 +387,13 @@ class AppState(QObject):
                 self.computing_changed.emit(True)
 
     def _on_computed(self, shown: Shown) -> None:
-        before = self.result
-        self.shown = shown
-        self._fit_filters(shown)
-        result = self.result
-        if (self.selection.anchor is not None or self.selection.many is not None) and (
-            before is None or result is None or before.anchors is not result.anchors
-        ):
-            self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
         self.computing_changed.emit(False)
-        self.result_changed.emit()
+        self.take_results(shown)
         if not self._warming:
             # Not before something is on the screen: it costs a second on the first start of all.
             self._warming = True
             failed = self._on_warm_up_failed
             self.jobs.submit("Compiling", _warm_up, lambda _: None, failed, lane="idle", hidden=True)
-
-    def _fit_filters(self, shown: Shown) -> None:
-        """Forget a filter's level, shape and position where the anchors have none such."""
-        for world, result in ((World.TRAINING, shown.training), (World.MODEL, shown.model)):
-            if result is None:
-                continue
-            only, lattice = self._layers[world].only, result.anchors.lattice
-            if only.level is not None and only.level >= len(lattice):
-                only = dataclasses.replace(only, level=None)
-            if only.shape is not None and only.shape >= max(level.cells for level in lattice):
-                only = dataclasses.replace(only, shape=None)
-            if only.position is not None and not _is_on_grid(result, only.position):
-                only = dataclasses.replace(only, position=None)
-            if only.sampled and result.conventions.draw is DrawRule.NONE:
-                only = dataclasses.replace(only, sampled=False)
-            self._layers[world] = dataclasses.replace(self._layers[world], only=only)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:
         self.tell(from_error("The compiled loops cannot be used; the slower ones work", error))
@@ -607,111 +497,12 @@ class AppState(QObject):
         """Switch between training targets and model proposals; the first switch loads the bundled model."""
         if world is self.world:
             return
-        self.world = world
         self._before = None
-        if self.selection.anchor is not None or self.selection.many is not None:
-            self.selection = Selection(gt=self.selection.gt)
-            self.selection_changed.emit(self.selection)
-        self.world_changed.emit(world)
-        self.layers_changed.emit()
-        self.result_changed.emit()
+        super().set_world(world)
         if world is World.MODEL and self.model is None and self._opening is None:
             self.load_model()
         elif world is World.MODEL and self._outputs is None and self._inference is None:
             self._infer()  # it was cancelled or has failed: asking again is trying again
-
-    @property
-    def layers(self) -> LayerOptions:
-        """Visible layers of the present world."""
-        return dataclasses.replace(self._layers[self.world], selected_gt=self.selection.gt)
-
-    def set_layer_visible(self, key: LayerKey, visible: bool) -> None:
-        """Show or hide a layer of the present world."""
-        options = self._layers[self.world]
-        self._change_layers(visible=options.visible | {key} if visible else options.visible - {key})
-
-    def set_show_all(self, key: LayerKey, show_all: bool) -> None:
-        """Draw all of a layer instead of the best of each ground-truth box."""
-        options = self._layers[self.world]
-        self._change_layers(show_all=options.show_all | {key} if show_all else options.show_all - {key})
-
-    def show_only(self, keys: frozenset[LayerKey]) -> None:
-        """Show exactly these layers, each as a whole."""
-        self._change_layers(visible=keys, show_all=keys, everything=False)
-
-    def set_everything(self, everything: bool) -> None:
-        """Show all anchors as density."""
-        self._change_layers(everything=everything)
-
-    def set_filter(self, **values: Any) -> None:
-        """Change some fields of the filter of this world."""
-        self._change_layers(only=dataclasses.replace(self._layers[self.world].only, **values))
-
-    def filter_position(self) -> None:
-        """Look only at the anchors of the selected anchor's position; again: at all positions."""
-        result, anchor, only = self.result, self.selection.anchor, self._layers[self.world].only
-        if only.position is not None:
-            self.set_filter(position=None)
-        elif result is None or anchor is None:
-            self.tell(Message(Severity.INFO, "No anchor is selected", "Click one, or press C for the nearest."))
-        else:
-            place = result.anchors.place(anchor)
-            self.set_filter(position=(place.level, place.row, place.column))
-
-    def clear_filter(self) -> None:
-        """Let every box pass again."""
-        self._change_layers(only=EVERY_BOX)
-
-    def set_colour_by(self, colour_by: ColourBy) -> None:
-        """Let colours say something else than the label."""
-        self._change_layers(colour_by=colour_by)
-
-    def set_heat(self, heat: Heat) -> None:
-        """Show a heat map instead of outlines, or outlines again."""
-        self._change_layers(heat=heat)
-
-    def set_centres(self, centres: bool) -> None:
-        """Mark the positions of a level."""
-        self._change_layers(centres=centres)
-
-    def set_input_frame(self, input_frame: bool) -> None:
-        """Show the network input instead of the original image."""
-        if input_frame != self.input_frame:
-            self.input_frame = input_frame
-            self.frame_changed.emit()
-
-    def set_here(self, here: bool) -> None:
-        """Show all anchors of the positions under the pointer."""
-        if here != self.here:
-            self.here = here
-            self.here_changed.emit()
-
-    def _change_layers(self, **values: Any) -> None:
-        self._layers[self.world] = dataclasses.replace(self._layers[self.world], **values)
-        self.layers_changed.emit()
-
-    def select(self, selection: Selection) -> None:
-        """Pick a ground-truth box, an anchor, or nothing."""
-        if selection != self.selection:
-            regroup = selection.gt != self.selection.gt
-            self.selection = selection
-            self.selection_changed.emit(selection)
-            if self._follow(selection) or regroup:
-                self.layers_changed.emit()
-
-    def _follow(self, selection: Selection) -> bool:
-        """Look at the position of the selected anchor, if one position is looked at; whether it is another."""
-        result, only = self.result, self._layers[self.world].only
-        if only.position is None or selection.anchor is None or result is None:
-            return False
-        place = result.anchors.place(selection.anchor)
-        position = place.level, place.row, place.column
-        if position == only.position:
-            return False
-        self._layers[self.world] = dataclasses.replace(
-            self._layers[self.world], only=dataclasses.replace(only, position=position)
-        )
-        return True
 
     def look_for_fixes(self) -> None:
         """Find changes of the parameters that would help the selected ground-truth box; ``fixes_changed`` follows."""
@@ -792,22 +583,10 @@ class AppState(QObject):
             self._search.cancel()
             self._search = None
 
-    def tell(self, message: Message) -> None:
-        """Tell the user something."""
-        self.told.emit(message)
-
     def close(self) -> None:
         """End all work; the state is not usable afterwards."""
         self._compute.close()
         self.jobs.close()
-
-
-def _is_on_grid(result: pipeline.Result, position: tuple[int, int, int]) -> bool:
-    level, row, column = position
-    if level >= len(result.anchors.lattice):
-        return False
-    height, width = result.anchors.lattice[level].grid
-    return row < height and column < width
 
 
 def _warm_up(job: Job) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.app.state import Shown
+from rpnviz.app.viewing import Shown
 from rpnviz.core.anchors import level_name
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.ground_truth import Reaction

@@ -45,7 +45,8 @@ from rpnviz.app.actions import ACTIONS
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.settings import Settings
-from rpnviz.app.state import AppState, Selection
+from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rpnviz.app import selected
-from rpnviz.app.state import Many, Selection
+from rpnviz.app.viewing import Many, Selection
 from rpnviz.core import pipeline, presets
 from rpnviz.core.matching import AnchorState
 from rpnviz.drawing.scene import World

@@ -179,7 +179,7 @@ def test_a_dropped_file_opens(window, qtbot, photo):
 
 
 def test_reload_reads_changed_annotations_and_keeps_the_selection(window, qtbot, tmp_path, photo):
-    from rpnviz.app.state import Selection
+    from rpnviz.app.viewing import Selection
 
     path = coco(tmp_path, photo, [[10, 10, 60, 60], [70, 20, 50, 50]])
     open_and_wait(window, qtbot, path)

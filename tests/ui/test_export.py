@@ -14,7 +14,7 @@ from support import open_image, settled
 
 from rpnviz import cli
 from rpnviz.app.snapshot import Snapshot
-from rpnviz.app.state import Selection
+from rpnviz.app.viewing import Selection
 from rpnviz.errors import ExportError
 from rpnviz.export.look import Look, Stage
 from rpnviz.export.picture import render_picture

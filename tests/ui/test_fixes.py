@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QLabel, QToolButton
 from support import open_image, settled
 
 from rpnviz.app.reasons import short_cause
-from rpnviz.app.state import Selection
+from rpnviz.app.viewing import Selection
 from rpnviz.core.explain import explain
 from rpnviz.core.fixes import find_fixes
 from rpnviz.core.matching import Rank

@@ -7,7 +7,7 @@ import pytest
 from PySide6.QtCore import Qt
 from support import open_image, settled
 
-from rpnviz.app.state import Selection
+from rpnviz.app.viewing import Selection
 from rpnviz.drawing.scene import LayerKey, World
 
 

@@ -12,7 +12,7 @@ from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QMouseE
 from PySide6.QtWidgets import QApplication
 from support import open_image, settled
 
-from rpnviz.app.state import Selection
+from rpnviz.app.viewing import Selection
 from rpnviz.core.matching import AnchorState
 from rpnviz.drawing.scene import LayerKey
 from rpnviz.ui.canvas.picking import LOOKS, Kind, Picker, boxes_of

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication
 from support import enter, open_image, settled
 
-from rpnviz.app.state import Selection
+from rpnviz.app.viewing import Selection
 from rpnviz.drawing.options import BoxFilter, ColourBy, Heat, LayerKey, World
 
 

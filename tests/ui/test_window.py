@@ -189,7 +189,7 @@ def test_the_newest_navigation_wins(window, qtbot):
 
 
 def test_a_selected_anchor_is_forgotten_when_the_anchors_change(window, qtbot):
-    from rpnviz.app.state import Selection
+    from rpnviz.app.viewing import Selection
 
     window.state.select(Selection(anchor=100))
     window.state.update("match", fg_iou_thresh=0.6)

@@ -9,7 +9,7 @@ from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QIcon, QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Viewing
 from rpnviz.drawing.colouring import shades
 from rpnviz.drawing.filtering import filter_text
 from rpnviz.drawing.frame import ramp_swatch, swatch
@@ -27,7 +27,7 @@ _CELL_HEIGHT = 24
 class LegendBar(QFrame):
     """One switch per layer of the world, below the picture; the digit keys do the same as a click."""
 
-    def __init__(self, state: AppState, theme: Theme) -> None:
+    def __init__(self, state: Viewing, theme: Theme) -> None:
         super().__init__()
         self.setObjectName("bar")
         self._state = state

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.app.state import Many
+from rpnviz.app.viewing import Many
 from rpnviz.core.matching import AnchorState
 from rpnviz.core.picking import BoxIndex, index_of, outline_distance
 from rpnviz.core.pipeline import Result

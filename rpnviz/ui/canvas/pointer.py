@@ -15,7 +15,7 @@ from PySide6.QtGui import QColor, QCursor, QKeyEvent, QMouseEvent, QPainter, QPe
 from PySide6.QtWidgets import QWidget
 
 from rpnviz.app import texts
-from rpnviz.app.state import AppState, Many, Selection
+from rpnviz.app.viewing import Many, Selection, Viewing
 from rpnviz.core.picking import best_overlap, index_of, neighbour
 from rpnviz.core.pipeline import Result
 from rpnviz.drawing.scene import MAX_OUTLINES, Layer, World
@@ -89,7 +89,7 @@ class Pointer(QObject):
 
     hovered = Signal(str)
 
-    def __init__(self, view: Canvas, widget: QWidget, state: AppState, theme: Theme) -> None:
+    def __init__(self, view: Canvas, widget: QWidget, state: Viewing, theme: Theme) -> None:
         """``view`` and ``widget`` are the same object: what is asked of it, and the parent of pop-ups."""
         super().__init__(widget)
         self._view = view

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Viewing
 from rpnviz.core.frame import Frame
 from rpnviz.datasets.base import LoadedImage
 from rpnviz.drawing.frame import DIM, NO_BACKDROP, SATURATION, Compositor, Photo, blank, legible_grid, make_backdrop
@@ -52,7 +52,7 @@ class CanvasView(QWidget):
     painted = Signal()
     resized = Signal()
 
-    def __init__(self, state: AppState, theme: Theme) -> None:
+    def __init__(self, state: Viewing, theme: Theme) -> None:
         super().__init__()
         self._state = state
         self._theme = theme

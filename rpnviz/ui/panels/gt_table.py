@@ -26,7 +26,8 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz.app.causes import CauseFinder
-from rpnviz.app.state import AppState, Selection
+from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Selection
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.drawing.scene import RANK_TEXT, World

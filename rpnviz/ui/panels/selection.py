@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWi
 
 from rpnviz.app import reasons, texts
 from rpnviz.app.selected import summarise
-from rpnviz.app.state import AppState, Shown
+from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Shown
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
