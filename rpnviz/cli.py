@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpnviz import __version__
+from rpnviz.app.params_file import read_preset
 from rpnviz.core import presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.presets import Preset
@@ -358,7 +359,7 @@ def _diff(arguments: argparse.Namespace) -> int:
     first = _preset(arguments)
     if arguments.against is None and arguments.against_params is None:
         raise ParamsError("there is nothing to compare with.", where="diff", way_out="Name a preset with --against.")
-    second = _read_preset(arguments.against, arguments.against_params, "--against")
+    second = read_preset(arguments.against, arguments.against_params, "--against")
     dataset = _dataset(arguments)
     if arguments.json not in (None, "-"):
         keep = files_of(dataset, arguments.annotations, arguments.params, arguments.against_params)
@@ -469,34 +470,7 @@ def _print_failure(failure: Failure) -> None:
 
 def _preset(arguments: argparse.Namespace) -> Preset:
     """What ``--preset`` and ``--params`` ask for."""
-    return _read_preset(arguments.preset, arguments.params, "--preset")
-
-
-def _read_preset(preset: str | None, file: Path | None, option: str) -> Preset:
-    """The preset with the changes of a document; the name decides whose defaults fill the gaps.
-
-    Raises:
-        ParamsError: the file is missing, is no JSON or holds a wrong field, or it names another preset.
-    """
-    if file is None:
-        return presets.load(preset or "torchvision")
-    where = str(file)
-    try:
-        document: Any = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ParamsError(f"cannot be read: {error.strerror}.", where=where) from error
-    except UnicodeDecodeError as error:
-        raise ParamsError("is not text in UTF-8.", where=where) from error
-    except json.JSONDecodeError as error:
-        raise ParamsError(
-            f"is not JSON: {error.msg}.",
-            where=f"{where}, line {error.lineno}, column {error.colno}",
-            way_out="'rpnviz params' prints a document to start from.",
-        ) from error
-    named = document.get("preset") if isinstance(document, dict) else None
-    if preset and named and named != preset:
-        raise ParamsError(f"is for the preset {named!r}, but {option} says {preset!r}.", where=where)
-    return presets.from_document(document, preset or "torchvision")
+    return read_preset(arguments.preset, arguments.params, "--preset")
 
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:

@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QWidget
 
 from rpnviz.app.viewing import Selection
 from rpnviz.drawing.scene import World
@@ -40,7 +41,7 @@ def show(window: MainWindow, name: str) -> None:
     wait(lambda: window.state.record is not None and window.state.record.file_name == name and window.state.settled)
 
 
-def take(window: MainWindow, path: Path) -> None:
+def take(window: QWidget, path: Path) -> None:
     """Save what the window shows."""
     for _ in range(5):
         make_application().processEvents()
@@ -75,6 +76,15 @@ def main() -> None:
         window.state.set_world(World.MODEL)
         wait(lambda: window.state.result is not None and window.state.settled)
         take(window, arguments.out / "model.png")
+        window.state.set_world(World.TRAINING)
+        show(window, "tiny_objects.png")
+        window.do_compare()
+        assert window.comparing is not None
+        window.comparing.resize(width, height)
+        comparison = window.comparing.comparison
+        wait(lambda: comparison.settled)
+        comparison.a.select(Selection(gt=9))
+        take(window.comparing, arguments.out / "compare.png")
         window.close()
 
 

@@ -37,6 +37,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open_samples", "&File", "Open the &samples", "", "The bundled photos and scenes"),
     ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A model's weights", separated=True),
     ActionSpec("open_bundled_model", "&File", "Load the sample mo&del", "", "Trained on synthetic shapes"),
+    ActionSpec("open_params", "&File", "Load para&meters…", "", "A Params document, as Copy parameters makes it"),
     ActionSpec(
         "export_picture", "&File", "&Export picture…", "Ctrl+E", "The picture with legend and numbers", separated=True
     ),
@@ -79,6 +80,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("clear_selection", "&Go", "&Clear selection", "Esc", "Nothing selected", separated=True),
     ActionSpec("training_world", "&View", "&Training targets", "T", "What the trainer sees"),
     ActionSpec("model_world", "&View", "&Model proposals", "M", "What the model proposes"),
+    ActionSpec("compare", "&View", "&Compare trainers…", "Ctrl+T", "Another trainer beside this one", separated=True),
     ActionSpec("zoom_in", "&View", "Zoom &in", "Ctrl++ | Ctrl+=", "Larger", separated=True),
     ActionSpec("zoom_out", "&View", "Zoom &out", "Ctrl+-", "Smaller"),
     ActionSpec("zoom_fit", "&View", "&Fit the window", "Ctrl+0", "The whole image"),

@@ -90,9 +90,7 @@ class AppState(Viewing):
         self.preset = presets.load("torchvision")
         self.params = self.preset.params
         if preset is not None:
-            self.preset, self.params = presets.load(preset.name), preset.params
-            if preset.conventions != self.preset.conventions:
-                self.preset = dataclasses.replace(self.preset, conventions=preset.conventions)
+            self.preset, self.params = _trainer(preset), preset.params
         self.dataset: Dataset | None = None
         self.index = -1
         self.fixes: tuple[Fix, ...] = ()
@@ -332,6 +330,10 @@ class AppState(Viewing):
         """Take another trainer's rules and its defaults; undo brings the former ones back."""
         preset = presets.load(name)
         self._change(preset, preset.params, f"trainer {name}")
+
+    def take_preset(self, preset: Preset, label: str) -> None:
+        """Take a trainer with parameters of its own, as a Params document gives them; undo takes it back."""
+        self._change(_trainer(preset), preset.params, label)
 
     def _set_params(self, params: Params, label: str) -> None:
         self._change(self.preset, params, label)
@@ -587,6 +589,11 @@ class AppState(Viewing):
         """End all work; the state is not usable afterwards."""
         self._compute.close()
         self.jobs.close()
+
+
+def _trainer(preset: Preset) -> Preset:
+    """The trainer by its name, with its default parameters and the conventions of ``preset``."""
+    return dataclasses.replace(presets.load(preset.name), conventions=preset.conventions)
 
 
 def _warm_up(job: Job) -> None:

@@ -202,6 +202,12 @@ class Viewing(QObject):
         """Mark the positions of a level."""
         self._change_layers(centres=centres)
 
+    def take_layers(self, other: Viewing) -> None:
+        """Show the layers that another canvas shows, in its colours; filters of levels and positions stay apart."""
+        theirs, ours = other._layers[other.world], self._layers[self.world]
+        self._layers[self.world] = dataclasses.replace(theirs, only=ours.only)
+        self.layers_changed.emit()
+
     def set_input_frame(self, input_frame: bool) -> None:
         """Show the network input instead of the original image."""
         if input_frame != self.input_frame:

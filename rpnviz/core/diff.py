@@ -133,20 +133,25 @@ class Diff:
     effects: tuple[SwitchEffect, ...]
 
 
-def compare(inputs: Inputs, a: Preset, b: Preset) -> Diff:
+def _go_on() -> None:
+    """Nobody wants the comparison to end early."""
+
+
+def compare(inputs: Inputs, a: Preset, b: Preset, check: Callable[[], None] = _go_on) -> Diff:
     """Run two trainers on one image and find what makes the difference.
 
     Args:
         inputs: the image's size and ground truth; network outputs are left aside, labels do not depend on them.
         a: the first trainer; switches are carried over to it.
         b: the second.
+        check: called before every run; what it raises ends the comparison.
     """
     inputs = dataclasses.replace(inputs, outputs=None)
-    runner = _Runner(inputs, a)
+    runner = _Runner(inputs, a, check)
     first = runner.base
     second = pipeline.run(inputs, b.params, b.conventions)
     switches = find_switches(a, b)
-    before, after = _outcomes(first), _outcomes(second)
+    before, after = outcomes(first), outcomes(second)
     differing = [gt for gt, (x, y) in enumerate(zip(before, after, strict=True)) if x != y]
     effects = _effects(switches, runner, before)  # first: each switch alone is then known
     found = _explain(differing, before, after, switches, runner.outcomes)
@@ -210,20 +215,22 @@ def _switched(preset: Preset, switches: Sequence[Switch]) -> tuple[Params, Conve
 class _Runner:
     """Runs the first trainer with switches carried over."""
 
-    def __init__(self, inputs: Inputs, preset: Preset) -> None:
+    def __init__(self, inputs: Inputs, preset: Preset, check: Callable[[], None]) -> None:
         self._preset = preset
+        self._check = check
         self._known: dict[tuple[Switch, ...], tuple[GtOutcome, ...] | None] = {}
         self.base = pipeline.run(inputs, preset.params, preset.conventions)
 
     def run(self, switches: Sequence[Switch]) -> Result | None:
         """The result; None where the switches together are not allowed."""
+        self._check()
         try:
             params, conventions = _switched(self._preset, switches)
         except ParamsError:
             self._known[tuple(switches)] = None
             return None
         result = pipeline.run(self.base.inputs, params, conventions, self.base)
-        self._known[tuple(switches)] = _outcomes(result)
+        self._known[tuple(switches)] = outcomes(result)
         return result
 
     def outcomes(self, switches: Sequence[Switch]) -> tuple[GtOutcome, ...] | None:
@@ -233,7 +240,8 @@ class _Runner:
         return self._known[tuple(switches)]
 
 
-def _outcomes(result: Result) -> tuple[GtOutcome, ...]:
+def outcomes(result: Result) -> tuple[GtOutcome, ...]:
+    """How every ground-truth box fares."""
     match = result.match
     return tuple(
         GtOutcome(rank, positives) for rank, positives in zip(match.ranks, match.gt_positives.tolist(), strict=True)
@@ -248,7 +256,7 @@ def _explain(
     before: Sequence[GtOutcome],
     after: Sequence[GtOutcome],
     switches: Sequence[Switch],
-    outcomes: _Outcomes,
+    run: _Outcomes,
 ) -> tuple[GtDifference, ...]:
     """The fewest switches for each box: the whole outcome first, at each number of switches, then the rank alone."""
     sets: dict[int, list[tuple[Switch, ...]]] = {}
@@ -258,7 +266,7 @@ def _explain(
         if not left:
             break
         for chosen in combinations(switches, number):
-            result = outcomes(chosen)
+            result = run(chosen)
             if result is None:
                 continue
             for gt in left:
@@ -269,17 +277,17 @@ def _explain(
     found = []
     for gt in gts:
         whole = gt in sets or gt not in by_rank
-        fields = sets.get(gt) or by_rank.get(gt) or [_thinned(gt, after[gt], switches, outcomes)]
+        fields = sets.get(gt) or by_rank.get(gt) or [_thinned(gt, after[gt], switches, run)]
         found.append(GtDifference(gt, before[gt], after[gt], tuple(fields), not whole))
     return tuple(found)
 
 
-def _thinned(gt: int, wanted: GtOutcome, switches: Sequence[Switch], outcomes: _Outcomes) -> tuple[Switch, ...]:
+def _thinned(gt: int, wanted: GtOutcome, switches: Sequence[Switch], run: _Outcomes) -> tuple[Switch, ...]:
     """All switches less those without which the outcome stays what it is."""
     kept = list(switches)
     for switch in switches:
         fewer = [other for other in kept if other is not switch]
-        result = outcomes(fewer)
+        result = run(fewer)
         if result is not None and result[gt] == wanted:
             kept = fewer
     return tuple(kept)
@@ -291,7 +299,7 @@ def _effects(switches: Sequence[Switch], runner: _Runner, before: Sequence[GtOut
         result = runner.run([switch])
         if result is None:
             continue
-        changed = tuple(gt for gt, outcome in enumerate(_outcomes(result)) if outcome != before[gt])
+        changed = tuple(gt for gt, outcome in enumerate(outcomes(result)) if outcome != before[gt])
         anchors = differing_anchors(runner.base, result)
         effects.append(SwitchEffect(switch, changed, None if anchors is None else len(anchors)))
     return tuple(sorted(effects, key=lambda effect: (-len(effect.gts), -(effect.anchors or 0))))
@@ -302,13 +310,13 @@ def differing_anchors(a: Result, b: Result) -> NDArray[np.int64] | None:
 
     Anchors correspond by level, position and shape, whatever the order of the shapes.
     """
-    partners = _partners(a.anchors, b.anchors)
-    if partners is None:
+    there = partners(a.anchors, b.anchors)
+    if there is None:
         return None
-    return np.flatnonzero(a.match.state != b.match.state[partners])
+    return np.flatnonzero(a.match.state != b.match.state[there])
 
 
-def _partners(a: Anchors, b: Anchors) -> NDArray[np.int64] | None:
+def partners(a: Anchors, b: Anchors) -> NDArray[np.int64] | None:
     """(A,) index in ``b`` of every anchor of ``a``; None unless each level has the same positions and shapes."""
     if len(a.lattice) != len(b.lattice):
         return None

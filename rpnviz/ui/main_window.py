@@ -44,6 +44,7 @@ from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
+from rpnviz.app.params_file import read_preset
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
@@ -73,9 +74,11 @@ from rpnviz.ui.widgets.basics import (
 
 if TYPE_CHECKING:
     from rpnviz.app.snapshot import Snapshot
+    from rpnviz.ui.compare_window import CompareWindow
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
 _MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
+_PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
 _JOB_SHOWN_AFTER_MS = 250
@@ -105,6 +108,7 @@ class MainWindow(QMainWindow):
         self.funnel = FunnelBar(state)
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
+        self.comparing: CompareWindow | None = None
         self._alone = False
         self._build_menus()
         self._build_layout()
@@ -190,6 +194,10 @@ class MainWindow(QMainWindow):
         top.addWidget(self.redo_button)
         self.find_button = tool_button("Find", "flat", "Find a command (Ctrl+K)", self.do_find_command)
         top.addWidget(self.find_button)
+        self.compare_button = tool_button(
+            "Compare", "flat", "Another trainer beside this one (Ctrl+T)", self.do_compare
+        )
+        top.addWidget(self.compare_button)
         self.export_button = tool_button("Export", "chip", "Export the picture (Ctrl+E)", self.do_export_picture)
         top.addWidget(self.export_button)
         self.toolbar = QFrame()
@@ -510,6 +518,24 @@ class MainWindow(QMainWindow):
         self.state.load_model(None)
         self.state.set_world(World.MODEL)
 
+    def do_open_params(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "Load parameters", self._last_folder(), _PARAMS_FILTER)
+        if not file:
+            return
+        try:
+            self.state.take_preset(read_preset(None, Path(file), ""), f"parameters of {Path(file).name}")
+        except RpnvizError as error:
+            self.state.tell(from_error("Could not load the parameters", error))
+
+    def do_compare(self) -> None:
+        if self.comparing is None:
+            from rpnviz.ui.compare_window import CompareWindow  # spares the start-up what few sessions need
+
+            self.comparing = CompareWindow(self.state, self.settings, self)
+        self.comparing.show()
+        self.comparing.raise_()
+        self.comparing.activateWindow()
+
     def do_export_picture(self) -> None:
         from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
 
@@ -652,6 +678,8 @@ class MainWindow(QMainWindow):
         self.legend.set_theme(theme)
         self.table.set_theme(theme)
         self.controls.show_theme()
+        if self.comparing is not None:
+            self.comparing.set_theme(theme)
 
     def do_find_command(self) -> None:
         dialog = CommandDialog(list(self.actions_by_id.values()), self)
@@ -703,7 +731,7 @@ class MainWindow(QMainWindow):
         width = event.size().width()
         # What a narrow window cannot hold is in the menus too, or says what the panels say.
         for least, parts in (
-            (_ROOM_FOR_BUTTONS, (self.undo_button, self.redo_button, self.find_button)),
+            (_ROOM_FOR_BUTTONS, (self.undo_button, self.redo_button, self.find_button, self.compare_button)),
             (_ROOM_FOR_SIZES, (self.sizes, self.dim_label, self.dim)),
         ):
             for part in parts:
@@ -725,6 +753,9 @@ class MainWindow(QMainWindow):
         stored.setValue("layout/middle", self.middle.saveState())
         stored.setValue("layout/right", self.right.saveState())
         self.settings.save()
+        if self.comparing is not None:
+            self.comparing.close()
+            self.comparing.comparison.close()
         self.state.close()
         super().closeEvent(event)
 

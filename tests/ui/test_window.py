@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QWheelEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 from support import enter, open_image, settled
 
 from rpnviz.core.matching import AnchorState, Rank
@@ -484,3 +484,18 @@ def test_the_canvas_alone_still_says_what_is_under_the_pointer(window, qtbot):
     after = window.canvas.grab().toImage()
     corner = window.canvas.rect().adjusted(0, window.canvas.height() - 60, -window.canvas.width() // 2, 0)
     assert before.copy(corner) != after.copy(corner)
+
+
+def test_parameters_can_be_loaded_and_undone(window, qtbot, tmp_path, monkeypatch):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"preset": "mmdetection", "match": {"fg_iou_thresh": 0.6}, "conventions": {}}))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    window.do_open_params()
+    qtbot.waitUntil(lambda: settled(window) and window.state.preset.name == "mmdetection")
+    assert window.state.params.match.fg_iou_thresh == 0.6
+    assert window.state.undo_label == "parameters of mine.json"
+    window.do_undo()
+    assert window.state.preset.name == "torchvision"
+    file.write_text('{"preset": "nobody"}')
+    window.do_open_params()
+    assert window.banner.text.text().startswith("Could not load the parameters")

@@ -49,6 +49,7 @@ class CanvasView(QWidget):
 
     hovered = Signal(str)
     zoomed = Signal(float)
+    looked = Signal()
     painted = Signal()
     resized = Signal()
 
@@ -184,6 +185,15 @@ class CanvasView(QWidget):
         self._camera.look_at(scale, x, y)
         self._on_view()
 
+    def look_like(self, other: CanvasView) -> None:
+        """Look at the same part of the same image as another canvas; both whole, if the other shows all of it."""
+        if other._camera.fitted:
+            self._camera.fit()
+        else:
+            middle = other._to_image(QPointF(other.width() / 2, other.height() / 2))
+            self._camera.look_at(other._camera.scale, middle.x(), middle.y())
+        self._on_view()
+
     def pan_by(self, moved: QPointF) -> None:
         """Move what is seen by a way on the screen, device-independent px."""
         self._camera.pan(moved)
@@ -216,6 +226,7 @@ class CanvasView(QWidget):
         else:
             self._redraw()
         self.zoomed.emit(self._camera.scale)
+        self.looked.emit()
 
     def _to_image(self, point: QPointF) -> QPointF:
         return self._camera.to_image(point)

@@ -1,0 +1,221 @@
+"""The image under the window's trainer and under another one, side by side, and what makes the difference."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from rpnviz.app.jobs import Job, NewestWins
+from rpnviz.app.messages import from_error
+from rpnviz.app.state import AppState
+from rpnviz.app.viewing import Selection, Shown, Viewing
+from rpnviz.core import pipeline
+from rpnviz.core.diff import Diff, GtOutcome, Switch, compare, outcomes, partners
+from rpnviz.core.presets import Preset
+
+_REST_MS = 150
+"""The fields are looked for when the hand rests: each takes a run of the pipeline."""
+
+Change = tuple[int, GtOutcome, GtOutcome]
+"""A box that fares differently: its index, and how it fares under each trainer."""
+
+
+class Comparison(QObject):
+    """Follows the window's image and parameters while it is :meth:`activated <activate>`.
+
+    Attributes:
+        a: what the window's trainer does, training targets only.
+        b: what the other one does.
+        preset: the other trainer.
+        changes: boxes that fare differently, by index.
+        diff: the fields that make the difference; None until they are found.
+    """
+
+    changed = Signal()
+
+    def __init__(self, state: AppState, preset: Preset) -> None:
+        super().__init__(state)
+        self._state = state
+        self.preset = preset
+        self.a, self.b = Viewing(self), Viewing(self)
+        self.changes: tuple[Change, ...] = ()
+        self.diff: Diff | None = None
+        self._active = False
+        self._linking = False
+        self._stale = True
+        self._job: Job | None = None
+        self._compute = NewestWins(_run, self)
+        self._compute.answered.connect(self._on_other)
+        self._compute.failed.connect(self._on_failed)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._explain)
+        state.image_changed.connect(self._on_image)
+        state.result_changed.connect(self._on_result)
+        state.selection_changed.connect(self._on_window_selection)
+        self.a.selection_changed.connect(lambda chosen: self._on_selection(self.a, self.b, chosen))
+        self.b.selection_changed.connect(lambda chosen: self._on_selection(self.b, self.a, chosen))
+        self.a.layers_changed.connect(lambda: self._on_layers(self.a, self.b))
+        self.b.layers_changed.connect(lambda: self._on_layers(self.b, self.a))
+        for side in (self.a, self.b):
+            side.told.connect(state.tell)
+
+    def activate(self, active: bool) -> None:
+        """Follow the window, or rest: nobody looks."""
+        self._active = active
+        if active:
+            self._on_image()
+            self._on_result()
+        else:
+            self._forget()
+
+    def set_preset(self, preset: Preset) -> None:
+        """Compare with another trainer."""
+        self.preset = preset
+        self._on_result()
+
+    @property
+    def present(self) -> Preset | None:
+        """The window's trainer with the parameters that were used; None before there is a result."""
+        shown = self._state.shown
+        return None if shown is None else dataclasses.replace(shown.preset, params=shown.training.params)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything about the present parameters is there."""
+        return not self._stale and self.diff is not None and not self._compute.busy
+
+    def causes_of(self, gt: int) -> tuple[tuple[tuple[Switch, ...], ...], bool] | None:
+        """Sets of fields each of which explains a box's difference, and whether its rank only; None until known."""
+        if self.diff is None:
+            return None
+        for found in self.diff.gts:
+            if found.gt == gt:
+                return found.fields, found.rank_only
+        return None
+
+    def close(self) -> None:
+        """End all work."""
+        self._forget()
+        self._compute.close()
+
+    # ------------------------------------------------------------------ following the window
+
+    def _forget(self) -> None:
+        """What was found belongs to another image or to other parameters."""
+        self._rest.stop()
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        self._stale = True
+        self.diff = None
+
+    def _on_image(self) -> None:
+        record, loaded = self._state.record, self._state.loaded
+        if not self._active or record is None or loaded is None:
+            return
+        if self.a.loaded is not loaded:
+            self._forget()
+            self.changes = ()
+            for side in (self.a, self.b):
+                side.take_image(record, loaded, self._state.gt_names)
+            self._on_window_selection(self._state.selection)
+            self.changed.emit()
+
+    def _on_result(self) -> None:
+        shown = self._state.shown
+        if not self._active or shown is None or self.a.loaded is not self._state.loaded:
+            return
+        preset, old = self.preset, self.b.shown
+        same = old is not None and self.a.shown is not None and not self._stale
+        if same and self.a.shown.training is shown.training and old.preset is preset:  # type: ignore[union-attr]
+            return
+        self._forget()
+        self._compute.request((shown, preset, None if old is None else old.training))
+
+    def _on_other(self, answer: tuple[Shown, Shown]) -> None:
+        first, second = answer
+        if not self._active or first is not self._state.shown or second.preset is not self.preset:
+            return
+        self._stale = False
+        pairs = zip(outcomes(first.training), outcomes(second.training), strict=True)
+        self.changes = tuple((gt, x, y) for gt, (x, y) in enumerate(pairs) if x != y)
+        self.a.take_results(first)
+        self.b.take_results(second)
+        self.changed.emit()
+        self._rest.start()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._state.tell(from_error(f"Could not compare with {self.preset.name}", error))
+
+    def _explain(self) -> None:
+        shown, present, other = self.a.shown, self.present, self.preset
+        if shown is None or present is None:
+            return
+
+        def work(job: Job) -> Diff:
+            return compare(shown.training.inputs, present, other, lambda: job.progress(0.0))
+
+        def done(diff: Diff) -> None:
+            self._job = None
+            if shown is self.a.shown and other is self.preset and not self._stale:
+                self.diff = diff
+                self.changed.emit()
+
+        self._job = self._state.jobs.submit(
+            "Looking for what makes the difference", work, done, self._on_failed, lane="compare", hidden=True
+        )
+
+    # ------------------------------------------------------------------ one selection
+
+    def _on_window_selection(self, chosen: Selection) -> None:
+        if self._active and self.a.selection.gt != chosen.gt and self._fits(chosen.gt):
+            self.a.select(Selection(gt=chosen.gt))
+
+    def _fits(self, gt: int | None) -> bool:
+        return gt is None or gt < len(self.a.gt_names)
+
+    def _on_selection(self, source: Viewing, target: Viewing, chosen: Selection) -> None:
+        """The other canvas, and the window, select the same box; an anchor where the grids are the same."""
+        if self._linking:
+            return
+        self._linking = True
+        anchor = None if chosen.anchor is None else self._partner(source, target, chosen.anchor)
+        target.select(Selection(gt=chosen.gt, anchor=anchor))
+        if self._state.selection.gt != chosen.gt and self.a.loaded is self._state.loaded:
+            self._state.select(Selection(gt=chosen.gt))
+        self._linking = False
+
+    def _on_layers(self, source: Viewing, target: Viewing) -> None:
+        if not self._linking:
+            self._linking = True
+            target.take_layers(source)
+            self._linking = False
+
+    @staticmethod
+    def _partner(source: Viewing, target: Viewing, anchor: int) -> int | None:
+        if source.result is None or target.result is None:
+            return None
+        there = partners(source.result.anchors, target.result.anchors)
+        return None if there is None else int(there[anchor])
+
+
+def _run(request: tuple[Shown, Preset, pipeline.Result | None]) -> tuple[Shown, Shown]:
+    """The window's result, and the other trainer's on the same image, both of training alone."""
+    shown, preset, previous = request
+    begin = time.perf_counter()
+    other = pipeline.run(
+        dataclasses.replace(shown.training.inputs, outputs=None), preset.params, preset.conventions, previous
+    )
+    return shown, Shown(preset, other, None, time.perf_counter() - begin)
+
+
+def in_words(fields: Sequence[Sequence[Switch]], rank_only: bool, most: int = 3) -> str:
+    """``match.min_pos_iou``, ``a + b, or c, or 2 more (its rank alone)``."""
+    ways = [" + ".join(switch.name for switch in chosen) for chosen in fields]
+    more = [f"{len(ways) - most} more"] if len(ways) > most else []
+    return ", or ".join([*ways[:most], *more]) + (" (its rank alone)" if rank_only else "")
