@@ -101,7 +101,7 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
         self.canvas = CanvasView(state, settings.theme)
         self.legend = LegendBar(state, settings.theme)
-        self.images = ImagesPanel(state)
+        self.images = ImagesPanel(state, settings.theme)
         self.selection = SelectionPanel(state)
         self.controls = ControlsPanel(state)
         self.table = GtTable(state, settings.theme)
@@ -677,6 +677,7 @@ class MainWindow(QMainWindow):
         self.canvas.set_theme(theme)
         self.legend.set_theme(theme)
         self.table.set_theme(theme)
+        self.images.set_theme(theme)
         self.controls.show_theme()
         if self.comparing is not None:
             self.comparing.set_theme(theme)

@@ -96,6 +96,7 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QLabel[kind="verdict"] {{ font-size: 15px; font-weight: 600; }}
         QLabel[kind="bad verdict"] {{ color: {colours.problem}; font-size: 15px; font-weight: 600; }}
         QLabel[kind="problem"] {{ color: {colours.problem}; font-weight: 600; }}
+        QComboBox[kind="small"] {{ font-size: 11px; }}
         QFrame#bar {{ background: {colours.window}; border: 0; }}
         QFrame#banner {{ background: {colours.raised}; border: 1px solid {colours.border}; border-radius: 6px; }}
         QFrame#separator {{ background: {colours.border}; border: 0; }}

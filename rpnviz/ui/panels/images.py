@@ -1,155 +1,394 @@
-"""The images of the data set: filter, list, and where one is."""
+"""The images of the data set: how the boxes of each fare, filters, order, and where one is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import (
     QAbstractListModel,
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
     QRect,
-    QSize,
-    QSortFilterProxyModel,
     Qt,
+    QTimer,
 )
-from PySide6.QtGui import QPainter, QPalette
+from PySide6.QtGui import QColor, QPainter, QPalette
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
     QLineEdit,
-    QListView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
+    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from rpnviz.app.state import AppState
+from rpnviz.app.survey import RANKS, UNREADABLE, Counts, Survey
+from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
-from rpnviz.ui.widgets.basics import label
+from rpnviz.drawing.options import RANK_TEXT
+from rpnviz.palette import Theme
+from rpnviz.ui.theme import COLOURS
+from rpnviz.ui.widgets.basics import label, tool_button
 
 _Index = QModelIndex | QPersistentModelIndex
 COUNT_ROLE = Qt.ItemDataRole.UserRole
 
+_ARRANGE_MS = 1000
+"""While counts come in the list is put in order so often: rows must not run away from the pointer."""
+
+
+class Row(NamedTuple):
+    """What a list entry says at its right: numbers by rank, or of all boxes; whether they are up to date."""
+
+    text: str
+    none: int
+    fresh: bool
+
+
+def _any(counts: Counts) -> NDArray[np.bool_]:
+    return np.ones(len(counts.problems), bool)
+
+
+def _with(rank: Rank) -> Callable[[Counts], NDArray[np.bool_]]:
+    return lambda counts: counts.ranks[:, RANKS.index(rank)] > 0
+
+
+FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
+    ("All images", "Every image", _any),
+    ("Problems", "Boxes without a positive, or forced at a poor fit", lambda counts: counts.problems > 0),
+    ("No positive", "Boxes without any positive anchor", _with(Rank.NONE)),
+    ("Forced only", "Boxes whose positives are all below the threshold", _with(Rank.FORCED)),
+    ("Not trained", "Boxes that the trainer leaves out", _with(Rank.NOT_TRAINED)),
+    ("All matched", "No box that is forced only or without a positive", lambda counts: _all_matched(counts)),
+    ("Unreadable", "Images that cannot be read", lambda counts: counts.problems == UNREADABLE),
+)
+"""Title, what it lets pass, and the test."""
+
+ORDERS: tuple[tuple[str, str, Callable[[Counts, NDArray[np.int64]], NDArray] | None], ...] = (
+    ("File order", "As in the annotation file", None),
+    ("By name", "By file name", None),
+    ("No positive", "Most boxes without a positive first", lambda counts, _: -counts.ranks[:, 0]),
+    ("Forced only", "Most forced-only boxes first", lambda counts, _: -counts.ranks[:, 1]),
+    ("Problems", "Most problems first", lambda counts, _: -counts.problems),
+    ("Most boxes", "Most boxes first", lambda _, boxes: -boxes),
+)
+"""Title, what comes first, and the key; equal ones as in the annotation file."""
+
+
+def _all_matched(counts: Counts) -> NDArray[np.bool_]:
+    return (counts.ranks[:, 0] == 0) & (counts.ranks[:, 1] == 0) & (counts.ranks[:, 2] > 0)
+
 
 class ImageListModel(QAbstractListModel):
-    """File names and numbers of ground-truth boxes of a data set."""
+    """The images that pass the filters, in the chosen order, with the numbers of their boxes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._dataset: Dataset | None = None
+        self._names: list[str] = []
+        self._boxes = np.zeros(0, np.int64)
+        self._counts, self._fresh = Counts.of(0), np.zeros(0, bool)
+        self._images = np.zeros(0, np.int64)
+        self._row_of = np.zeros(0, np.int64)
 
     def show_dataset(self, dataset: Dataset | None) -> None:
-        """Show another data set."""
-        self.beginResetModel()
+        """Show another data set, of whose boxes nothing is known yet."""
+        images = dataset.images if dataset is not None else ()
+        self._names = [record.file_name.casefold() for record in images]
+        self._boxes = np.array([len(record.gt.boxes) for record in images], np.int64)
+        self._counts, self._fresh = Counts.of(len(images)), np.zeros(len(images), bool)
         self._dataset = dataset
+
+    def show_counts(self, counts: Counts, fresh: NDArray[np.bool_]) -> None:
+        """Show how boxes fare; ``fresh``: (N,) images of which that is up to date. The order stays."""
+        self._counts, self._fresh = counts, fresh
+        if len(self._images):
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self._images) - 1, 0))
+
+    def arrange(self, text: str, passes: int, order: int) -> bool:
+        """Show the images whose name holds ``text`` and that pass a filter, in an order; whether that changed rows."""
+        kept = FILTERS[passes][2](self._counts)
+        wanted = text.casefold()
+        if wanted:
+            kept = kept & np.fromiter((wanted in name for name in self._names), bool, len(self._names))
+        key = ORDERS[order][2]
+        if key is not None:
+            ordered = np.argsort(key(self._counts, self._boxes), kind="stable")
+        elif ORDERS[order][0] == "By name":
+            ordered = np.array(sorted(range(len(self._names)), key=self._names.__getitem__), np.int64)
+        else:
+            ordered = np.arange(len(self._names))
+        images = ordered[kept[ordered]]
+        if np.array_equal(images, self._images) and len(self._row_of) == len(self._names):
+            return False
+        self.beginResetModel()
+        self._images = images
+        self._row_of = np.full(len(self._names), -1, np.int64)
+        self._row_of[images] = np.arange(len(images))
         self.endResetModel()
+        return True
+
+    def image_of(self, row: int) -> int:
+        """Index of the image in a row."""
+        return int(self._images[row])
+
+    def row_of(self, image: int) -> int:
+        """Row of an image, -1 if it is not listed."""
+        return int(self._row_of[image]) if 0 <= image < len(self._row_of) else -1
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if self._dataset is None or parent.isValid() else len(self._dataset.images)
+        return 0 if parent.isValid() else len(self._images)
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if self._dataset is None or not index.isValid():
+        if self._dataset is None or not index.isValid() or index.row() >= len(self._images):
             return None
-        record = self._dataset.images[index.row()]
-        count = len(record.gt.boxes)
+        image = self.image_of(index.row())
+        record = self._dataset.images[image]
         if role == Qt.ItemDataRole.DisplayRole:
             return record.file_name
         if role == Qt.ItemDataRole.ToolTipRole:
             size = f"{record.size[1]} x {record.size[0]} px, " if record.size else ""
-            return f"{record.path}\n{size}{count} ground-truth box{'' if count == 1 else 'es'}"
+            count = len(record.gt.boxes)
+            return f"{record.path}\n{size}{count:,} ground-truth box{'' if count == 1 else 'es'}{self._fares(image)}"
         if role == COUNT_ROLE:
-            return count
+            return self._row(image)
         return None
+
+    def _fares(self, image: int) -> str:
+        counts = self._counts
+        if counts.problems[image] == UNREADABLE:
+            return "\nCannot be read"
+        numbers = zip(RANKS, counts.ranks[image].tolist(), strict=True)
+        words = [f"{number:,} {RANK_TEXT[rank].lower()}" for rank, number in numbers if number > 0]
+        return f"\n{' · '.join(words)}" if words else ""
+
+    def _row(self, image: int) -> Row:
+        fresh = bool(self._fresh[image])
+        if self._counts.problems[image] == UNREADABLE:
+            return Row("unreadable", 0, fresh)
+        if self._counts.problems[image] < 0 or not self._boxes[image]:
+            return Row(f"{self._boxes[image]:,}", 0, fresh)
+        none, forced, matched, _ = self._counts.ranks[image].tolist()
+        return Row(f"{none:,}/{forced:,}/{matched:,}", none, fresh)
 
 
 class _NameAndCount(QStyledItemDelegate):
-    """The name on the left, the number of ground-truth boxes on the right."""
+    """The name on the left; on the right the numbers of boxes, boxes without a positive in the colour of problems."""
+
+    problem = QColor()
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
-        whole = QRect(option.rect)
+        whole = QRect(option.rect).adjusted(0, 0, -6, 0)
         super().paint(painter, option, index)
+        row: Row = index.data(COUNT_ROLE)
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
         role = QPalette.ColorRole.HighlightedText if selected else QPalette.ColorRole.PlaceholderText
         painter.save()
+        painter.setOpacity(1.0 if row.fresh else 0.5)
         painter.setPen(option.palette.color(role))
-        painter.drawText(
-            whole.adjusted(0, 0, -6, 0), Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, _count(index)
-        )
+        side = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if row.none and not selected:
+            first, rest = row.text.split("/", 1)
+            painter.drawText(whole, side, f"/{rest}")
+            painter.setPen(self.problem)
+            metrics = painter.fontMetrics()
+            painter.drawText(whole.adjusted(0, 0, -metrics.horizontalAdvance(f"/{rest}"), 0), side, first)
+        else:
+            painter.drawText(whole, side, row.text)
         painter.restore()
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: _Index) -> None:
         super().initStyleOption(option, index)
-        # The name must leave room for the number.
+        # The name must leave room for the numbers.
         metrics = option.fontMetrics
-        width = option.rect.width() - metrics.horizontalAdvance(_count(index)) - 22
+        row: Row = index.data(COUNT_ROLE)
+        width = option.rect.width() - metrics.horizontalAdvance(row.text) - 22
         option.text = metrics.elidedText(option.text, Qt.TextElideMode.ElideMiddle, width)
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
-        return QSize(60, super().sizeHint(option, index).height() + 6)
-
-
-def _count(index: _Index) -> str:
-    return f"{index.data(COUNT_ROLE):,}"
 
 
 class ImagesPanel(QWidget):
     """Shows the state's image and asks for another; never decides which one is shown."""
 
-    def __init__(self, state: AppState) -> None:
+    def __init__(self, state: AppState, theme: Theme) -> None:
         super().__init__()
         self._state = state
+        self.survey = Survey(state)
         self._model = ImageListModel()
-        self._proxy = QSortFilterProxyModel()
-        self._proxy.setSourceModel(self._model)
-        self._proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.title = label("IMAGES", "heading")
+        self.totals = label("", "muted", wrap=True)
+        self.totals.setAccessibleName("Boxes of all images")
+        self.stop = tool_button("Stop", "link", "Leave the other images uncounted", self._stop_or_go_on)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter by name")
         self.filter.setClearButtonEnabled(True)
         self.filter.setAccessibleName("Filter images by name")
-        self.filter.textChanged.connect(self._on_filter)
-        self.list = QListView()
-        self.list.setModel(self._proxy)
-        self.list.setUniformItemSizes(True)
-        self.list.setItemDelegate(_NameAndCount(self.list))
+        self.passes = _choice(FILTERS, "Which images are listed")
+        self.order = _choice(ORDERS, "What comes first in the list")
+        # A table of one column: a list view measures all rows whenever they change, 0.3 s for 100,000.
+        self.list = QTableView()
+        self.list.setModel(self._model)
+        self.list.horizontalHeader().hide()
+        self.list.horizontalHeader().setStretchLastSection(True)
+        self.list.verticalHeader().hide()
+        self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.list.setShowGrid(False)
+        self.list.setTabKeyNavigation(False)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self._delegate = _NameAndCount(self.list)
+        self.list.setItemDelegate(self._delegate)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setAccessibleName("Images")
+        self.empty = label("", "muted", wrap=True)
+        self.empty.hide()
+        self.columns = label("no positive / forced / matched", "muted")
+        self.columns.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.columns.setToolTip("What the numbers of each image count: its ground-truth boxes by rank")
+        self.set_theme(theme)
+        self._build()
+        self._showing = False
+        self._arranging = QTimer(self)
+        self._arranging.setSingleShot(True)
+        self._arranging.setInterval(_ARRANGE_MS)
+        self._arranging.timeout.connect(self._arrange)
+        self.filter.textChanged.connect(self._arrange)
+        self.passes.currentIndexChanged.connect(self._arrange)
+        self.order.currentIndexChanged.connect(self._arrange)
+        self.list.selectionModel().currentChanged.connect(self._on_current)
+        self.survey.changed.connect(self._show_counts)
+        state.dataset_changed.connect(self._show_dataset)
+        state.image_changed.connect(self._show_image)
+
+    def _build(self) -> None:
+        choices = QHBoxLayout()
+        choices.setSpacing(4)
+        choices.addWidget(self.passes, 1)
+        choices.addWidget(self.order, 1)
+        progress = QHBoxLayout()
+        progress.setSpacing(2)
+        progress.addWidget(self.totals, 1)
+        progress.addWidget(self.stop, 0, Qt.AlignmentFlag.AlignTop)
+        self.stop.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 4, 8)
         layout.setSpacing(6)
         layout.addWidget(self.title)
+        layout.addLayout(progress)
         layout.addWidget(self.filter)
+        layout.addLayout(choices)
+        layout.addWidget(self.columns)
         layout.addWidget(self.list, 1)
-        self.list.selectionModel().currentChanged.connect(self._on_current)
-        state.dataset_changed.connect(self._show_dataset)
-        state.image_changed.connect(self._show_image)
-        self._showing = False
+        layout.addWidget(self.empty, 1, Qt.AlignmentFlag.AlignTop)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the window's theme."""
+        self._delegate.problem = QColor(COLOURS[theme].problem)
+        self.list.viewport().update()
 
     def _show_dataset(self) -> None:
         self._showing = True
+        for part in (self.filter, self.passes, self.order):
+            part.blockSignals(True)
         self.filter.clear()
+        self.passes.setCurrentIndex(0)
+        self.order.setCurrentIndex(0)
+        for part in (self.filter, self.passes, self.order):
+            part.blockSignals(False)
         self._model.show_dataset(self._state.dataset)
-        self._showing = False
-        count = len(self._state.dataset.images) if self._state.dataset else 0
-        self.title.setText(f"IMAGES  {count:,}")
+        self._arrange()
+        self._show_counts()
 
-    def _on_filter(self, text: str) -> None:
+    def _show_counts(self) -> None:
+        counts, fresh = self.survey.best_known()
+        if len(fresh) != len(self._model._names):
+            return  # another data set is on its way
+        self._model.show_counts(counts, fresh)
+        total = len(fresh)
+        self.title.setText(f"IMAGES  {total:,}")
+        self.totals.setText(_totals(self.survey.counts, self.survey.running))
+        self.totals.setToolTip(_totals_tip(self.survey.counts))
+        self.stop.setVisible(self.survey.running or self.survey.stopped)
+        self.stop.setText("Stop" if self.survey.running else "Go on")
+        if not self.survey.running:
+            self._arrange()
+        elif not self._arranging.isActive():
+            self._arranging.start()
+
+    def _stop_or_go_on(self) -> None:
+        if self.survey.running:
+            self.survey.stop()
+        else:
+            self.survey.go_on()
+            self._show_counts()
+
+    def _arrange(self) -> None:
         # The list moves its current row when that is filtered out; nobody asked for another image.
         self._showing = True
-        self._proxy.setFilterFixedString(text)
-        self._show_image()
+        changed = self._model.arrange(self.filter.text(), self.passes.currentIndex(), self.order.currentIndex())
+        nothing = self._model.rowCount() == 0 and self._state.dataset is not None
+        self.list.setVisible(not nothing)
+        self.empty.setVisible(nothing)
+        self.empty.setText("No image passes the filter." if nothing else "")
+        if changed:
+            self._show_image()
+        self._showing = False
 
     def _show_image(self) -> None:
-        row = self._proxy.mapFromSource(self._model.index(self._state.index))
+        row = self._model.row_of(self._state.index)
+        index = self._model.index(row) if row >= 0 else QModelIndex()
         self._showing = True
-        self.list.selectionModel().setCurrentIndex(row, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self.list.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self._showing = False
-        if row.isValid():
-            self.list.scrollTo(row)
+        if index.isValid():
+            self.list.scrollTo(index)
 
     def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if not self._showing and current.isValid():
-            self._state.show_image(self._proxy.mapToSource(current).row())
+            self._state.show_image(self._model.image_of(current.row()))
+
+
+def _choice(entries: tuple[tuple[str, str, object], ...], name: str) -> QComboBox:
+    box = QComboBox()
+    for number, (title, tip, _) in enumerate(entries):
+        box.addItem(title)
+        box.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+    box.setToolTip(name)
+    box.setAccessibleName(name)
+    box.setProperty("kind", "small")
+    box.setMinimumContentsLength(6)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
+def _totals(counts: Counts, running: bool) -> str:
+    """``37 no positive, 54 forced only, 90 matched``; while counting, how far it is."""
+    parts = [f"{counts.total(rank)[0]:,} {RANK_TEXT[rank].lower()}" for rank in RANKS if counts.total(rank)[0]]
+    words = ", ".join(parts) if parts else "no boxes"
+    total, done = len(counts.problems), counts.done
+    if done == total:
+        return words if total else ""
+    how = "Counting" if running else "Counted"
+    return f"{how}: {done:,} of {total:,} images" + (f"; {words}" if parts else "")
+
+
+def _totals_tip(counts: Counts) -> str:
+    lines = ["Ground-truth boxes of all images"]
+    for rank in RANKS:
+        boxes, images = counts.total(rank)
+        if boxes:
+            noun = "image" if images == 1 else "images"
+            lines.append(f"{RANK_TEXT[rank]}: {boxes:,} in {images:,} {noun}")
+    unreadable = int(np.count_nonzero(counts.problems == UNREADABLE))
+    if unreadable:
+        lines.append(f"Images that cannot be read: {unreadable:,}")
+    return "\n".join(lines)
