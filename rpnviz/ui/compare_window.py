@@ -13,17 +13,14 @@ from PySide6.QtCore import (
     QSettings,
     Qt,
 )
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
     QFrame,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QSplitter,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -46,6 +43,7 @@ from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.widgets.basics import eliding_label, label, separator
+from rpnviz.ui.widgets.tables import row_table
 
 _Index = QModelIndex | QPersistentModelIndex
 _HEAD_HEIGHT = 36
@@ -128,8 +126,12 @@ class CompareWindow(QWidget):
         self.hint = label("", "muted", wrap=True)
         self.boxes = Rows(("GT", "Category", "", "", "Because of"), frozenset({0}))
         self.fields = Rows(("Field", "", "", "Boxes", "Anchors"), frozenset({3, 4}))
-        self.box_table = _table(self.boxes, "Boxes that fare differently", (44, 100, 180, 180))
-        self.field_table = _table(self.fields, "What differs between the trainers", (196, 84, 84, 52))
+        self.box_table = row_table(self.boxes, "Boxes that fare differently", (44, 100, 180, 180))
+        self.field_table = row_table(self.fields, "What differs between the trainers", (196, 84, 84, 52))
+        for table in (self.box_table, self.field_table):
+            table.setAlternatingRowColors(True)
+            table.setFrameShape(QFrame.Shape.NoFrame)
+            table.horizontalHeader().setStretchLastSection(True)
         self._linking = self._linking_rows = False
         self._build()
         self._connect()
@@ -217,10 +219,6 @@ class CompareWindow(QWidget):
         keys |= {str(spec.digit): lambda key=spec.key: self._toggle(key) for spec in LAYERS[World.TRAINING]}  # type: ignore[misc]
         for key, function in keys.items():
             QShortcut(QKeySequence(key), self).activated.connect(function)
-        for table in (self.box_table, self.field_table):
-            copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), table)
-            copy.setContext(Qt.ShortcutContext.WidgetShortcut)
-            copy.activated.connect(lambda table=table: _copy(table))
 
     # ------------------------------------------------------------------ what is asked
 
@@ -350,36 +348,6 @@ class CompareWindow(QWidget):
         self.comparison.activate(False)
         QSettings().setValue("layout/compare", self.saveGeometry())
         super().closeEvent(event)
-
-
-def _table(model: QAbstractTableModel, name: str, widths: tuple[int, ...]) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setShowGrid(False)
-    table.setAlternatingRowColors(True)
-    table.setWordWrap(False)
-    table.setTabKeyNavigation(False)
-    table.setFrameShape(QFrame.Shape.NoFrame)
-    table.setAccessibleName(name)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(22)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-    header.setStretchLastSection(True)
-    for column, width in enumerate(widths):
-        table.setColumnWidth(column, width)
-    return table
-
-
-def _copy(table: QTableView) -> None:
-    """Put the rows on the clipboard as tab-separated text."""
-    model = table.model()
-    assert isinstance(model, Rows)
-    QGuiApplication.clipboard().setText("\n".join("\t".join(row) for row in [model.headings, *model.rows]))
 
 
 def _outcome(outcome: GtOutcome) -> str:

@@ -499,3 +499,24 @@ def test_parameters_can_be_loaded_and_undone(window, qtbot, tmp_path, monkeypatc
     file.write_text('{"preset": "nobody"}')
     window.do_open_params()
     assert window.banner.text.text().startswith("Could not load the parameters")
+
+
+def test_the_table_lists_a_category_and_a_size(window, qtbot):
+    open_image(window, qtbot, "shapes_1024.png")
+    table, names, boxes = window.table, window.state.gt_names, result(window).inputs.gt_boxes
+    listed = lambda: [table.proxy.index(row, 0).data() for row in range(table.proxy.rowCount())]  # noqa: E731
+    offered = [table.category.itemText(row) for row in range(table.category.count())]
+    assert offered == ["Any category", *sorted(set(names))]
+    table.category.setCurrentText("circle")
+    circles = [gt for gt, name in enumerate(names) if name == "circle"]
+    assert listed() == circles
+    assert table.summary.text().startswith(f"{len(circles)} listed · ")
+    for title, areas in (("Small", boxes), ("Small at input", result(window).gt.boxes)):
+        table.sizes.setCurrentText(title)
+        area = (areas[:, 2] - areas[:, 0]) * (areas[:, 3] - areas[:, 1])
+        assert listed() == [gt for gt in circles if area[gt] < 32**2]
+    # Another image without circles: any category again.
+    open_image(window, qtbot, "coins.png")
+    assert table.category.currentText() == "Any category"
+    table.sizes.setCurrentIndex(0)
+    assert table.proxy.rowCount() == 24

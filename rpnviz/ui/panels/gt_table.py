@@ -14,13 +14,10 @@ from PySide6.QtCore import (
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QColor, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QButtonGroup,
     QHBoxLayout,
-    QHeaderView,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -34,6 +31,7 @@ from rpnviz.drawing.scene import RANK_TEXT, World
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import eliding_label, label, tool_button
+from rpnviz.ui.widgets.tables import row_table, small_choice
 
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -177,15 +175,44 @@ def _size(box: list[float]) -> tuple[str, float]:
     return f"{width:.0f} x {height:.0f}", width * height
 
 
+_SMALL, _LARGE = 32**2, 96**2
+"""Areas of COCO's three sizes, px."""
+
+SIZES: tuple[tuple[str, str, str, float, float], ...] = (
+    ("Any size", "Boxes of any size", "Size, px", -math.inf, math.inf),
+    ("Small", "Less than 32² px in the image", "Size, px", -math.inf, _SMALL),
+    ("Medium", "32² to 96² px in the image", "Size, px", _SMALL, _LARGE),
+    ("Large", "96² px or more in the image", "Size, px", _LARGE, math.inf),
+    ("Small at input", "Less than 32² px at the network's input", "Input, px", -math.inf, _SMALL),
+    ("Medium at input", "32² to 96² px at the network's input", "Input, px", _SMALL, _LARGE),
+    ("Large at input", "96² px or more at the network's input", "Input, px", _LARGE, math.inf),
+)
+"""Title, meaning, the column that counts, and from which area to below which, px."""
+_ANY_CATEGORY = "Any category"
+
+
 class _Filter(QSortFilterProxyModel):
-    """All boxes, or only those with a problem."""
+    """The boxes that are listed.
+
+    Attributes:
+        only_problems: those with a problem.
+        category: those of one; empty: of any.
+        size: entry of :data:`SIZES`.
+    """
 
     only_problems = False
+    category = ""
+    size = 0
 
     def filterAcceptsRow(self, row: int, parent: _Index) -> bool:
         model = self.sourceModel()
         assert isinstance(model, GtTableModel)
-        return not self.only_problems or row in model.problems
+        if self.only_problems and row not in model.problems:
+            return False
+        if self.category and model.index(row, 1).data() != self.category:
+            return False
+        _, _, column, least, below = SIZES[self.size]
+        return not self.size or least <= model.index(row, _COLUMNS.index(column)).data(SORT_ROLE) < below
 
 
 class GtTable(QWidget):
@@ -199,26 +226,10 @@ class GtTable(QWidget):
         self.proxy.setSourceModel(self.model)
         self.proxy.setSortRole(SORT_ROLE)
         self.proxy.setDynamicSortFilter(True)
-        self.table = QTableView()
-        self.table.setModel(self.proxy)
+        self.table = row_table(self.proxy, "Ground-truth boxes", (40, 84, 134, 116, 62, 64, 54, 78, 84))
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setShowGrid(False)
         self.table.setAlternatingRowColors(True)
-        self.table.setWordWrap(False)
-        self.table.setTabKeyNavigation(False)
-        self.table.setAccessibleName("Ground-truth boxes")
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(22)
-        header = self.table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, width in enumerate((40, 84, 134, 116, 62, 64, 54, 78, 84)):
-            self.table.setColumnWidth(column, width)
         self.all = tool_button("All", "flat", "All ground-truth boxes of the image", checkable=True)
         self.problems = tool_button(
             "Problems", "flat", "Boxes without a good positive anchor (N: next)", checkable=True
@@ -227,7 +238,7 @@ class GtTable(QWidget):
         group = QButtonGroup(self)
         for button in (self.problems, self.all):
             group.addButton(button)
-        self.problems.toggled.connect(self._on_filter)
+        self.problems.toggled.connect(lambda _on: self._on_filter())
         self.summary = eliding_label("", "muted")
         self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         bar = QHBoxLayout()
@@ -237,17 +248,20 @@ class GtTable(QWidget):
         bar.addSpacing(8)
         bar.addWidget(self.problems)
         bar.addWidget(self.all)
+        bar.addSpacing(6)
+        self.category = small_choice([(_ANY_CATEGORY, "Boxes of any category")], "Category", self._on_filter)
+        self.sizes = small_choice([entry[:2] for entry in SIZES], "Area of the boxes", self._on_filter)
+        for choice, width in ((self.category, 104), (self.sizes, 112)):
+            choice.setMaximumWidth(width)
+            bar.addWidget(choice, 1)
         bar.addSpacing(12)
-        bar.addWidget(self.summary, 1)
+        bar.addWidget(self.summary, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(bar)
         layout.addWidget(self.table, 1)
         self.table.selectionModel().currentRowChanged.connect(self._on_current)
-        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.table)
-        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
-        copy.activated.connect(self.copy)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
@@ -255,6 +269,7 @@ class GtTable(QWidget):
         self.finder = CauseFinder(state)
         self.finder.changed.connect(lambda: self.model.show_causes(self.finder.causes))
         state.result_changed.connect(self._on_result)
+        state.image_changed.connect(self._show_categories)
         state.image_changed.connect(self._show_result)
         state.selection_changed.connect(self._show_selection)
         # Its numbers are those of training, whichever world the picture shows.
@@ -266,13 +281,6 @@ class GtTable(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
         self.model.set_problem_colour(COLOURS[theme].problem)
-
-    def copy(self) -> None:
-        """Put the rows on the clipboard as tab-separated text."""
-        lines = ["\t".join(_COLUMNS)]
-        for row in range(self.proxy.rowCount()):
-            lines.append("\t".join(str(self.proxy.index(row, column).data()) for column in range(len(_COLUMNS))))
-        QGuiApplication.clipboard().setText("\n".join(lines))
 
     def _on_result(self) -> None:
         """Sorting thousands of rows takes longer than the slider's next move: they follow when the hand rests."""
@@ -292,14 +300,23 @@ class GtTable(QWidget):
         ranks = result.match.ranks if result is not None else ()
         self.problems.setText(f"Problems {len(self.model.problems):,}")
         self.all.setText(f"All {len(ranks):,}")
-        parts = [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
+        self._show_summary()
+        self._show_selection(self._state.selection)
+
+    def _show_summary(self) -> None:
+        """How many boxes are listed, where a filter hides some, the ranks, and what the last change did."""
+        result = self._state.shown.training if self._state.shown is not None else None
+        before = self._state.before.training.match.ranks if self._state.before is not None else ()
+        ranks = result.match.ranks if result is not None else ()
+        listed = self.proxy.rowCount()
+        parts = [f"{listed:,} listed"] if listed < len(ranks) else []
+        parts += [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
         if before and result is not None:
             steps = [_step(old, new) for old, new in zip(before, ranks, strict=True)]
             parts += [f"{steps.count(step):,} {_STEP_TEXT[step]}" for step in (1, -1) if step in steps]
         if result is not None and not parts:
             parts = ["No boxes: every anchor is negative here"]
         self.summary.setText(" · ".join(parts))
-        self._show_selection(self._state.selection)
 
     def _show_selection(self, selection: Selection) -> None:
         self._showing = True
@@ -319,6 +336,27 @@ class GtTable(QWidget):
         if not self._showing and current.isValid():
             self._state.select(Selection(gt=current.data(GT_ROLE)))
 
-    def _on_filter(self, only_problems: bool) -> None:
-        self.proxy.only_problems = only_problems
+    def _on_filter(self) -> None:
+        self.proxy.only_problems = self.problems.isChecked()
+        self.proxy.category = self.category.currentText() if self.category.currentIndex() > 0 else ""
+        self.proxy.size = max(self.sizes.currentIndex(), 0)
+        self._showing = True
         self.proxy.invalidate()
+        self._showing = False
+        self._show_summary()
+        self._show_selection(self._state.selection)
+
+    def _show_categories(self) -> None:
+        """Offer the categories of the image; the chosen one stays if it is among them."""
+        names = sorted(set(self._state.gt_names))
+        offered = [self.category.itemText(row) for row in range(1, self.category.count())]
+        if names == offered:
+            return
+        chosen = self.category.currentText()
+        self.category.blockSignals(True)
+        while self.category.count() > 1:
+            self.category.removeItem(1)
+        self.category.addItems(names)
+        self.category.setCurrentText(chosen if chosen in names else _ANY_CATEGORY)
+        self.category.blockSignals(False)
+        self._on_filter()

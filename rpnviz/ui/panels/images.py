@@ -18,14 +18,11 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import QColor, QPainter, QPalette
 from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
     QHBoxLayout,
     QLineEdit,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -38,6 +35,7 @@ from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.tables import row_table, small_choice
 
 _Index = QModelIndex | QPersistentModelIndex
 COUNT_ROLE = Qt.ItemDataRole.UserRole
@@ -231,24 +229,17 @@ class ImagesPanel(QWidget):
         self.filter.setPlaceholderText("Filter by name")
         self.filter.setClearButtonEnabled(True)
         self.filter.setAccessibleName("Filter images by name")
-        self.passes = _choice(FILTERS, "Which images are listed")
-        self.order = _choice(ORDERS, "What comes first in the list")
+        self.passes = small_choice([entry[:2] for entry in FILTERS], "Which images are listed", self._arrange)
+        self.order = small_choice([entry[:2] for entry in ORDERS], "What comes first in the list", self._arrange)
         # A table of one column: a list view measures all rows whenever they change, 0.3 s for 100,000.
-        self.list = QTableView()
-        self.list.setModel(self._model)
+        self.list = row_table(self._model, "Images")
         self.list.horizontalHeader().hide()
         self.list.horizontalHeader().setStretchLastSection(True)
-        self.list.verticalHeader().hide()
         self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
-        self.list.setShowGrid(False)
-        self.list.setTabKeyNavigation(False)
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self._delegate = _NameAndCount(self.list)
         self.list.setItemDelegate(self._delegate)
-        self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setAccessibleName("Images")
         self.empty = label("", "muted", wrap=True)
         self.empty.hide()
         self.columns = label("no positive / forced / matched", "muted")
@@ -262,8 +253,6 @@ class ImagesPanel(QWidget):
         self._arranging.setInterval(_ARRANGE_MS)
         self._arranging.timeout.connect(self._arrange)
         self.filter.textChanged.connect(self._arrange)
-        self.passes.currentIndexChanged.connect(self._arrange)
-        self.order.currentIndexChanged.connect(self._arrange)
         self.list.selectionModel().currentChanged.connect(self._on_current)
         self.survey.changed.connect(self._show_counts)
         state.dataset_changed.connect(self._show_dataset)
@@ -355,19 +344,6 @@ class ImagesPanel(QWidget):
     def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if not self._showing and current.isValid():
             self._state.show_image(self._model.image_of(current.row()))
-
-
-def _choice(entries: tuple[tuple[str, str, object], ...], name: str) -> QComboBox:
-    box = QComboBox()
-    for number, (title, tip, _) in enumerate(entries):
-        box.addItem(title)
-        box.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
-    box.setToolTip(name)
-    box.setAccessibleName(name)
-    box.setProperty("kind", "small")
-    box.setMinimumContentsLength(6)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box
 
 
 def _totals(counts: Counts, running: bool) -> str:

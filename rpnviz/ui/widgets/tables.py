@@ -1,0 +1,69 @@
+"""Tables of whole rows, and small fields to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QAbstractItemModel, Qt
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableView
+
+
+def row_table(model: QAbstractItemModel, name: str, widths: Sequence[int] = ()) -> QTableView:
+    """A table whose rows are selected one at a time as a whole; Ctrl+C on it copies all rows.
+
+    Args:
+        model: what it shows.
+        name: for screen readers.
+        widths: of the first columns, px.
+    """
+    table = QTableView()
+    table.setModel(model)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.setTabKeyNavigation(False)
+    table.setAccessibleName(name)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(22)
+    header = table.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+    for column, width in enumerate(widths):
+        table.setColumnWidth(column, width)
+    copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), table)
+    copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+    copy.activated.connect(lambda: copy_rows(table.model()))
+    return table
+
+
+def copy_rows(model: QAbstractItemModel) -> None:
+    """Put headings and rows on the clipboard as tab-separated text."""
+    columns = range(model.columnCount())
+    lines = [[str(model.headerData(column, Qt.Orientation.Horizontal)) for column in columns]]
+    for row in range(model.rowCount()):
+        lines.append([str(model.index(row, column).data()) for column in columns])
+    QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
+
+
+def small_choice(entries: Sequence[tuple[str, str]], name: str, changed: Callable[[], object]) -> QComboBox:
+    """A field to choose from, as narrow as it gets.
+
+    Args:
+        entries: title and tip of each.
+        name: what is chosen.
+        changed: called after another choice.
+    """
+    box = QComboBox()
+    for number, (title, tip) in enumerate(entries):
+        box.addItem(title)
+        box.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+    box.setToolTip(name)
+    box.setAccessibleName(name)
+    box.setProperty("kind", "small")
+    box.setMinimumContentsLength(6)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.currentIndexChanged.connect(lambda _index: changed())
+    return box
