@@ -77,6 +77,8 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "",
         "Everything at one point (right click, Menu or Shift+F10 on the canvas)",
     ),
+    ActionSpec("next_stage", "&Go", "Next s&tage", ".", "Where the selected box goes next", separated=True),
+    ActionSpec("previous_stage", "&Go", "Previous sta&ge", ",", "Where the selected box was before"),
     ActionSpec("clear_selection", "&Go", "&Clear selection", "Esc", "Nothing selected", separated=True),
     ActionSpec("training_world", "&View", "&Training targets", "T", "What the trainer sees"),
     ActionSpec("model_world", "&View", "&Model proposals", "M", "What the model proposes"),

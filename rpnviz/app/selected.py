@@ -21,15 +21,6 @@ from rpnviz.drawing.scene import FINDS_IOU, MAX_OUTLINES, RANK_TEXT, World
 _GT_NAMED = 4
 _UNRANKED = "Cut before NMS"
 
-_SHORT_STATE = {
-    AnchorState.POSITIVE: "positive",
-    AnchorState.FORCED: "forced",
-    AnchorState.NEUTRAL: "neutral",
-    AnchorState.NEGATIVE: "negative",
-    AnchorState.LEFT_OUT_BORDER: "left out (border, padding)",
-    AnchorState.LEFT_OUT_IGNORE: "left out (crowd)",
-}
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -70,7 +61,7 @@ def summarise(result: Result, training: Result, world: World, many: Many) -> Sum
 def _training_lines(result: Result, anchors: NDArray[np.int64]) -> list[str]:
     match = result.match
     numbers = np.bincount(match.state[anchors], minlength=len(AnchorState))
-    words = [f"{numbers[state]:,} {text}" for state, text in _SHORT_STATE.items() if numbers[state]]
+    words = [f"{numbers[state]:,} {text}" for state, text in texts.SHORT_STATE.items() if numbers[state]]
     lines = [f"Anchors: {', '.join(words)}."]
     owner = match.matched_gt[anchors]
     if len(result.gt.trained):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.app.viewing import Shown
@@ -13,7 +12,7 @@ from rpnviz.core.boxes import best_cover
 from rpnviz.core.ground_truth import Reaction
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
-from rpnviz.core.proposals import Fate
+from rpnviz.core.proposals import Fate, candidate_row
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import RANK_TEXT, World
 
@@ -24,6 +23,15 @@ STATE_TEXT = {
     AnchorState.NEUTRAL: "Neutral (not trained on)",
     AnchorState.LEFT_OUT_BORDER: "Left out (border, padding)",
     AnchorState.LEFT_OUT_IGNORE: "Left out (crowd)",
+}
+
+SHORT_STATE = {
+    AnchorState.POSITIVE: "positive",
+    AnchorState.FORCED: "forced",
+    AnchorState.NEUTRAL: "neutral",
+    AnchorState.NEGATIVE: "negative",
+    AnchorState.LEFT_OUT_BORDER: "left out (border, padding)",
+    AnchorState.LEFT_OUT_IGNORE: "left out (crowd)",
 }
 
 FATE_TEXT = {
@@ -65,7 +73,7 @@ def _anchor_fit(result: Result, index: int) -> str:
 
 def proposal_line(result: Result, index: int) -> str:
     """Two lines for the hover over a proposal: fate, score and shape; where it comes from and what it covers."""
-    row = _candidate_row(result, index)
+    row = None if result.proposals is None else candidate_row(result.proposals, index)
     if row is None:
         return anchor_line(result, index)
     assert result.proposals is not None
@@ -75,15 +83,8 @@ def proposal_line(result: Result, index: int) -> str:
 
 def proposal_brief(result: Result, index: int) -> str:
     """One line for a list whose heading says the fate."""
-    row = _candidate_row(result, index)
+    row = None if result.proposals is None else candidate_row(result.proposals, index)
     return anchor_brief(result, index) if row is None else " · ".join(_proposal_parts(result, index, row))
-
-
-def _candidate_row(result: Result, index: int) -> int | None:
-    if result.proposals is None:
-        return None
-    rows = np.flatnonzero(result.proposals.candidates.anchor_index == index)
-    return int(rows[0]) if len(rows) else None
 
 
 def _proposal_parts(result: Result, index: int, row: int) -> tuple[str, str]:

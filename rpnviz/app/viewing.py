@@ -140,8 +140,10 @@ class Viewing(QObject):
         """Switch between training targets and model proposals."""
         if world is self.world:
             return
+        before = self.result
         self.world = world
-        if self.selection.anchor is not None or self.selection.many is not None:
+        picked = self.selection.anchor is not None or self.selection.many is not None
+        if picked and not _same_anchors(before, self.result):
             self.selection = Selection(gt=self.selection.gt)
             self.selection_changed.emit(self.selection)
         self.world_changed.emit(world)
@@ -266,6 +268,11 @@ class Viewing(QObject):
             if only.sampled and result.conventions.draw is DrawRule.NONE:
                 only = dataclasses.replace(only, sampled=False)
             self._layers[world] = dataclasses.replace(self._layers[world], only=only)
+
+
+def _same_anchors(a: pipeline.Result | None, b: pipeline.Result | None) -> bool:
+    """Whether an index means the same anchor in both results."""
+    return a is not None and b is not None and np.array_equal(a.anchors.boxes, b.anchors.boxes)
 
 
 def _is_on_grid(result: pipeline.Result, position: tuple[int, int, int]) -> bool:

@@ -312,6 +312,18 @@ def _clipped(boxes: NDArray[np.float32], frame: Frame, conventions: Conventions)
             return clip_boxes(boxes, (1, 1) if normalised else frame.input_size)
 
 
+def clipped_boxes(boxes: NDArray[np.float32], frame: Frame, conventions: Conventions) -> NDArray[np.float32]:
+    """``Decoded.boxes`` or some of them (N, 4) cut to the image as the trainer cuts its candidates, input pixels."""
+    boxes = _clipped(boxes, frame, conventions)
+    return _to_pixels(boxes, frame) if conventions.proposal_frame is ProposalFrame.NORMALISED else boxes
+
+
+def candidate_row(proposals: ProposalResult, anchor: int) -> int | None:
+    """The candidate that comes from an anchor; None if the top-k cut has dropped it."""
+    rows = np.flatnonzero(proposals.candidates.anchor_index == anchor)
+    return int(rows[0]) if len(rows) else None
+
+
 def select_eligible(candidates: Candidates, min_size: float, score_thresh: float, conventions: Conventions) -> Eligible:
     """Drop small, undefined and low-scored candidates, and prepare NMS for the others.
 

@@ -42,6 +42,7 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
+from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.params_file import read_preset
@@ -99,10 +100,11 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("rpnviz")
         self.setAcceptDrops(True)
         self.resize(1280, 800)
-        self.canvas = CanvasView(state, settings.theme)
+        self.inspector = Inspector(state)
+        self.canvas = CanvasView(state, settings.theme, self.inspector)
         self.legend = LegendBar(state, settings.theme)
         self.images = ImagesPanel(state, settings.theme)
-        self.selection = SelectionPanel(state)
+        self.selection = SelectionPanel(state, self.inspector)
         self.controls = ControlsPanel(state)
         self.table = GtTable(state, settings.theme)
         self.funnel = FunnelBar(state)
@@ -621,6 +623,17 @@ class MainWindow(QMainWindow):
     def do_list_boxes(self) -> None:
         if self.state.result is not None:
             self.canvas.pointer.open_list(None, anything=False)
+
+    def do_next_stage(self) -> None:
+        self._step_stage(1)
+
+    def do_previous_stage(self) -> None:
+        self._step_stage(-1)
+
+    def _step_stage(self, by: int) -> None:
+        if not self.inspector.way:
+            self.state.tell(Message(Severity.INFO, "Nothing to follow", "Select a box first."))
+        self.inspector.step(by)
 
     def do_clear_selection(self) -> None:
         if not self.canvas.pointer.cancel():

@@ -104,6 +104,10 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QToolButton#flat:hover {{ background: {colours.raised}; }}
         QToolButton#flat:checked {{ background: {colours.accent}; color: {colours.on_accent}; }}
         QToolButton#flat:disabled {{ color: {colours.muted}; }}
+        QPushButton#step {{ border: 0; border-left: 3px solid transparent; padding: 1px 5px; text-align: left;
+                            font-weight: 600; color: {colours.text}; }}
+        QPushButton#step:hover {{ background: {colours.raised}; }}
+        QPushButton#step:checked {{ background: {colours.raised}; border-left-color: {colours.accent}; }}
         QToolButton#link {{ border: 0; padding: 1px 3px; color: {colours.accent}; }}
         QToolButton#link:hover {{ text-decoration: underline; }}
         QToolButton#chip {{ border: 1px solid {colours.border}; padding: 2px 8px; border-radius: 9px;
@@ -125,7 +129,8 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QToolButton#layer:checked {{ color: {colours.text}; }}
         QToolButton#layer:hover {{ background: {colours.raised}; }}
         QToolButton#flat:focus, QToolButton#chip:focus, QToolButton#segment:focus, QToolButton#layer:focus,
-        QToolButton#small-segment:focus, QToolButton#link:focus {{ border: 1px solid {colours.accent}; }}
+        QToolButton#small-segment:focus, QPushButton#step:focus,
+        QToolButton#link:focus {{ border: 1px solid {colours.accent}; }}
         QToolTip {{ color: {colours.text}; background: {colours.raised}; border: 1px solid {colours.border};
                     padding: 4px; }}
         QSplitter::handle {{ background: {colours.border}; }}

@@ -107,8 +107,9 @@ def test_captions_say_what_a_number_means_to_the_trainer(window, qtbot):
     assert "trained on, no mini-batch" in [words for _, words, _ in window.funnel.shown_cells]
     positive = int(window.state.shown.training.match.positives[0])
     window.state.select(Selection(anchor=positive))
-    assert "Target dx1 " in window.selection.body.text()
-    assert "Trained on: there is no mini-batch." in window.selection.body.text()
+    way = {step.title: step.text for step in window.inspector.way}
+    assert way["Target"].startswith("dx1 ")
+    assert way["Mini-batch"] == "Trained on: there is no mini-batch, all positives and negatives train."
     window.do_undo()
     qtbot.waitUntil(lambda: settled(window), timeout=10000)
     assert controls.sampling.isEnabled()

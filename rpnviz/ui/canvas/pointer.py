@@ -15,13 +15,16 @@ from PySide6.QtGui import QColor, QCursor, QKeyEvent, QMouseEvent, QPainter, QPe
 from PySide6.QtWidgets import QWidget
 
 from rpnviz.app import texts
+from rpnviz.app.inspector import Inspector
 from rpnviz.app.viewing import Many, Selection, Viewing
+from rpnviz.app.way import Look
 from rpnviz.core.picking import best_overlap, index_of, neighbour
 from rpnviz.core.pipeline import Result
 from rpnviz.drawing.scene import MAX_OUTLINES, Layer, World
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.boxes_menu import BoxesMenu
 from rpnviz.ui.canvas.picking import Box, Hit, Hits, Picker, boxes_of
+from rpnviz.ui.canvas.way import draw_step
 from rpnviz.ui.theme import COLOURS
 
 _REACH = 6
@@ -89,9 +92,14 @@ class Pointer(QObject):
 
     hovered = Signal(str)
 
-    def __init__(self, view: Canvas, widget: QWidget, state: Viewing, theme: Theme) -> None:
+    def __init__(
+        self, view: Canvas, widget: QWidget, state: Viewing, theme: Theme, inspector: Inspector | None = None
+    ) -> None:
         """``view`` and ``widget`` are the same object: what is asked of it, and the parent of pop-ups."""
         super().__init__(widget)
+        self._inspector = inspector
+        if inspector is not None:
+            inspector.stepped.connect(self._on_step)
         self._view = view
         self._widget = widget
         self._state = state
@@ -468,9 +476,13 @@ class Pointer(QObject):
         many = self._boxes_of_many()
         if len(many):
             self._outline(painter, many, accent, 2 if len(many) <= _FEW else 1)
-        selected = self._selected_box()
-        if selected is not None:
-            self._outline(painter, np.array([selected]), accent, 3)
+        step = self._inspector.shown if self._inspector is not None else None
+        if step is None or not any(mark.look is Look.SELECTED for mark in step.marks):
+            selected = self._selected_box()
+            if selected is not None:
+                self._outline(painter, np.array([selected]), accent, 3)
+        if step is not None:
+            draw_step(painter, step, self._view._to_view, self._limit(), self.theme)
         hit = self._listed or self.hover_hit
         if hit is not None:
             self._outline(painter, np.array([hit.box]), text, 2)
@@ -486,7 +498,7 @@ class Pointer(QObject):
     def _outline(self, painter: QPainter, boxes: NDArray[np.float64], colour: QColor, width: float) -> None:
         """Outline boxes (N, 4), original pixels; the wider lines with a casing below all of them."""
         # Far beyond the widget's edge the raster engine loses the line.
-        limit = QRectF(0, 0, self._view.width(), self._view.height()).adjusted(-8, -8, 8, 8)
+        limit = self._limit()
         rects = []
         for x1, y1, x2, y2 in boxes[np.isfinite(boxes).all(axis=1)].tolist():
             rect = QRectF(self._view._to_view(x1, y1), self._view._to_view(x2, y2)).normalized()
@@ -497,6 +509,17 @@ class Pointer(QObject):
             painter.drawRects(rects)
         painter.setPen(QPen(colour, width))
         painter.drawRects(rects)
+
+    def _limit(self) -> QRectF:
+        """The widget and a little more."""
+        return QRectF(0, 0, self._view.width(), self._view.height()).adjusted(-8, -8, 8, 8)
+
+    def _on_step(self) -> None:
+        """The box of another step is looked at."""
+        step = self._inspector.shown if self._inspector is not None else None
+        if step is not None and step.marks:
+            self._view.show_box(step.marks[-1].box)
+        self._view.update()
 
     def _selected_box(self) -> Box | None:
         chosen, result, record = self._state.selection, self._state.result, self._state.record

@@ -21,6 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
+from rpnviz.app.inspector import Inspector
 from rpnviz.app.viewing import Viewing
 from rpnviz.core.frame import Frame
 from rpnviz.datasets.base import LoadedImage
@@ -53,7 +54,7 @@ class CanvasView(QWidget):
     painted = Signal()
     resized = Signal()
 
-    def __init__(self, state: Viewing, theme: Theme) -> None:
+    def __init__(self, state: Viewing, theme: Theme, inspector: Inspector | None = None) -> None:
         super().__init__()
         self._state = state
         self._theme = theme
@@ -82,7 +83,7 @@ class CanvasView(QWidget):
         self._rest.setSingleShot(True)
         self._rest.setInterval(_REST_MS)
         self._rest.timeout.connect(self._redraw)
-        self.pointer = Pointer(self, self, state, theme)
+        self.pointer = Pointer(self, self, state, theme, inspector)
         self.pointer.hovered.connect(self.hovered)
         self.pointer.hovered.connect(self._on_hovered)
         self._alone, self._hover_text = False, ""

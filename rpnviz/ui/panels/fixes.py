@@ -41,13 +41,20 @@ class FixesList(QWidget):
     def _forget(self) -> None:
         """What was found belongs to another box or to other parameters."""
         self._fill(())
-        wanted = self._state.world is World.TRAINING and self._state.selection.gt is not None
-        if wanted:
+        if self._wanted:
             self._rest.start()
         else:
             self._rest.stop()
 
+    @property
+    def _wanted(self) -> bool:
+        """Whether a ground-truth box is what the panel speaks of."""
+        chosen = self._state.selection
+        return self._state.world is World.TRAINING and chosen.gt is not None and chosen.anchor is None
+
     def _show(self) -> None:
+        if not self._wanted:
+            return
         self._fill(self._state.fixes)
         shown, gt = self._state.shown, self._state.selection.gt
         if self.rows or shown is None or gt is None:

@@ -7,25 +7,28 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from rpnviz.app import reasons, texts
+from rpnviz.app.inspector import Inspector
 from rpnviz.app.selected import summarise
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Shown
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
-from rpnviz.core.proposals import Fate
 from rpnviz.core.terms import terms
+from rpnviz.core.trace import trace_proposal
 from rpnviz.drawing.scene import FINDS_IOU, World
 from rpnviz.ui.panels.fixes import FixesList
+from rpnviz.ui.panels.way import WayList
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
 
 
 class SelectionPanel(QWidget):
     """Verdict on the selected box, or a hint; below it a fixed place for what the pointer is over."""
 
-    def __init__(self, state: AppState) -> None:
+    def __init__(self, state: AppState, inspector: Inspector) -> None:
         super().__init__()
         self._state = state
+        self._inspector = inspector
         self.heading = label("SELECTION", "heading")
         self.name = eliding_label("", "title")
         self.verdict = label("", "verdict", wrap=True)
@@ -50,6 +53,8 @@ class SelectionPanel(QWidget):
         layout.addWidget(self.body)
         self.fixes = FixesList(state)
         layout.addWidget(self.fixes)
+        self.way = WayList(state, inspector)
+        layout.addWidget(self.way)
         layout.addStretch(1)
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
@@ -67,6 +72,7 @@ class SelectionPanel(QWidget):
         for signal in (state.selection_changed, state.result_changed, state.image_changed, state.world_changed):
             signal.connect(lambda *_: self._show())
         state.model_changed.connect(self._show)
+        inspector.stepped.connect(self._on_step)
         self._show()
 
     def show_hover(self, text: str) -> None:
@@ -102,6 +108,11 @@ class SelectionPanel(QWidget):
         else:
             self._show_nothing(result)
 
+    def _on_step(self) -> None:
+        row = self.way.current
+        if row is not None:
+            self._area.ensureWidgetVisible(row, 0, 8)
+
     def _fill(self, name: str, verdict: str, size: str, body: str, *, problem: bool = False) -> None:
         self.name.setText(name)
         self.verdict.setText(verdict)
@@ -110,6 +121,7 @@ class SelectionPanel(QWidget):
         self.body.setText(body)
         for part in (self.verdict, self.size_line, self.body):
             part.setVisible(bool(part.text()))
+        self.way.show_way()
 
     def _show_nothing(self, result: Result) -> None:
         special = texts.image_sentence(result)
@@ -151,83 +163,40 @@ class SelectionPanel(QWidget):
         rank = result.match.ranks[gt]
         box, at_input = result.inputs.gt_boxes[gt], result.gt.boxes[gt]
         size = f"{_side(box, 0)} x {_side(box, 1)} px (input {_side(at_input, 0)} x {_side(at_input, 1)})"
+        verdict = texts.verdict(result, gt)
+        if self._state.world is World.MODEL:
+            self._fill(f"GT {gt} {name}", _covered_by(self._state.shown, gt), size, f"In training: {verdict}.")
+            return
         lines = reasons.gt_sentences(result, gt)
         positives, forced = int(result.match.gt_positives[gt]), int(result.match.gt_forced[gt])
         if rank in (Rank.FORCED, Rank.MATCHED):
             drawn = int(np.isin(result.match.positives_of(gt), result.sample.positive).sum())
             part = f"{drawn} of them in this mini-batch" if terms(result.conventions).draws else "all trained on"
             lines.append(f"Positives {positives} (forced {forced}), {part}.")
-        if self._state.world is World.MODEL:
-            lines.insert(0, _covered_by(self._state.shown, gt))
-            lines.insert(1, "In training:")
-        self._fill(
-            f"GT {gt} {name}",
-            texts.verdict(result, gt),
-            size,
-            "\n".join(lines),
-            problem=gt in result.match.problems(),
-        )
+        self._fill(f"GT {gt} {name}", verdict, size, "\n".join(lines), problem=gt in result.match.problems())
 
     def _show_anchor(self, result: Result, index: int) -> None:
-        match, means = result.match, terms(result.conventions)
-        gt = int(match.matched_gt[index])
+        """The verdict; the way below tells the rest."""
         box = result.anchors.boxes[index]
-        original = result.frame.to_original(box[None])[0]
-        lines = []
-        model = self._state.world is World.MODEL
-        whose = "Its anchor's best IoU" if model else "Best IoU"
-        if match.best_iou[index] > 0:
-            lines.append(f"{whose} {float(match.best_iou[index]):.3f} with GT {gt} {self._state.gt_names[gt]}.")
-        elif len(result.gt.trained):
-            lines.append("Its anchor touches no ground truth." if model else "It touches no ground truth.")
-        state = AnchorState(match.state[index])
-        if state in (AnchorState.POSITIVE, AnchorState.FORCED):
-            row = int(np.searchsorted(result.targets.anchor_index, index))
-            named = zip(means.targets, result.targets.deltas[row].tolist(), strict=True)
-            if not model:
-                lines.append(f"Target {', '.join(f'{name} {value + 0.0:z.2f}' for name, value in named)}.")
-        # The mini-batch is that of the training targets, at the trainer's own input size.
-        if not model and state in (AnchorState.POSITIVE, AnchorState.FORCED, AnchorState.NEGATIVE):
-            if not means.draws:
-                lines.append("Trained on: there is no mini-batch.")
-            else:
-                lines.append("In this mini-batch." if result.sample.has(index) else "Not drawn for this mini-batch.")
-        verdict = texts.STATE_TEXT[state]
-        if self._state.world is World.MODEL and result.proposals is not None:
-            verdict = self._proposal_lines(result, index, lines)
-        size = f"{_side(original, 0)} x {_side(original, 1)} px (input {_side(box, 0)} x {_side(box, 1)})"
-        self._fill(texts.anchor_text(result, index), verdict, size, "\n".join(lines))
-
-    @staticmethod
-    def _proposal_lines(result: Result, index: int, lines: list[str]) -> str:
-        proposals, decoded = result.proposals, result.decoded
-        assert proposals is not None
-        assert decoded is not None
-        rows = np.flatnonzero(proposals.candidates.anchor_index == index)
-        x1, y1, x2, y2 = (float(value) for value in decoded.boxes_input[index])
-        lines.insert(0, f"Decoded to {x2 - x1:.0f} x {y2 - y1:.0f} px at the input.")
-        if not len(rows):
-            lines.insert(0, f"Logit {float(decoded.objectness[index]):.2f}: not among the best before NMS.")
-            return "Cut before NMS"
-        row = int(rows[0])
-        fate = Fate(proposals.fate[row])
-        lines.insert(0, f"Objectness {float(proposals.candidates.objectness_prob[row]):.3f}.")
-        best, gt = texts.covered_gt(result, proposals.candidates.boxes[row])
-        lines.insert(1, f"It covers GT {gt} with IoU {best:.3f}." if gt is not None else "It covers no ground truth.")
-        if fate is Fate.SUPPRESSED:
-            by = int(proposals.suppressor[row])
-            lines.insert(
-                2,
-                f"Overlaps a better box by {float(proposals.suppressor_iou[row]):.2f} "
-                f"(objectness {float(proposals.candidates.objectness_prob[by]):.3f}).",
+        if self._state.world is World.MODEL and result.proposals is not None and result.decoded is not None:
+            found = trace_proposal(result, index)
+            box = found.clipped
+            verdict = (
+                f"Kept as number {found.number:,}"
+                if found.number is not None
+                else "Cut before NMS"
+                if found.fate is None
+                else texts.FATE_TEXT[found.fate]
             )
-        if fate is Fate.KEPT:
-            return f"Kept as number {int(np.flatnonzero(proposals.kept == row)[0]) + 1}"
-        return texts.FATE_TEXT[fate]
+        else:
+            verdict = texts.STATE_TEXT[AnchorState(result.match.state[index])]
+        original = result.frame.to_original(box[None])[0]
+        size = f"{_side(original, 0)} x {_side(original, 1)} px (input {_side(box, 0)} x {_side(box, 1)})"
+        self._fill(texts.anchor_text(result, index), verdict, size, "")
 
 
 def _covered_by(shown: Shown | None, gt: int) -> str:
-    """Which of the proposals that are kept find a ground-truth box."""
+    """How many of the proposals that are kept find a ground-truth box, and how well."""
     model = shown.model if shown is not None else None
     if model is None or model.proposals is None:
         return "No proposals yet."
@@ -235,7 +204,9 @@ def _covered_by(shown: Shown | None, gt: int) -> str:
     iou = best_cover(kept, model.gt.boxes[gt : gt + 1])[0]
     found = int(np.count_nonzero(iou >= FINDS_IOU))
     best = float(iou.max(initial=0.0))
-    return f"{found:,} kept proposals cover it by at least {FINDS_IOU:g}; the best IoU is {best:.2f}."
+    if not found:
+        return f"Found by none, best IoU {best:.2f}"
+    return f"Found by {found:,}, best IoU {best:.2f}"
 
 
 def _threshold(result: Result) -> str:
