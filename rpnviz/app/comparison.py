@@ -6,18 +6,16 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, NewestWins
 from rpnviz.app.messages import from_error
+from rpnviz.app.resting import Resting
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import pipeline
 from rpnviz.core.diff import Diff, GtOutcome, Switch, compare, outcomes, partners
 from rpnviz.core.presets import Preset
-
-_REST_MS = 150
-"""The fields are looked for when the hand rests: each takes a run of the pipeline."""
 
 Change = tuple[int, GtOutcome, GtOutcome]
 """A box that fares differently: its index, and how it fares under each trainer."""
@@ -46,14 +44,12 @@ class Comparison(QObject):
         self._active = False
         self._linking = False
         self._stale = True
-        self._job: Job | None = None
         self._compute = NewestWins(_run, self)
         self._compute.answered.connect(self._on_other)
         self._compute.failed.connect(self._on_failed)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(self._explain)
+        self._explaining = Resting(
+            state.jobs, "Looking for what makes the difference", "compare", self._on_failed, parent=self
+        )
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_result)
         state.selection_changed.connect(self._on_window_selection)
@@ -107,10 +103,7 @@ class Comparison(QObject):
 
     def _forget(self) -> None:
         """What was found belongs to another image or to other parameters."""
-        self._rest.stop()
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
+        self._explaining.forget()
         self._stale = True
         self.diff = None
 
@@ -147,28 +140,24 @@ class Comparison(QObject):
         self.a.take_results(first)
         self.b.take_results(second)
         self.changed.emit()
-        self._rest.start()
+        self._explain()
 
     def _on_failed(self, error: BaseException) -> None:
         self._state.tell(from_error(f"Could not compare with {self.preset.name}", error))
 
     def _explain(self) -> None:
         shown, present, other = self.a.shown, self.present, self.preset
-        if shown is None or present is None:
-            return
+        assert shown is not None
+        assert present is not None
 
         def work(job: Job) -> Diff:
             return compare(shown.training.inputs, present, other, lambda: job.progress(0.0))
 
         def done(diff: Diff) -> None:
-            self._job = None
-            if shown is self.a.shown and other is self.preset and not self._stale:
-                self.diff = diff
-                self.changed.emit()
+            self.diff = diff
+            self.changed.emit()
 
-        self._job = self._state.jobs.submit(
-            "Looking for what makes the difference", work, done, self._on_failed, lane="compare", hidden=True
-        )
+        self._explaining.ask(work, done)
 
     # ------------------------------------------------------------------ one selection
 

@@ -20,7 +20,7 @@ from rpnviz.app.undo import History
 from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import ProposalStages
-from rpnviz.core.fixes import Fix, find_fixes
+from rpnviz.core.fixes import Fix
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
@@ -81,7 +81,6 @@ class AppState(Viewing):
     dataset_changed = Signal()
     params_changed = Signal(object)
     computing_changed = Signal(bool)
-    fixes_changed = Signal()
     model_changed = Signal()
     history_changed = Signal()
 
@@ -93,8 +92,6 @@ class AppState(Viewing):
             self.preset, self.params = _trainer(preset), preset.params
         self.dataset: Dataset | None = None
         self.index = -1
-        self.fixes: tuple[Fix, ...] = ()
-        self._looking: Job | None = None
         self.model: ProposalModel | None = None
         self._history: History[tuple[Preset, Params]] = History()
         self._inputs: pipeline.Inputs | None = None
@@ -505,29 +502,6 @@ class AppState(Viewing):
             self.load_model()
         elif world is World.MODEL and self._outputs is None and self._inference is None:
             self._infer()  # it was cancelled or has failed: asking again is trying again
-
-    def look_for_fixes(self) -> None:
-        """Find changes of the parameters that would help the selected ground-truth box; ``fixes_changed`` follows."""
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
-        shown, gt = self.shown, self.selection.gt
-        if shown is None or gt is None or gt >= len(shown.training.match.ranks):
-            return
-
-        def done(fixes: tuple[Fix, ...]) -> None:
-            self._looking = None
-            if shown is self.shown and gt == self.selection.gt:
-                self.fixes = fixes
-                self.fixes_changed.emit()
-
-        def failed(error: BaseException) -> None:
-            self.tell(from_error("Could not look for changes that help", error))
-
-        def work(job: Job) -> tuple[Fix, ...]:
-            return find_fixes(shown.training, gt)
-
-        self._looking = self.jobs.submit("Looking for changes that help", work, done, failed, lane="fixes", hidden=True)
 
     def try_fix(self, fix: Fix) -> None:
         """Make a change that was found; undo takes it back."""

@@ -7,8 +7,9 @@ and for all others of the image. Those that do not raise the box's rank are drop
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from rpnviz.core import pipeline
 from rpnviz.core.anchors import level_name
-from rpnviz.core.conventions import RatioMeaning
+from rpnviz.core.conventions import OffsetUnit, RatioMeaning
 from rpnviz.core.explain import Cause, Explanation, LeftOutBy, explain
 from rpnviz.core.matching import WEAK_IOU, Rank
 from rpnviz.core.params import Params, ResizeMode, differences
@@ -26,6 +27,9 @@ from rpnviz.errors import ParamsError
 
 MOST = 5
 """Changes that are tried for one box."""
+
+_MOST_SECONDS = 3
+"""Second changes that are tried after each first one."""
 
 _LARGEST_STEP = 3.0
 """An input is enlarged by at most this: nine times the memory and time."""
@@ -63,14 +67,49 @@ class Fix:
 
 @dataclass(frozen=True)
 class _Change:
-    """A change before it is tried."""
+    """A change before it is tried.
+
+    Attributes:
+        text: in words.
+        params: all parameters with it.
+        kind: what made it; two of one kind are no pair.
+    """
 
     text: str
     params: Params
+    kind: str = ""
 
 
-def find_fixes(result: Result, gt: int, found: Explanation | None = None) -> tuple[Fix, ...]:
-    """Changes that raise the rank of a box, the cheapest first: single ones, then those that take two fields.
+@dataclass(frozen=True)
+class Closest:
+    """Where no change helps: the one that came closest.
+
+    Attributes:
+        text: what was changed, in words.
+        best_iou: of the box after it.
+        needed: what raises its rank.
+    """
+
+    text: str
+    best_iou: float
+    needed: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found for one box.
+
+    Attributes:
+        fixes: changes that raise its rank, the cheapest first.
+        closest: where there are none; None also where no change came closer than the present parameters.
+    """
+
+    fixes: tuple[Fix, ...]
+    closest: Closest | None
+
+
+def find_fixes(result: Result, gt: int, found: Explanation | None = None) -> Search:
+    """Single changes that raise the rank of a box, the cheapest first.
 
     Args:
         result: of the image.
@@ -80,21 +119,98 @@ def find_fixes(result: Result, gt: int, found: Explanation | None = None) -> tup
     Returns:
         At most :data:`MOST`; none for a box that is matched or not trained on.
     """
+    attempts = _singles(result, gt, found)
+    return _search(result, gt, attempts)
+
+
+def find_pairs(
+    result: Result, gt: int, found: Explanation | None = None, check: Callable[[], None] = lambda: None
+) -> Search:
+    """The best two changes that together raise the rank of a box that no single one helps; one fix at most.
+
+    The second answers the cause that is left after the first.
+
+    Args:
+        result, gt, found: as for :func:`find_fixes`.
+        check: called before every run; what it raises ends the search.
+    """
+    singles = _singles(result, gt, found, check)
+    pairs = []
+    for first in singles:
+        left = explain(first.after, gt)
+        dense = {_add_level.__name__, _finer_stride.__name__} if len(first.after.anchors) > _MOST_ANCHORS else set()
+        barred = {first.change.kind, *dense}
+        others = (change for change in _changes(first.after, left) if change.kind not in barred)
+        for second in itertools.islice(others, _MOST_SECONDS):
+            if second.params != result.params:
+                text = f"{first.change.text} and {second.text[0].lower()}{second.text[1:]}"
+                check()
+                pairs.append(_attempt(result, gt, _Change(text, second.params)))
+    search = _search(result, gt, pairs)
+    closest = _search(result, gt, [*singles, *pairs]).closest
+    return Search(search.fixes[:1], None if search.fixes else closest)
+
+
+def search_fixes(result: Result, gt: int, found: Explanation | None = None) -> Search:
+    """Single changes, and where none helps, a pair."""
     found = explain(result, gt) if found is None else found
-    if found.rank not in (Rank.NONE, Rank.FORCED):
-        return ()
-    fixes = []
-    tried: set[Params] = {result.params}
-    for change in _changes(result, found):
-        if len(tried) > MOST:
-            break
-        if change.params in tried:
-            continue
-        tried.add(change.params)
-        fix = _try(result, gt, change)
-        if fix is not None:
-            fixes.append(fix)
-    return tuple(sorted(fixes, key=_cost))
+    singles = find_fixes(result, gt, found)
+    return singles if singles.fixes else find_pairs(result, gt, found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A change that was run."""
+
+    change: _Change
+    after: Result
+
+
+def _singles(
+    result: Result, gt: int, found: Explanation | None, check: Callable[[], None] = lambda: None
+) -> list[_Attempt]:
+    found = explain(result, gt) if found is None else found
+    attempts = []
+    for change in itertools.islice(_new(_changes(result, found), result.params), MOST):
+        check()
+        attempts.append(_attempt(result, gt, change))
+    return attempts
+
+
+def _new(changes: Iterator[_Change], present: Params) -> Iterator[_Change]:
+    """Without those that give the same parameters as another, or as are there."""
+    tried: set[Params] = {present}
+    for change in changes:
+        if change.params not in tried:
+            tried.add(change.params)
+            yield change
+
+
+def _attempt(result: Result, gt: int, change: _Change) -> _Attempt:
+    return _Attempt(change, pipeline.run(result.inputs, change.params, result.conventions, result))
+
+
+def _search(result: Result, gt: int, attempts: Sequence[_Attempt]) -> Search:
+    """What of some attempts raises the rank of a box, else what came closest."""
+    fixes = [fix for attempt in attempts if (fix := _fix(result, gt, attempt)) is not None]
+    if fixes or not attempts:
+        return Search(tuple(sorted(fixes, key=_cost)), None)
+    present, _ = _short_of(result, gt)
+    gaps = [(attempt.change.text, *_short_of(attempt.after, gt)) for attempt in attempts]
+    text, best, needed = min(gaps, key=lambda gap: gap[2] - gap[1])
+    return Search((), Closest(text, best, needed) if best > present else None)
+
+
+def _short_of(result: Result, gt: int) -> tuple[float, float]:
+    """Best IoU that counts for the next rank of a box, and what that rank needs."""
+    found = explain(result, gt)
+    reach = 0.0
+    if found.budget is not None:
+        reach = found.budget.allowed if found.rank is Rank.NONE else found.budget.own or 0.0
+    for needed in (found.needed, found.threshold):
+        if reach < needed:
+            return reach, needed
+    return 0.0, found.threshold  # what fits it is trained towards others: none of it counts
 
 
 def _cost(fix: Fix) -> tuple[float, ...]:
@@ -104,9 +220,9 @@ def _cost(fix: Fix) -> tuple[float, ...]:
     return poor, fields, -fix.rank_after.height, len(fix.lost), fix.anchors_added
 
 
-def _try(result: Result, gt: int, change: _Change) -> Fix | None:
+def _fix(result: Result, gt: int, attempt: _Attempt) -> Fix | None:
     """What a change does; None if the box's rank does not rise."""
-    after = pipeline.run(result.inputs, change.params, result.conventions, result)
+    change, after = attempt.change, attempt.after
     before_ranks, ranks = result.match.ranks, after.match.ranks
     if ranks[gt].height <= before_ranks[gt].height:
         return None
@@ -149,6 +265,7 @@ def _changes(result: Result, found: Explanation) -> Iterator[_Change]:
         Cause.GRID: (
             _add_size_on_finer_level,
             _add_size,
+            _shift_grid,
             _enlarge_input,
             _finer_stride,
             _lower_threshold,
@@ -165,7 +282,7 @@ def _changes(result: Result, found: Explanation) -> Iterator[_Change]:
         except ParamsError:
             continue
         if change is not None:
-            yield change
+            yield dataclasses.replace(change, kind=maker.__name__)
 
 
 def _sides(result: Result, found: Explanation) -> tuple[float, float]:
@@ -312,6 +429,21 @@ def _finer_stride(result: Result, found: Explanation) -> _Change | None:
     if sized is None:
         return _Change(f"Use stride {stride}", finer)
     return _Change(f"Use stride {stride} and {sized.text[0].lower()}{sized.text[1:]}", sized.params)
+
+
+def _shift_grid(result: Result, found: Explanation) -> _Change | None:
+    """All positions moved so that the box's centre comes to lie near one of the level that suits it; tenths."""
+    anchors = result.params.anchors
+    level, _ = _level_for(result, found)
+    x1, y1, x2, y2 = result.gt.boxes[found.gt].astype(np.float64).tolist()
+    unit = float(anchors.strides[level])
+    if result.conventions.offset_unit is OffsetUnit.BASE and isinstance(anchors.base_sizes, tuple):
+        unit = float(anchors.base_sizes[level])
+    off_x, off_y = ((low + high) / 2 % anchors.strides[level] for low, high in ((x1, x2), (y1, y2)))
+    offset = round((off_x + off_y) / 2 / unit, 1)
+    if offset == anchors.offset:
+        return None
+    return _Change(f"Set the offset of the grid to {offset:g}", result.params.with_values("anchors", offset=offset))
 
 
 def _enlarge_input(result: Result, found: Explanation) -> _Change | None:

@@ -19,7 +19,7 @@ from rpnviz.core import presets
 from rpnviz.core.anchors import Anchors
 from rpnviz.core.diff import Diff, Switch
 from rpnviz.core.explain import explain
-from rpnviz.core.fixes import Fix, find_fixes
+from rpnviz.core.fixes import Fix, search_fixes
 from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
 from rpnviz.core.rules import plain
@@ -160,7 +160,7 @@ def _explanation(result: Result, gt: int, fixes: bool) -> dict[str, Any]:
         "threshold": found.threshold,
         "needed": found.needed,
         "stolen_by": None,
-        "fixes": [_fix(fix) for fix in (find_fixes(result, gt, found) if fixes else ())],
+        "fixes": [_fix(fix) for fix in (search_fixes(result, gt, found).fixes if fixes else ())],
     }
     if thief is not None:
         table["stolen_by"] = {"index": thief.gt, **dataclasses.asdict(thief)}

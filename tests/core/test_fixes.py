@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.explain import explain
-from rpnviz.core.fixes import MOST, find_fixes
+from rpnviz.core.fixes import MOST, find_fixes, find_pairs, search_fixes
 from rpnviz.core.matching import Rank
 
 ORDER = [Rank.NOT_TRAINED, Rank.NONE, Rank.FORCED, Rank.MATCHED]
@@ -39,10 +39,14 @@ def applied(name, result, fix):
     return pipeline.run(result.inputs, preset.params, preset.conventions)
 
 
-def check(name, result, gt):
+def check(name, result, gt, find=find_fixes):
     found = explain(result, gt)
-    fixes = find_fixes(result, gt, found)
+    search = find(result, gt, found)
+    fixes = search.fixes
     assert len(fixes) <= MOST
+    if search.closest is not None:
+        assert not fixes
+        assert search.closest.best_iou < search.closest.needed
     if found.rank in (Rank.MATCHED, Rank.NOT_TRAINED):
         assert fixes == ()
     for fix in fixes:
@@ -74,8 +78,12 @@ def test_a_shape_needs_a_size_and_a_ratio():
 
 def test_a_threshold_just_below_what_the_grid_gives():
     result = run("torchvision", (512, 512), [[102, 102, 134, 134]], resize="none", fg_iou_thresh=0.8)
-    (fix,) = check("torchvision", result, 0)
-    assert fix.patch == {"match": {"fg_iou_thresh": 0.78}}  # 900 / 1148 = 0.7840
+    shift, lower = check("torchvision", result, 0)
+    assert lower.patch == {"match": {"fg_iou_thresh": 0.78}}  # 900 / 1148 = 0.7840
+    # The centre, 118, lies at 29.5 strides of 4: half a stride further on the anchor stands exactly on the box.
+    assert shift.patch == {"anchors": {"offset": 0.5}}
+    assert shift.best_iou_after == 1.0
+    assert shift.text == "Set the offset of the grid to 0.5"
 
 
 def test_rules_that_leave_out_can_be_lifted():
@@ -99,6 +107,27 @@ def test_the_low_quality_rule_can_be_switched_on():
     assert {"match": {"allow_low_quality_matches": True}} in patches or not patches
 
 
+def test_two_changes_where_no_single_one_is_enough():
+    # 5 x 5 at (101, 101): too small for 32, and its centre, 103.5, lies at 25.875 strides of 4.
+    result = run("torchvision", (512, 512), [[101, 101, 106, 106]], resize="none")
+    assert not check("torchvision", result, 0)
+    (fix,) = check("torchvision", result, 0, find_pairs)
+    assert " and " in fix.text
+    assert search_fixes(result, 0).fixes == (fix,)
+    # Where single ones help, pairs are not asked for.
+    easy = run("torchvision", (512, 512), [[100, 200, 400, 220]], resize="none")
+    assert search_fixes(easy, 0) == find_fixes(easy, 0)
+
+
+def test_what_came_closest():
+    # A box of a fifth of a pixel: nothing within reason fits it.
+    result = run("py-faster-rcnn", (512, 512), [[101, 101, 101.2, 101.2]], resize="none")
+    search = search_fixes(result, 0)
+    assert not search.fixes
+    assert search.closest.best_iou < search.closest.needed
+    assert search.closest.text
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(presets.names()), st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.7]), st.booleans())
 def test_every_fix_of_any_scene_holds(name, seed, threshold, low_quality):
@@ -119,6 +148,7 @@ def test_every_fix_of_any_scene_holds(name, seed, threshold, low_quality):
     )
     for gt in range(count):
         check(name, result, gt)
+    check(name, result, 0, find_pairs)
 
 
 @pytest.mark.parametrize("name", ["torchvision", "mmdetection"])

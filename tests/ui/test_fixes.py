@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QToolButton
@@ -11,7 +10,7 @@ from support import open_image, settled
 from rpnviz.app.reasons import short_cause
 from rpnviz.app.viewing import Selection
 from rpnviz.core.explain import explain
-from rpnviz.core.fixes import find_fixes
+from rpnviz.core.fixes import find_fixes, search_fixes
 from rpnviz.core.matching import Rank
 
 
@@ -57,20 +56,18 @@ def test_a_box_that_is_matched_needs_none(window, qtbot, forced):
     matched = window.state.shown.training.match.ranks.index(Rank.MATCHED)
     window.state.select(Selection(gt=matched))
     assert not window.selection.fixes.isVisible(), "those of the box before are gone at once"
-    with qtbot.waitSignal(window.state.fixes_changed, timeout=5000):
-        pass
+    assert not window.selection.fixes.finder.busy
     assert not window.selection.fixes.rows
     window.state.select(Selection())
-    assert not window.selection.fixes._rest.isActive()
+    assert not window.selection.fixes.finder.busy
 
 
 def test_fixes_belong_to_the_parameters_that_are_shown(window, qtbot, forced):
     window.controls.matching.thresholds.slider.setValue((0.3, 0.6))
     assert not window.selection.fixes.rows
     qtbot.waitUntil(lambda: settled(window))
-    with qtbot.waitSignal(window.state.fixes_changed, timeout=5000):
-        pass
-    for fix in window.state.fixes:
+    qtbot.waitUntil(lambda: bool(window.selection.fixes.rows), timeout=5000)
+    for fix in window.selection.fixes.rows:
         assert fix.params.match.fg_iou_thresh <= 0.6
 
 
@@ -101,13 +98,35 @@ def test_the_table_names_the_cause_of_every_box_that_is_not_matched(window, qtbo
     assert causes() == [short_cause(explain(result, gt)) for gt in range(10)]
 
 
-def test_where_nothing_helps_it_says_so(window, qtbot):
+def words(fixes):
+    return " ".join(part.text() for part in fixes.findChildren(QLabel) if part.isVisible())
+
+
+def test_where_no_single_change_helps_two_at_once_are_tried(window, qtbot):
     open_image(window, qtbot, "tiny_objects.png")
-    gts = range(len(window.state.shown.training.match.ranks))
-    smallest = min(gts, key=lambda gt: float(np.ptp(window.state.shown.training.gt.boxes[gt].reshape(2, 2), 0).max()))
-    assert not find_fixes(window.state.shown.training, smallest)
-    window.state.select(Selection(gt=smallest))
+    result = window.state.shown.training
+    gt = next(gt for gt in range(len(result.match.ranks)) if not find_fixes(result, gt).fixes)
+    window.state.select(Selection(gt=gt))
     fixes = window.selection.fixes
-    qtbot.waitUntil(lambda: fixes.isVisible(), timeout=10000)
+    qtbot.waitUntil(lambda: bool(fixes.rows), timeout=20000)
+    (fix,) = fixes.rows
+    assert sum(len(group) for group in fix.patch.values()) >= 2
+    assert " and " in fix.text
+    qtbot.mouseClick(fixes.findChildren(QToolButton)[0], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: settled(window) and window.state.shown.training.params == fix.params, timeout=10000)
+    assert window.state.shown.training.match.ranks[gt] is fix.rank_after
+
+
+def test_where_nothing_helps_it_says_what_came_closest(window, qtbot):
+    window.state.set_preset("py-faster-rcnn")
+    open_image(window, qtbot, "tiny_objects.png")
+    qtbot.waitUntil(lambda: settled(window), timeout=10000)
+    result = window.state.shown.training
+    gt = next(gt for gt in range(len(result.match.ranks)) if not search_fixes(result, gt).fixes)
+    window.state.select(Selection(gt=gt))
+    fixes = window.selection.fixes
+    qtbot.waitUntil(lambda: fixes.finder.search is not None and not fixes.finder.busy, timeout=20000)
     assert not fixes.rows
-    assert any("None of the changes" in words.text() for words in fixes.findChildren(QLabel))
+    assert "None of the changes" in words(fixes)
+    closest = fixes.finder.search.closest
+    assert f"gives IoU {closest.best_iou:.2f}, {closest.needed:.2f} is needed." in words(fixes)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from rpnviz.app.fix_finder import FixFinder
 from rpnviz.app.state import AppState
+from rpnviz.app.texts import iou_pair
 from rpnviz.core.fixes import Fix
 from rpnviz.core.matching import Rank
-from rpnviz.drawing.options import RANK_TEXT, World
+from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.ui.widgets.basics import clear_layout, label, tool_button
 
-_REST_MS = 150
-"""They are looked for when the hand rests: each takes a run of the pipeline."""
 _SHOWN = 3
 _NOTHING = (
-    "None of the changes that were tried helps it: sizes, ratios, levels, input size and thresholds within reason."
+    "None of the changes that were tried helps it, alone or two at once: sizes, ratios, levels, input size, thresholds "
+    "within reason."
 )
 
 
@@ -29,49 +29,29 @@ class FixesList(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 4, 0, 0)
         self._layout.setSpacing(4)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(state.look_for_fixes)
-        for signal in (state.selection_changed, state.result_changed, state.world_changed):
-            signal.connect(lambda *_: self._forget())
-        state.fixes_changed.connect(self._show)
+        self.finder = FixFinder(state)
+        self.finder.changed.connect(self._show)
         self.hide()
 
-    def _forget(self) -> None:
-        """What was found belongs to another box or to other parameters."""
-        self._fill(())
-        if self._wanted:
-            self._rest.start()
-        else:
-            self._rest.stop()
-
-    @property
-    def _wanted(self) -> bool:
-        """Whether a ground-truth box is what the panel speaks of."""
-        chosen = self._state.selection
-        return self._state.world is World.TRAINING and chosen.gt is not None and chosen.anchor is None
-
     def _show(self) -> None:
-        if not self._wanted:
-            return
-        self._fill(self._state.fixes)
-        shown, gt = self._state.shown, self._state.selection.gt
-        if self.rows or shown is None or gt is None:
-            return
-        if shown.training.match.ranks[gt] in (Rank.NONE, Rank.FORCED):
-            self._layout.addWidget(label("WHAT WOULD HELP", "heading"))
-            self._layout.addWidget(label(_NOTHING, "muted", wrap=True))
-            self.show()
-
-    def _fill(self, fixes: tuple[Fix, ...]) -> None:
-        self.rows = list(fixes[:_SHOWN])
+        search = self.finder.search
+        self.rows = list(search.fixes[:_SHOWN]) if search is not None else []
         clear_layout(self._layout)
-        if self.rows:
-            self._layout.addWidget(label("WHAT WOULD HELP", "heading"))
+        self.setVisible(search is not None)
+        if search is None:
+            return
+        self._layout.addWidget(label("WHAT WOULD HELP", "heading"))
         for fix in self.rows:
             self._layout.addWidget(self._row(fix))
-        self.setVisible(bool(self.rows))
+        if self.finder.pairs:
+            self._layout.addWidget(label("No single change helps it. Trying two at once…", "muted", wrap=True))
+        elif not self.rows:
+            closest = search.closest
+            self._layout.addWidget(label(_NOTHING, "muted", wrap=True))
+            if closest is not None:
+                iou, needed = iou_pair(closest.best_iou, closest.needed)
+                words = f"Closest: {closest.text[0].lower()}{closest.text[1:]} gives IoU {iou}, {needed} is needed."
+                self._layout.addWidget(label(words, "muted", wrap=True))
 
     def _row(self, fix: Fix) -> QWidget:
         row = QWidget()
