@@ -85,7 +85,7 @@ class Survey(QObject):
         super().__init__()
         self._state = state
         self._dataset: Dataset | None = None
-        self._of: tuple[Preset, Params] | None = None
+        self._of: tuple[object, ...] | None = None
         self.counts = self._before = Counts.of(0)
         self.running, self.stopped = False, False
         self._job: Job | None = None
@@ -132,7 +132,7 @@ class Survey(QObject):
 
     def _restart(self) -> None:
         """Other parameters: nothing is known of any image."""
-        if self._of == (self._state.preset, self._state.params):
+        if self._of == _what_counts(self._state.preset, self._state.params):
             return
         if self._of is None and not self.counts.done:
             self._rest.start()  # a slider is being dragged
@@ -157,7 +157,7 @@ class Survey(QObject):
         if dataset is None or state.shown is None:
             return
         preset, params = state.preset, state.params
-        self._of = preset, params
+        self._of = _what_counts(preset, params)
         self.running = True
         self._look.start()
 
@@ -176,6 +176,11 @@ class Survey(QObject):
         self._job = state.jobs.submit(
             "Counting the ranks of all images", work, ended, failed, lane="survey", hidden=True
         )
+
+
+def _what_counts(preset: Preset, params: Params) -> tuple[object, ...]:
+    """What the ranks depend on; proposals and the draw of the mini-batch change none."""
+    return preset.name, preset.conventions, params.resize, params.anchors, params.match
 
 
 def _count(job: Job, dataset: Dataset, counts: Counts, preset: Preset, params: Params) -> None:

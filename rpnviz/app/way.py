@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rpnviz.app import texts
 from rpnviz.app.viewing import Selection
 from rpnviz.core.anchors import level_name
-from rpnviz.core.matching import AnchorState
+from rpnviz.core.explain import explain
+from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate, candidate_row, clipped_boxes
 from rpnviz.core.terms import terms
@@ -38,6 +39,7 @@ Point = tuple[float, float]
 Arrow = tuple[Point, Point]
 
 _MOST_LINKS = 6
+_MOST_MARKS = 3
 
 
 class Look(StrEnum):
@@ -205,13 +207,24 @@ def _of_gt(result: Result, gt: int) -> tuple[Step, ...]:
     index, iou = ranked_anchors(result, gt, _MOST_LINKS)
     if not len(index):
         return ()
-    links = []
+    links: list[Link] = []
+    marks: tuple[Mark, ...] = ()
+    arrows: tuple[Arrow, ...] = ()
+    if result.match.ranks[gt] is Rank.NONE:
+        # Its positives are on the picture; where there are none, the anchors that would fit it best are.
+        marks = tuple(
+            Mark(_to_original(result, result.anchors.boxes[anchor]), Look.ANCHOR) for anchor in index[:_MOST_MARKS]
+        )
+        thief = explain(result, gt).stolen_by
+        if thief is not None:
+            stolen = Mark(_to_original(result, result.anchors.boxes[thief.anchor]), Look.OTHER)
+            marks, arrows = (stolen,), _arrow(stolen.box, _box(result.inputs.gt_boxes[thief.gt]))
     for anchor, value in zip(index.tolist(), iou.tolist(), strict=True):
         state = texts.SHORT_STATE[AnchorState(result.match.state[anchor])]
         target = int(result.match.matched_gt[anchor])
         whose = f" for GT {target}" if result.match.labels[anchor] == 1 and target != gt else ""
         links.append(Link(f"{value:.3f}  {_brief(result, anchor)}, {state}{whose}", Selection(gt=gt, anchor=anchor)))
-    return (Step("Anchors", "", links=tuple(links)),)
+    return (Step("Anchors", "", marks=marks, arrows=arrows, links=tuple(links)),)
 
 
 # ---------------------------------------------------------------------- proposals

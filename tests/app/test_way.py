@@ -99,6 +99,27 @@ def test_an_anchor_in_training():
     assert best[0].links[0].text == "0.784  P2 32 x 32, positive"
 
 
+def test_a_box_without_positives_shows_the_anchors_it_speaks_of():
+    preset = presets.load("torchvision")
+    params = preset.params.with_values("resize", mode="none")
+
+    def way(boxes, gt, **match):
+        chosen = params.with_values("match", **match) if match else params
+        result = pipeline.run(pipeline.Inputs((512, 512), np.array(boxes, float)), chosen, preset.conventions)
+        return make_way(result, World.TRAINING, Selection(gt=gt), ("box",) * len(boxes))
+
+    # The stolen pair of test_causes: the anchor stands on the first box, and is trained towards it.
+    (step,) = way([[96, 96, 160, 160], [94, 94, 162, 162]], 1)
+    assert [(mark.look, mark.box) for mark in step.marks] == [(Look.OTHER, (96.0, 96.0, 160.0, 160.0))]
+    assert step.arrows == (((128.0, 128.0), (128.0, 128.0)),)
+    assert step.links[0].text == "0.886  P3 64 x 64, positive for GT 0"
+    (step,) = way([[102, 102, 134, 134]], 0, fg_iou_thresh=0.8, allow_low_quality_matches=False)
+    assert [mark.look for mark in step.marks] == [Look.ANCHOR] * 3
+    assert step.marks[0].box in {(x, y, x + 32, y + 32) for x in (100.0, 104.0) for y in (100.0, 104.0)}
+    (step,) = way([[102, 102, 134, 134]], 0)
+    assert not step.marks, "its positives are a layer"
+
+
 @pytest.mark.parametrize("name", [name for name in presets.names() if name != "keras-retinanet"])
 def test_every_fate_under_every_preset_has_its_words(name):
     result = model_scene(name, 5, min_size=12.0, score_thresh=0.3, pre_nms_top_n={"train": 300, "test": 300})

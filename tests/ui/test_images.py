@@ -145,3 +145,10 @@ def test_an_image_that_cannot_be_read_is_marked(window, qtbot, tmp_path):
     assert rows(window)["bad.png"].text == "unreadable"
     choose(window.images.passes, "Unreadable")
     assert listed(window) == ["bad.png"]
+
+
+def test_what_changes_no_rank_counts_nothing_anew(counted, qtbot):
+    counted.state.update("proposals", nms_thresh=0.3)
+    counted.state.update("sample", seed=7)
+    assert all(row.fresh for row in rows(counted).values())
+    assert not counted.images.survey.running
