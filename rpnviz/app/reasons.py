@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rpnviz.app.texts import iou_pair
+from rpnviz.core.anchors import level_name
 from rpnviz.core.conventions import ForcedTarget
 from rpnviz.core.explain import Cause, Explanation, LeftOutBy, Note, NoteKind, explain
 from rpnviz.core.matching import WEAK_IOU, Rank
@@ -90,16 +91,23 @@ def _cause(result: Result, found: Explanation) -> str:
     x1, y1, x2, y2 = result.gt.boxes[found.gt].tolist()
     size = f"{x2 - x1:.0f} x {y2 - y1:.0f}"
     needed = f"{wanted:.2f} is needed" if wanted > 0 else "more than 0 is needed"
+    best = found.shape
+    assert best is not None
+    stride = result.params.anchors.strides[best.level]
+    shape_text = f"{best.width:.0f} x {best.height:.0f} on {level_name(stride, best.level)}"
     match found.cause:
         case Cause.SHAPE:
             return (
-                f"No anchor shape fits {size} px at the input: the best reaches IoU {budget.shape:.2f} "
-                f"even on its very centre, and {needed}."
+                f"No anchor shape fits {size} px at the input ({_ratio(x2 - x1, y2 - y1)}): the best, {shape_text}, "
+                f"reaches IoU {budget.shape:.2f} even on its very centre, and {needed}."
             )
         case Cause.GRID:
             shape, _ = iou_pair(budget.shape, wanted)
             grid, _ = iou_pair(budget.grid, wanted)
-            return f"A shape would fit (IoU {shape}), but the nearest position leaves {grid} of it, and {needed}."
+            return (
+                f"A shape would fit ({shape_text}, IoU {shape}), but the nearest position is {best.off_x:.3g} x "
+                f"{best.off_y:.3g} px off its centre (stride {stride:g}): that leaves {grid}, and {needed}."
+            )
         case Cause.LEFT_OUT if found.left_out_by is not None:
             allowed, _ = iou_pair(budget.allowed, wanted)
             return (
@@ -107,6 +115,14 @@ def _cause(result: Result, found: Explanation) -> str:
                 f"the best of the others has {allowed}, and {needed}."
             )
     return _stolen(result, found)
+
+
+def _ratio(width: float, height: float) -> str:
+    """``height : width 1:15``."""
+    if not (width > 0 and height > 0):
+        return "no width or height"
+    ratio = f"1:{width / height:.3g}" if width >= height else f"{height / width:.3g}:1"
+    return f"height : width {ratio}"
 
 
 def _stolen(result: Result, found: Explanation) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,25 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class ShapeFit:
+    """The anchor shape that fits a box best, wherever it stands.
+
+    Attributes:
+        level: index of its level.
+        width, height: input px.
+        iou: with the box, standing exactly on its centre.
+        off_x, off_y: how far the nearest positions of the level are from the centre of the box, input px.
+    """
+
+    level: int
+    width: float
+    height: float
+    iou: float
+    off_x: float
+    off_y: float
+
+
+@dataclass(frozen=True)
 class Thief:
     """The best anchor that fits the box and is trained towards another.
 
@@ -129,6 +149,7 @@ class Explanation:
         threshold: ``fg_iou_thresh``.
         needed: IoU that gets it a positive at all; it must be above 0 besides.
         stolen_by: the best lost anchor; None if none is lost.
+        shape: what fits it best; None if it is not trained on.
     """
 
     gt: int
@@ -144,6 +165,7 @@ class Explanation:
     threshold: float
     needed: float
     stolen_by: Thief | None
+    shape: ShapeFit | None
 
 
 _NOT_TRAINED = {
@@ -172,7 +194,7 @@ def explain(result: Result, gt: int) -> Explanation:
         reason = result.gt.not_trained[gt]
         cause = None if reason is None else _NOT_TRAINED[reason]
         return Explanation(
-            gt, rank, cause, None, tuple(raises), 0, 0, 0, None, None, params.fg_iou_thresh, needed, None
+            gt, rank, cause, None, tuple(raises), 0, 0, 0, None, None, params.fg_iou_thresh, needed, None, None
         )
     fits = _Fits(result, gt)
     cause, left_out_by, thief = _cause(fits, rank, needed)
@@ -190,6 +212,7 @@ def explain(result: Result, gt: int) -> Explanation:
         params.fg_iou_thresh,
         needed,
         thief,
+        fits.shape,
     )
 
 
@@ -262,18 +285,31 @@ class _Fits:
                 found[given if conventions.tie_rule is TieRule.ALL else given[:1]] = True
         return found
 
-    def shape(self) -> float:
-        """IoU of the best shape, standing exactly on the centre of the box."""
+    @cached_property
+    def shape(self) -> ShapeFit:
+        """The best shape, standing exactly on the centre of the box."""
         x1, y1, x2, y2 = self._box[0]
         half = self._box.dtype.type(0.5)
+        x, y = (x1 + x2) * half, (y1 + y2) * half
         boxes = []
         for level in self.result.anchors.lattice:
             wide, high = (level.x2[:, 0] - level.x1[:, 0]) * half, (level.y2[:, 0] - level.y1[:, 0]) * half
-            x, y = (x1 + x2) * half, (y1 + y2) * half
             boxes.append(np.stack([x - wide, y - high, x + wide, y + high], axis=1))
         shapes = np.concatenate(boxes)
         iou = pair_iou(shapes, np.repeat(self._box, len(shapes), axis=0), self.result.conventions)
-        return float(np.nan_to_num(iou).max(initial=0.0))
+        best = int(np.argmax(np.nan_to_num(iou)))
+        number, cell = 0, best
+        while cell >= len(boxes[number]):
+            cell -= len(boxes[number])
+            number += 1
+        level, last = self.result.anchors.lattice[number], self.result.conventions.iou_pixels.extra
+        off_x, off_y = (
+            float(np.abs((low[cell] + high[cell]) * half - middle).min(initial=np.inf))
+            for low, high, middle in ((level.x1, level.x2, x), (level.y1, level.y2, y))
+        )
+        left, top, right, bottom = shapes[best].tolist()
+        value = float(np.nan_to_num(iou)[best])
+        return ShapeFit(number, right - left + last, bottom - top + last, value, off_x, off_y)
 
     def best(self, among: NDArray[np.bool_] | None = None) -> float:
         """Best IoU of the anchors that touch the box, 0 without any."""
@@ -283,7 +319,7 @@ class _Fits:
         """What is left at each step."""
         grid = self.best()
         own = float(self.own_iou.max()) if len(self.own) else None
-        return Budget(max(self.shape(), grid), grid, self.best(self.allowed), own)
+        return Budget(max(self.shape.iou, grid), grid, self.best(self.allowed), own)
 
 
 def _cause(fits: _Fits, rank: Rank, needed: float) -> tuple[Cause | None, LeftOutBy | None, Thief | None]:

@@ -153,8 +153,7 @@ def _rows(
         best = float(match.gt_best_iou[gt])
         positives, forced = int(match.gt_positives[gt]), int(match.gt_forced[gt])
         size, input_size = _size(original[gt]), _size(at_input[gt])
-        reason = result.gt.not_trained[gt]
-        text = RANK_TEXT[rank] + (f" ({reason.value.replace('_', ' ')})" if reason else "")
+        text = RANK_TEXT[rank]
         best_text = "–" if math.isnan(best) else f"{best:.2f}"
         step = _step(before[gt], rank) if before else 0
         was = f" (was: {RANK_TEXT[before[gt]].lower()})" if step else ""
