@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.conventions import Conventions
-from rpnviz.core.params import AnchorParams, CoderParams, Params, ResizeParams
+from rpnviz.core.params import AnchorParams, CoderParams, Params, ProposalParams, ResizeParams
 from rpnviz.errors import ShapeError
 
 
@@ -74,6 +74,8 @@ class ModelSettings:
     anchors: AnchorParams
     coder: CoderParams
     conventions: Conventions
+    proposals: ProposalParams | None = None
+    """The thresholds and top-n that come with it, where the file has them; a user may turn them."""
 
     def applied_to(self, params: Params, conventions: Conventions) -> tuple[Params, Conventions]:
         """``params`` and ``conventions`` with what was built in: those under which the outputs mean something."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -58,3 +59,39 @@ def stop_if(cancelled: Callable[[], bool] | None) -> None:
     """
     if cancelled is not None and cancelled():
         raise Cancelled
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that a model file does not say.
+
+    Attributes:
+        key: name of the option.
+        text: what is asked.
+        choices: (value, meaning) of each; empty where any text will do.
+        default: the framework's own answer.
+    """
+
+    key: str
+    text: str
+    choices: tuple[tuple[str, str], ...]
+    default: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file is, before it is opened.
+
+    Attributes:
+        format: name of its format.
+        preset: of the trainer whose rules belong to it.
+        description: what was recognised, in words.
+        stubs: names in the file that were not looked up, because they may be code.
+        questions: what it does not say.
+    """
+
+    format: str
+    preset: str
+    description: str
+    stubs: tuple[str, ...]
+    questions: tuple[Question, ...]

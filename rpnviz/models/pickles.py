@@ -30,7 +30,7 @@ _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """What torch.save wrote before it made zip archives, torch ``serialization.py``."""
 _PROTOCOL = 1001
 
-_STORAGES = {
+_STORAGES: dict[str, np.dtype] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -51,6 +51,7 @@ class Stub:
     stub_name = "?"
 
     def __new__(cls, *arguments: Any, **_keywords: Any) -> Stub:
+        """Made of whatever it is called with."""
         made = super().__new__(cls)
         made.__dict__["stub_arguments"] = arguments
         return made
@@ -75,6 +76,7 @@ class Stub:
         """A mapping of an unknown kind."""
 
     def __call__(self, *_arguments: Any, **_keywords: Any) -> Stub:
+        """Calls nothing."""
         return self
 
     def __hash__(self) -> int:
@@ -134,7 +136,7 @@ def _parameter(data: Any, *_rest: Any) -> Any:
     return data
 
 
-def _array(_class: Any, _shape: Any = (0,), _kind: Any = b"b") -> NDArray:
+def _array(_class: Any, _shape: Any = (0,), _kind: Any = b"b") -> _Array:
     """What ``numpy.core.multiarray._reconstruct`` makes: an array whose state follows."""
     return _Array()
 
@@ -158,7 +160,7 @@ class _DType:
 
     def __init__(self, kind: Any, *_rest: Any) -> None:
         text = kind if isinstance(kind, str) else str(kind)
-        self.value = np.dtype(text) if text[:1] in "biufc?" and text[1:].isdigit() or text == "?" else np.dtype("u1")
+        self.value = np.dtype(text) if (text[:1] in "biufc?" and text[1:].isdigit()) or text == "?" else np.dtype("u1")
 
     def __setstate__(self, state: Any) -> None:
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
