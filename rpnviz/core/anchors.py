@@ -140,6 +140,36 @@ class Anchors:
         return cls((level,), frozen(boxes.copy()))
 
 
+def recorded_anchors(boxes: NDArray, shapes: Sequence[tuple[int, int, int]], strides: Sequence[float]) -> Anchors:
+    """Anchors as a trainer recorded them.
+
+    Args:
+        boxes: (A, 4) xyxy input pixels by level, row, column and cell.
+        shapes: (cells, H, W) of every level.
+        strides: input pixels between positions, of every level.
+
+    Raises:
+        ShapeError: their number is not that of the levels, or they stand on no grid.
+    """
+    total = sum(cells * height * width for cells, height, width in shapes)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) != total:
+        raise ShapeError(f"the anchors have shape {boxes.shape}, expected ({total}, 4): one per logit.")
+    levels: list[AnchorLevel] = []
+    start = 0
+    for (cells, height, width), stride in zip(shapes, strides, strict=True):
+        part = boxes[start : start + cells * height * width].reshape(height, width, cells, 4)
+        x1, x2 = (np.ascontiguousarray(part[0, :, :, side].T) for side in (0, 2))
+        y1, y2 = (np.ascontiguousarray(part[:, 0, :, side].T) for side in (1, 3))
+        level = AnchorLevel(start, (height, width), (float(stride), float(stride)), x1, x2, y1, y2)
+        if not np.array_equal(level.boxes(), part.reshape(-1, 4)):
+            raise ShapeError(
+                f"the anchors of level {len(levels)} do not stand on a grid of {height} x {width} positions."
+            )
+        levels.append(level)
+        start = level.stop
+    return Anchors(tuple(levels), frozen(np.ascontiguousarray(boxes)))
+
+
 def level_name(stride: int, number: int) -> str:
     """P2 for stride 4, P3 for 8, ... as feature pyramids count; ``level 0`` where the stride is no power of two."""
     exponent = math.log2(stride)

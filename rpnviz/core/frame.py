@@ -96,6 +96,23 @@ def make_frame(
     return Frame(size, resized, padded, scale, offset, own)
 
 
+def stated_frame(
+    image_size: tuple[int, int], resized_size: tuple[int, int], input_size: tuple[int, int], conventions: Conventions
+) -> Frame:
+    """The frame of an image whose sizes are known, as those of a recording are.
+
+    Raises:
+        ShapeError: the padded size is smaller than the resized image.
+    """
+    size, resized, padded = ((int(h), int(w)) for h, w in (image_size, resized_size, input_size))
+    if padded[0] < resized[0] or padded[1] < resized[1]:
+        raise ShapeError(f"the input {padded} is smaller than the resized image {resized}.")
+    offset = (0, 0)
+    if conventions.padding is Padding.CENTRED:
+        offset = ((padded[0] - resized[0]) // 2, (padded[1] - resized[1]) // 2)
+    return Frame(size, resized, padded, (resized[0] / size[0], resized[1] / size[1]), offset, padded)
+
+
 def _resized_size(
     size: tuple[int, int], params: ResizeParams, conventions: Conventions
 ) -> tuple[tuple[int, int], float]:

@@ -96,6 +96,8 @@ class RPNOutput:
         input_size: (H, W) after padding.
         settings: the anchors, resize and coder that the network was built with.
         source: name of the model, shown to the user.
+        stated: the sizes are those of a recording: they hold whatever the settings would make of the image.
+        anchors: (A, 4) input pixels, those of a recording that has them; None: the settings make them.
     """
 
     levels: tuple[LevelOutput, ...]
@@ -103,6 +105,8 @@ class RPNOutput:
     input_size: tuple[int, int]
     settings: ModelSettings
     source: str
+    stated: bool = False
+    anchors: NDArray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

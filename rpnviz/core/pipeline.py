@@ -108,9 +108,21 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         ShapeError: outputs and anchors do not fit, or the padded size is too small.
     """
     stage = _Stages(previous)
-    sizes = stage("frame", frame_stage.make_frame, inputs.image_size, params.resize, conventions, inputs.padded_size)
+    stated = inputs.outputs if inputs.outputs is not None and inputs.outputs.stated else None
+    if stated is not None:
+        recorded = (stated.resized_size, stated.input_size)
+        sizes = stage("frame", frame_stage.stated_frame, inputs.image_size, *recorded, conventions)
+    else:
+        sizes = stage(
+            "frame", frame_stage.make_frame, inputs.image_size, params.resize, conventions, inputs.padded_size
+        )
     gt = stage("gt", ground_truth.select_ground_truth, inputs.gt_boxes, inputs.gt_ignore, sizes, conventions)
-    anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
+    if stated is not None and stated.anchors is not None:
+        shapes = tuple(level.objectness.shape for level in stated.levels)
+        strides = stated.settings.anchors.strides
+        anchors = stage("anchors", anchors_stage.recorded_anchors, stated.anchors, shapes, strides)
+    else:
+        anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
     match_params = params.match
     barred = stage(
         "barred",

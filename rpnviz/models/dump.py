@@ -1,0 +1,266 @@
+"""RPN dumps: what a network of any trainer gave for one image, recorded in ``.npz`` or ``.safetensors``.
+
+The format is described for users in ``docs/rpn-dump.md``. A folder of dumps is a model that knows those images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpnviz.core import presets
+from rpnviz.core.anchors import recorded_anchors
+from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
+from rpnviz.core.params import AnchorParams
+from rpnviz.core.presets import Preset
+from rpnviz.errors import ModelFileError, ParamsError, ShapeError
+from rpnviz.models.base import ModelInfo, check_image
+
+FORMAT = "rpn-dump/1"
+SUFFIXES = (".npz", ".safetensors")
+_MOST = 2**31
+"""Bytes that one array may unpack to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dump:
+    """One recording.
+
+    Attributes:
+        output: as the network gave it.
+        original_size: (H, W) of the image.
+        file_name: of the image; empty if the file does not say.
+        step: of the training; None if the file does not say.
+    """
+
+    output: RPNOutput
+    original_size: tuple[int, int]
+    file_name: str
+    step: int | None
+
+
+def is_dump(names: Any) -> bool:
+    """Whether arrays of these names make a dump."""
+    return "level0.objectness" in names and "level0.deltas" in names
+
+
+def read_dump(path: Path, preset: str | None = None) -> Dump:
+    """Read one dump.
+
+    Args:
+        path: the file.
+        preset: whose anchors and coder hold where the file has none of its own; None: as it says, else torchvision's.
+
+    Raises:
+        ModelFileError: an array is missing, has another shape than the others say, or is no number.
+    """
+    arrays, metadata = _arrays(path)
+    try:
+        return _dump(path, arrays, metadata, presets.load(preset or metadata.get("preset") or "torchvision"))
+    except (ShapeError, ParamsError, ValueError, KeyError, TypeError) as error:
+        what = f"the array {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ModelFileError(
+            f"it is no complete RPN dump: {what}.", where=str(path), way_out="docs/rpn-dump.md says what it must hold."
+        ) from error
+
+
+def _arrays(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """All arrays of a file, and what it says of itself."""
+    try:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, "np") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        with np.load(path, allow_pickle=False) as archive:
+            infos = archive.zip.infolist()
+            large = [info.filename for info in infos if info.file_size > _MOST]
+            if large:
+                raise ModelFileError(f"its array {large[0]} unpacks to more than 2 GB.", where=str(path))
+            arrays = {name: archive[name] for name in archive.files}
+    except ModelFileError:
+        raise
+    except Exception as error:  # zip, npy and safetensors each have errors of their own
+        raise ModelFileError(
+            f"it cannot be read: {type(error).__name__}: {error}.", where=str(path), way_out="Write the dump again."
+        ) from error
+    texts = {name: str(value) for name, value in arrays.items() if value.ndim == 0 and value.dtype.kind in "US"}
+    return {name: value for name, value in arrays.items() if name not in texts}, texts
+
+
+def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str], preset: Preset) -> Dump:
+    found = metadata.get("format", FORMAT)
+    if found != FORMAT:
+        raise ValueError(f"its format is {found!r}, expected {FORMAT!r}")
+    levels: list[LevelOutput] = []
+    while f"level{len(levels)}.objectness" in arrays:
+        levels.append(_level(arrays, len(levels), metadata.get("delta_order", "dxdydwdh")))
+    original, resized, padded = (_size(arrays[name], name) for name in ("original_size", "resized_size", "input_size"))
+    shapes = [level.objectness.shape for level in levels]
+    if "strides" in arrays:
+        strides = [float(row[-1]) for row in np.atleast_2d(arrays["strides"].reshape(len(levels), -1))]
+    else:
+        strides = [float(2 ** round(np.log2(max(padded[1] / shape[2], 1)))) for shape in shapes]
+    params = preset.params.anchors
+    anchors = None
+    if "anchors" in arrays:
+        anchors = np.asarray(arrays["anchors"], preset.conventions.iou_dtype.value)
+        recorded_anchors(anchors, shapes, strides)  # says at once where they do not fit
+        params = _named(params, strides, [shape[0] for shape in shapes])
+    weights = metadata.get("delta_weights")
+    coder = preset.params.coder
+    if weights:
+        values = tuple(float(value) for value in json.loads(weights))
+        coder = preset.params.with_values("coder", weights=values).coder
+    settings = ModelSettings(preset.params.resize, params, coder, preset.conventions)
+    source = path.name
+    output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
+    step = metadata.get("step", str(int(arrays["step"])) if "step" in arrays else "")
+    return Dump(output, original, metadata.get("file_name", ""), int(step) if step else None)
+
+
+def _level(arrays: Mapping[str, NDArray], number: int, order: str) -> LevelOutput:
+    objectness = np.asarray(arrays[f"level{number}.objectness"], np.float32)
+    deltas = np.asarray(arrays[f"level{number}.deltas"], np.float32)
+    if objectness.ndim != 3:
+        raise ValueError(f"'level{number}.objectness' has shape {objectness.shape}, expected (A, H, W)")
+    wanted = (objectness.shape[0], 4, *objectness.shape[1:])
+    if deltas.size != int(np.prod(wanted)) or deltas.shape[-2:] != wanted[-2:]:
+        raise ValueError(f"'level{number}.deltas' has shape {deltas.shape}, expected {wanted} or (4 A, H, W)")
+    deltas = deltas.reshape(wanted)
+    if order == "dydxdhdw":
+        deltas = deltas[:, [1, 0, 3, 2]]
+    elif order != "dxdydwdh":
+        raise ValueError(f"delta_order is {order!r}, expected 'dxdydwdh' or 'dydxdhdw'")
+    return LevelOutput(np.ascontiguousarray(objectness), np.ascontiguousarray(deltas))
+
+
+def _size(value: NDArray, name: str) -> tuple[int, int]:
+    sides = np.asarray(value).ravel().tolist()
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(f"{name!r} is {sides}, expected height and width in px")
+    return int(sides[0]), int(sides[1])
+
+
+def _named(params: AnchorParams, strides: list[float], cells: list[int]) -> AnchorParams:
+    """Parameters with the levels and the number of shapes of recorded anchors; the boxes themselves are recorded."""
+    sizes = tuple(tuple(float(k + 1) for k in range(count)) for count in cells)
+    whole = tuple(max(1, round(stride)) for stride in strides)
+    return AnchorParams(whole, sizes, ((1.0,),) * len(cells), params.offset, -1, (1.0,), params.subsample)
+
+
+@dataclass(frozen=True, eq=False)
+class DumpModel:
+    """A recording, or several, as a model that runs nothing; see :class:`rpnviz.models.base.ProposalModel`."""
+
+    name: str
+    note: str
+    settings: ModelSettings
+    _dumps: Mapping[str, Path] = field(repr=False)
+    _preset: str | None = field(repr=False)
+    _only: Dump | None = field(repr=False)
+
+    def propose(
+        self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None, file_name: str = ""
+    ) -> RPNOutput:
+        """See :meth:`rpnviz.models.base.ProposalModel.propose`.
+
+        Raises:
+            ModelFileError: nothing was recorded for this image, or it was of another size.
+        """
+        check_image(image)
+        dump = self._only or self._of(file_name)
+        if dump.file_name and file_name and Path(dump.file_name).name != Path(file_name).name:
+            raise ModelFileError(
+                f"it was recorded for {dump.file_name}, not for {file_name}.",
+                where=self.name,
+                way_out="Open that image, or record this one too.",
+            )
+        if dump.original_size != image.shape[:2]:
+            height, width = dump.original_size
+            raise ModelFileError(
+                f"it was recorded for an image of {width} x {height} px; this one has {image.shape[1]} x "
+                f"{image.shape[0]}.",
+                where=self.name,
+                way_out="Open the image that was given to the network, as it was before resizing.",
+            )
+        return dump.output
+
+    def _of(self, file_name: str) -> Dump:
+        for key in (Path(file_name).name, Path(file_name).stem):
+            if key in self._dumps:
+                return read_dump(self._dumps[key], self._preset)
+        raise ModelFileError(f"the folder has no dump for {file_name or 'this image'}.", where=self.name)
+
+
+def open_dump(path: Path, preset: str | None = None) -> DumpModel:
+    """A dump, or a folder of dumps, as a model.
+
+    Args:
+        path: a file, or a folder whose files are named like the images or hold ``file_name``.
+        preset: see :func:`read_dump`.
+
+    Raises:
+        ModelFileError: the file is no complete dump, or the folder holds none.
+    """
+    if not path.is_dir():
+        dump = read_dump(path, preset)
+        of = f"recorded for {dump.file_name}" if dump.file_name else "a recording of one image"
+        step = f", step {dump.step:,}" if dump.step is not None else ""
+        return DumpModel(path.name, f"{of}{step}", dump.output.settings, {}, preset, dump)
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ModelFileError("the folder holds no RPN dump (.npz or .safetensors).", where=str(path))
+    first = read_dump(files[0], preset)
+    names = {}
+    for file in files:
+        names[file.stem] = file
+        named = read_dump(file, preset).file_name if first.file_name else ""
+        if named:
+            names[Path(named).name] = file
+    return DumpModel(path.name, f"recordings of {len(files):,} images", first.output.settings, names, preset, None)
+
+
+def inspect(path: Path) -> ModelInfo:
+    """What a dump is.
+
+    Raises:
+        ModelFileError: see :func:`read_dump`.
+    """
+    dump = read_dump(path)
+    cells = sorted({level.objectness.shape[0] for level in dump.output.levels})
+    own = "its own anchors" if dump.output.anchors is not None else "the preset's anchors"
+    text = f"{len(dump.output.levels)} levels, {', '.join(map(str, cells))} anchors per position, {own}"
+    return ModelInfo("dump", "torchvision", text, (), ())
+
+
+def write_dump(output: RPNOutput, original_size: tuple[int, int], anchors: NDArray, file_name: str) -> dict[str, Any]:
+    """The arrays of a dump of an output, for ``numpy.savez_compressed``.
+
+    Args:
+        output: of a network.
+        original_size: (H, W) of the image.
+        anchors: (A, 4) input pixels.
+        file_name: of the image.
+    """
+    arrays: dict[str, Any] = {}
+    for number, level in enumerate(output.levels):
+        arrays[f"level{number}.objectness"] = level.objectness
+        arrays[f"level{number}.deltas"] = level.deltas
+    return {
+        **arrays,
+        "anchors": anchors,
+        "original_size": np.array(original_size),
+        "resized_size": np.array(output.resized_size),
+        "input_size": np.array(output.input_size),
+        "strides": np.array(output.settings.anchors.strides),
+        "format": np.array(FORMAT),
+        "file_name": np.array(file_name),
+        "delta_weights": np.array(json.dumps(list(output.settings.coder.weights))),
+    }
