@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,12 +29,15 @@ class ProposalModel(Protocol):
     def settings(self) -> ModelSettings:
         """Resize, anchors and coder it was built with."""
 
-    def propose(self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None) -> RPNOutput:
+    def propose(
+        self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None, file_name: str = ""
+    ) -> RPNOutput:
         """Run the network on one image; pure and safe to call from several threads at once.
 
         Args:
             image: (H, W, 3) RGB in original pixels; the model resizes and pads it itself.
             cancelled: asked between the stages of the network; True ends the run.
+            file_name: of the image; recordings are found by it.
 
         Raises:
             ShapeError: ``image`` is not a colour image of bytes.
@@ -95,3 +99,37 @@ class ModelInfo:
     description: str
     stubs: tuple[str, ...]
     questions: tuple[Question, ...]
+
+
+class ModelFormat(Protocol):
+    """A kind of model file; other packages register theirs as entry points of the group ``rpnviz.model_formats``."""
+
+    @property
+    def name(self) -> str:
+        """Of the format."""
+
+    def sniff(self, path: Path, head: bytes) -> int:
+        """How sure it is that a file is of this format, 0 (not at all) to 100, without running or importing anything.
+
+        Args:
+            path: the file, or a folder.
+            head: its first 512 bytes; empty for a folder.
+        """
+
+    def inspect(self, path: Path) -> ModelInfo:
+        """What the file is, and what it does not say.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+
+    def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
+        """Make a model of it.
+
+        Args:
+            path: the file, or a folder.
+            options: answers to the questions of :meth:`inspect`.
+
+        Raises:
+            ModelFileError: it is damaged, or an answer is none of the choices.
+        """

@@ -374,7 +374,9 @@ class CheckpointModel:
     _pixels: Pixels = field(repr=False)
     _device: str = field(repr=False)
 
-    def propose(self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None) -> RPNOutput:
+    def propose(
+        self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None, file_name: str = ""
+    ) -> RPNOutput:
         """See :meth:`rpnviz.models.base.ProposalModel.propose`."""
         import torch
 

@@ -113,7 +113,7 @@ class Weights:
             self.missing.append(name)
             raise ModelFileError(f"the weight {name!r} is missing.")
         self.taken.add(name)
-        return np.ascontiguousarray(self._state[name], np.float32)
+        return np.array(self._state[name], np.float32, order="C")  # of its own: what was read may be read-only
 
     def conv(self, name: str, norm: str | None = None, stride: int = 1) -> Conv:
         """The convolution ``name``, with the normalisation ``norm`` behind it if that is there."""
@@ -211,7 +211,9 @@ class ResNet:
 def _inputs(weights: Weights, here: str, last: int) -> list[int]:
     """Channels that enter the convolutions of a block: the outputs of the one before, from shapes."""
     first = weights.shape(f"{here}conv1.weight")
-    return [first[1] if len(first) == 4 else 0] + [weights.shape(f"{here}conv{k}.weight")[0] for k in range(1, last)]
+    return [first[1] if len(first) == 4 else 0] + [
+        (weights.shape(f"{here}conv{k}.weight") or (0,))[0] for k in range(1, last)
+    ]
 
 
 def _grouped(conv: Conv, inputs: int) -> Conv:

@@ -53,7 +53,7 @@ _DETECTRON2_NAMES = [
     (r"proposal_generator\.rpn_head\.anchor_deltas\.(weight|bias)", r"rpn.head.bbox_pred.\1"),
 ]
 _MMDETECTION_NAMES = [
-    (r"backbone\.(conv1|bn1|layer\d.*)", r"backbone.body.\1"),
+    (r"backbone\.((?:conv1|bn1|layer\d)\..*)", r"backbone.body.\1"),
     (r"neck\.lateral_convs\.(\d)\.conv\.(weight|bias)", r"backbone.fpn.inner_blocks.\1.0.\2"),
     (rf"neck\.lateral_convs\.(\d)\.bn\.{_NORM}", r"backbone.fpn.inner_blocks.\1.1.\2"),
     (r"neck\.fpn_convs\.(\d)\.conv\.(weight|bias)", r"backbone.fpn.layer_blocks.\1.0.\2"),

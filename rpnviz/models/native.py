@@ -43,7 +43,9 @@ class NativeModel:
     settings: ModelSettings
     _network: Network = field(repr=False)
 
-    def propose(self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None) -> RPNOutput:
+    def propose(
+        self, image: NDArray[np.uint8], cancelled: Callable[[], bool] | None = None, file_name: str = ""
+    ) -> RPNOutput:
         """See :meth:`rpnviz.models.base.ProposalModel.propose`."""
         import torch
 

@@ -167,6 +167,13 @@ class _DType:
             self.value = self.value.newbyteorder(state[1])
 
 
+def _from_buffer(raw: Any, dtype: Any = None, shape: Any = (), order: Any = "C", *_rest: Any) -> Any:
+    """What ``numpy._core.numeric._frombuffer`` makes."""
+    if not isinstance(dtype, _DType) or not isinstance(raw, (bytes, bytearray)):
+        return Stub()
+    return np.frombuffer(bytes(raw), dtype.value).reshape(shape, order="F" if order == "F" else "C")
+
+
 def _scalar(dtype: Any, raw: Any = b"") -> Any:
     """What ``numpy.core.multiarray.scalar`` makes."""
     if not isinstance(dtype, _DType) or not isinstance(raw, bytes):
@@ -202,6 +209,7 @@ _KNOWN: dict[str, Any] = {
         for core in ("core", "_core")
         for name, maker in (("_reconstruct", _array), ("scalar", _scalar))
     },
+    **{f"numpy.{core}.numeric._frombuffer": _from_buffer for core in ("core", "_core")},
 }
 
 
@@ -226,6 +234,9 @@ class _Reader(pickle.Unpickler):
         return self.stubs[full]
 
     def persistent_load(self, pid: Any) -> Any:
+        # Before 1.6 the classes of modules were written with their source; both are only named.
+        if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module":
+            return pid[1]
         return self._storage(pid)
 
 
@@ -410,8 +421,8 @@ def state_dict(value: Any) -> dict[str, NDArray]:
 _HOLDERS = ("model", "state_dict", "model_state_dict", "model_state", "net", "weights", "model_ema", "blobs", "module")
 
 
-def _candidates(value: Any) -> Iterator[Mapping[Any, Any]]:
-    """Mappings that may be the state_dict, the likeliest first."""
+def _candidates(value: Any, depth: int = 0) -> Iterator[Mapping[Any, Any]]:
+    """Mappings that may be the state_dict, the likeliest first; one inside another a few times at most."""
     if isinstance(value, Stub):
         yield dict(module_tensors(value))
     if isinstance(value, Mapping):
@@ -419,8 +430,8 @@ def _candidates(value: Any) -> Iterator[Mapping[Any, Any]]:
             inner = value.get(name)
             if isinstance(inner, Stub):
                 yield dict(module_tensors(inner))
-            elif isinstance(inner, Mapping):
-                yield from _candidates(inner)
+            elif isinstance(inner, Mapping) and depth < 4:
+                yield from _candidates(inner, depth + 1)
         yield value
 
 

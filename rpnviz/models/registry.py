@@ -1,7 +1,7 @@
 """Opens model files: recognises them by their first bytes, and says what a file is where rpnviz cannot read it.
 
-A model file is data, never code: pickles are recognised and refused, not loaded. Neither this module nor looking at a
-file imports torch; opening one does.
+A model file is data, never code: pickles are read by :mod:`rpnviz.models.pickles`, which runs nothing. Neither this
+module nor recognising a file imports torch; opening one does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 import stat
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,18 @@ import numpy as np
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.proposals import sigmoid
 from rpnviz.errors import ModelFileError
-from rpnviz.models import native
-from rpnviz.models.base import ProposalModel
+from rpnviz.models import checkpoint, dump, native
+from rpnviz.models.base import ModelFormat, ModelInfo, ProposalModel
+from rpnviz.models.layouts import layout_of
 from rpnviz.paths import bundled_model
 
 _HEAD = 512
 _MAX_HEADER = 100_000_000
 """Limit of the safetensors format for its JSON header, in bytes."""
-_READS = f"rpnviz reads weights in its own safetensors format ({native.FORMAT})"
 _CHOOSE_OTHER = (
-    f"{_READS}; the sample model is always there, and anchors, labels and mini-batches need no model at all."
+    "rpnviz reads checkpoints of torchvision, detectron2 and mmdetection (.pth, .pkl, .safetensors) and RPN dumps; "
+    "any other network can write a dump with about ten lines: see docs/rpn-dump.md."
 )
-_PICKLE = f"Pickled files can run code when they are loaded, so it was not opened. {_CHOOSE_OTHER}"
 
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, perhaps Keras weights", _CHOOSE_OTHER),
@@ -46,20 +48,131 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x93NUMPY", "a NumPy array", _CHOOSE_OTHER),
     (b"\x1f\x8b", "a gzip archive", "Unpack it and open the weights that are inside."),
 )
-_NETWORKS = (
-    ("rpn.head.cls_logits", "torchvision"),
-    ("rpn.head.conv", "torchvision"),
-    ("proposal_generator.rpn_head", "detectron2"),
-    ("rpn_head.rpn_cls", "mmdetection"),
-)
-"""A part of a weight's name, and the framework that names it so."""
 
 
-def open_model(path: Path | None) -> ProposalModel:
+class _Native:
+    """The sample model's own format."""
+
+    name = "rpnviz"
+
+    def sniff(self, path: Path, head: bytes) -> int:
+        """See :meth:`~rpnviz.models.base.ModelFormat.sniff`."""
+        return 100 if _is_safetensors(head) and _header_of(path)[0].get("format") == native.FORMAT else 0
+
+    def inspect(self, path: Path) -> ModelInfo:
+        """See :meth:`~rpnviz.models.base.ModelFormat.inspect`."""
+        metadata, _ = _header_of(path)
+        return ModelInfo(self.name, "torchvision", metadata.get("note", ""), (), ())
+
+    def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
+        """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
+        metadata, _ = _header_of(path)
+        return native.load(path, metadata)
+
+
+class _Dumps:
+    """Recordings: one file, or a folder of them."""
+
+    name = "dump"
+
+    def sniff(self, path: Path, head: bytes) -> int:
+        """See :meth:`~rpnviz.models.base.ModelFormat.sniff`."""
+        if path.is_dir():
+            return 50
+        if head.startswith(b"PK"):
+            names = [name.removesuffix(".npy") for name in _members(path)]
+            return 90 if dump.is_dump(names) else 0
+        return 90 if _is_safetensors(head) and dump.is_dump(_header_of(path)[1]) else 0
+
+    def inspect(self, path: Path) -> ModelInfo:
+        """See :meth:`~rpnviz.models.base.ModelFormat.inspect`."""
+        return dump.inspect(path)
+
+    def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
+        """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
+        return dump.open_dump(path)
+
+
+class _Checkpoints:
+    """torchvision's, detectron2's and mmdetection's."""
+
+    name = "checkpoint"
+
+    def sniff(self, path: Path, head: bytes) -> int:
+        """See :meth:`~rpnviz.models.base.ModelFormat.sniff`."""
+        if head.startswith(b"PK"):
+            names = _members(path)
+            script = any(name.endswith("constants.pkl") for name in names)
+            return 80 if not script and any(name.endswith("data.pkl") for name in names) else 0
+        if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+            return 60
+        return 70 if _is_safetensors(head) and layout_of(dict.fromkeys(_header_of(path)[1])) is not None else 0
+
+    def inspect(self, path: Path) -> ModelInfo:
+        """See :meth:`~rpnviz.models.base.ModelFormat.inspect`."""
+        return checkpoint.inspect(path)
+
+    def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
+        """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
+        return checkpoint.open_checkpoint(path, {**checkpoint.read_sidecar(path), **options})
+
+
+_BUILT_IN: tuple[ModelFormat, ...] = (_Native(), _Dumps(), _Checkpoints())
+
+
+@lru_cache(maxsize=1)
+def formats() -> tuple[ModelFormat, ...]:
+    """All formats: the built-in ones, and those that other packages register under ``rpnviz.model_formats``."""
+    others = [entry.load()() for entry in entry_points(group="rpnviz.model_formats")]
+    return (*_BUILT_IN, *others)
+
+
+def recognise(path: Path) -> ModelFormat:
+    """The format of a model file.
+
+    Raises:
+        ModelFileError: it is missing, damaged, or no model that rpnviz reads; says what it looks like.
+    """
+    check = "Check the path and your rights to read it."
+    try:
+        status = path.stat()
+        head = b""
+        if stat.S_ISREG(status.st_mode):
+            with path.open("rb") as file:
+                head = file.read(_HEAD)
+        elif not stat.S_ISDIR(status.st_mode):
+            raise ModelFileError("this is no regular file, expected a model file.", where=str(path), way_out=check)
+        rated = [(form.sniff(path, head), form) for form in formats()]
+        best = max(rated, key=lambda entry: entry[0])
+    except OSError as error:
+        raise ModelFileError(
+            f"the model file cannot be read: {error.strerror or error}.", where=str(path), way_out=check
+        ) from error
+    except ValueError as error:  # a NUL character or half a surrogate pair: no system has such a name
+        raise ModelFileError("no file can have this name.", where=repr(str(path)), way_out=check) from error
+    if best[0]:
+        return best[1]
+    if _is_safetensors(head):
+        raise _foreign(path, *_header_of(path))
+    what, way_out = _describe(path, head)
+    raise ModelFileError(f"this is {what}, not a model that rpnviz reads.", where=str(path), way_out=way_out)
+
+
+def inspect_model(path: Path) -> ModelInfo:
+    """What a model file is, and what it does not say; torch is loaded for checkpoints.
+
+    Raises:
+        ModelFileError: as :func:`open_model`.
+    """
+    return recognise(path).inspect(path)
+
+
+def open_model(path: Path | None, options: Mapping[str, str] | None = None) -> ProposalModel:
     """Open a model; slow the first time, because torch is loaded then.
 
     Args:
-        path: the file; None: the sample model that comes with rpnviz.
+        path: the file, or a folder of RPN dumps; None: the sample model that comes with rpnviz.
+        options: answers to the questions of :func:`inspect_model`; others are those of last time, else the defaults.
 
     Raises:
         ModelFileError: the file is missing, damaged or no model of a kind that rpnviz reads.
@@ -72,9 +185,9 @@ def open_model(path: Path | None) -> ProposalModel:
                 where=str(path),
                 way_out="Install rpnviz again; its files are incomplete.",
             )
-    metadata = _recognise(path)
+    form = recognise(path)
     try:
-        return native.load(path, metadata)
+        return form.open(path, options or {})
     except ImportError as error:
         raise ModelFileError(
             f"running a model needs PyTorch, which cannot be imported: {error}.",
@@ -110,40 +223,32 @@ def sanity(output: RPNOutput) -> str | None:
     return None
 
 
-def _recognise(path: Path) -> Mapping[str, str]:
-    """Metadata of a complete weight file of ours.
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER
+
+
+def _members(path: Path) -> list[str]:
+    """Names in a zip archive; none where it is damaged. Only the table of contents is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []
+
+
+def _header_of(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Metadata and names of the tensors of a safetensors file.
 
     Raises:
-        ModelFileError: it is anything else; says what it looks like.
+        ModelFileError: it is cut off or not readable.
     """
-    check = "Check the path and your rights to read it."
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise ModelFileError(f"this is {kind}, expected a model file.", where=str(path), way_out=check)
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-            length = int.from_bytes(head[:8], "little")
-            if head[8:9] != b"{" or length > _MAX_HEADER:
-                what, way_out = _describe(path, head)
-                raise ModelFileError(
-                    f"this is {what}, not a model that rpnviz reads.", where=str(path), way_out=way_out
-                )
-            file.seek(8)
-            text = file.read(length)
-    except OSError as error:
-        raise ModelFileError(
-            f"the model file cannot be read: {error.strerror or error}.", where=str(path), way_out=check
-        ) from error
-    except ValueError as error:  # a NUL character or half a surrogate pair: no system has such a name
-        raise ModelFileError("no file can have this name.", where=repr(str(path)), way_out=check) from error
-    header = _read_header(path, text, length, status.st_size)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length)
+    header = _read_header(path, text, length, path.stat().st_size)
     found = header.pop("__metadata__", None)
     metadata = {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
-    if metadata.get("format") != native.FORMAT:
-        raise _foreign(path, metadata, list(header))
-    return metadata
+    return metadata, list(header)
 
 
 def _read_header(path: Path, text: bytes, length: int, size: int) -> dict[str, Any]:
@@ -191,11 +296,10 @@ def _foreign(path: Path, metadata: Mapping[str, str], names: Sequence[str]) -> M
             where=str(path),
             way_out="Open it with a newer rpnviz.",
         )
-    network = next((owner for part, owner in _NETWORKS if any(part in name for name in names)), None)
-    kind = f"{network} weights" if network else "weights of another network"
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return ModelFileError(
-        f"this safetensors file holds {kind} ({len(names)} tensors: {listed or 'none'}), which rpnviz cannot run.",
+        f"this safetensors file holds weights of another network ({len(names)} tensors: {listed or 'none'}), which "
+        "rpnviz cannot run.",
         where=str(path),
         way_out=_CHOOSE_OTHER,
     )
@@ -210,8 +314,6 @@ def _describe(path: Path, head: bytes) -> tuple[str, str]:
             return what, way_out
     if (head.startswith(b"BM") and head[6:10] == bytes(4)) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return "an image", "Open it as an image."
-    if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a pickle, as older PyTorch and detectron2 write it", _PICKLE
     if head.startswith(b"PK"):
         return _describe_zip(path)
     if path.suffix.lower() == ".onnx":
@@ -234,9 +336,7 @@ def _describe_zip(path: Path) -> tuple[str, str]:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         return f"a damaged zip archive, perhaps a PyTorch checkpoint ({error})", "Copy or download it again."
     if any(name.endswith("constants.pkl") for name in names):
-        return "a TorchScript program", _CHOOSE_OTHER
-    if any(name.endswith(".pkl") for name in names):
-        return "a PyTorch checkpoint (a zip archive with a pickle)", _PICKLE
+        return "a TorchScript program, which is code and not data", _CHOOSE_OTHER
     if names and all(name.endswith(".npy") for name in names):
         return "a NumPy archive (.npz)", _CHOOSE_OTHER
     if "model.weights.h5" in names:
