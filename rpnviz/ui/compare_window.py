@@ -459,7 +459,7 @@ def _best_field(diff: Diff) -> str:
     whom = "all of them" if count == total > 1 else "it" if total == 1 else f"{count:,} of them"
     if len(names) == 1:
         return f"{names[0]} alone explains {whom}."
-    listed = ", ".join(names[:_MOST_NAMED])
+    listed = (" and " if len(names) == 2 else ", ").join(names[:_MOST_NAMED])
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     return f"{listed}{more} together explain {whom}."
 
