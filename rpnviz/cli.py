@@ -130,9 +130,9 @@ def _explain_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", metavar="FILE", default="-", help="where to write (default: standard output, -)")
     parser.add_argument("--only-unmatched", action="store_true", help="only boxes without any positive anchor")
     parser.add_argument("--only-problems", action="store_true", help="these, and those forced at a low IoU")
-    parser.add_argument("--weak-iou", type=float, default=None, metavar="X", help="what is a low IoU (default: 0.5)")
+    parser.add_argument("--weak-iou", type=_share, default=None, metavar="X", help="what is a low IoU (default: 0.5)")
     parser.add_argument("--no-fixes", action="store_true", help="do not look for changes that help: much faster")
-    parser.add_argument("--fail-under", type=float, metavar="X", help="exit 1 if a smaller share has a positive")
+    parser.add_argument("--fail-under", type=_share, metavar="X", help="exit 1 if a smaller share has a positive")
     parser.add_argument(
         "--fail-on", choices=("none", "matched"), default="none", help="matched: the share that reaches the threshold"
     )
@@ -317,6 +317,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
+    _hint_at_annotations(dataset)
     if arguments.json != "-":
         _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params))
     weak = WEAK_IOU if arguments.weak_iou is None else arguments.weak_iou
@@ -361,6 +362,7 @@ def _diff(arguments: argparse.Namespace) -> int:
         raise ParamsError("there is nothing to compare with.", where="diff", way_out="Name a preset with --against.")
     second = read_preset(arguments.against, arguments.against_params, "--against")
     dataset = _dataset(arguments)
+    _hint_at_annotations(dataset)
     if arguments.json not in (None, "-"):
         keep = files_of(dataset, arguments.annotations, arguments.params, arguments.against_params)
         _check_json(arguments.json, keep)
@@ -376,7 +378,7 @@ def _diff(arguments: argparse.Namespace) -> int:
             found.append(table)
 
     if arguments.json is None:
-        print(f"{first.name} against {second.name}")
+        print(f"{_named(first, arguments.params)} against {_named(second, arguments.against_params)}")
     outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
     if arguments.json is not None:
         _write_json({"preset": first.name, "against": second.name, "images": found}, arguments.json)
@@ -471,6 +473,25 @@ def _print_failure(failure: Failure) -> None:
 def _preset(arguments: argparse.Namespace) -> Preset:
     """What ``--preset`` and ``--params`` ask for."""
     return read_preset(arguments.preset, arguments.params, "--preset")
+
+
+def _named(preset: Preset, params: Path | None) -> str:
+    """A preset, with the file that its parameters come from."""
+    return preset.name if params is None else f"{preset.name} ({params.name})"
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
+def _hint_at_annotations(dataset: Dataset) -> None:
+    """Say why there is nothing to tell of."""
+    if not any(len(record.gt.boxes) for record in dataset.images):
+        print("rpnviz: there are no ground-truth boxes; --annotations FILE names those of images.", file=sys.stderr)
 
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:

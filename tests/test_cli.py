@@ -440,3 +440,17 @@ def test_diff_of_two_documents(capsys, tmp_path):
 def test_diff_needs_something_to_compare_with(capsys):
     assert cli.main(["diff", str(COINS)]) == 2
     assert "--against" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--fail-under", "95"), ("--weak-iou", "5"), ("--fail-under", "-0.1")])
+def test_shares_are_from_0_to_1(capsys, option, value):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["explain", str(sample_images() / "instances.json"), option, value])
+    assert caught.value.code == 2
+    assert "is not from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["explain"], ["diff", "--against", "mmdetection"]])
+def test_without_boxes_it_says_how_to_give_them(capsys, command):
+    assert cli.main([command[0], str(sample_images() / "coins.png"), *command[1:]]) == 0
+    assert "--annotations FILE" in capsys.readouterr().err

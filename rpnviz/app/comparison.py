@@ -28,6 +28,7 @@ class Comparison(QObject):
         a: what the window's trainer does, training targets only.
         b: what the other one does.
         preset: the other trainer.
+        name: what it is called: of a preset, or of the file its parameters come from.
         changes: boxes that fare differently, by index.
         diff: the fields that make the difference; None until they are found.
     """
@@ -37,7 +38,7 @@ class Comparison(QObject):
     def __init__(self, state: AppState, preset: Preset) -> None:
         super().__init__(state)
         self._state = state
-        self.preset = preset
+        self.preset, self.name = preset, preset.name
         self.a, self.b = Viewing(self), Viewing(self)
         self.changes: tuple[Change, ...] = ()
         self.diff: Diff | None = None
@@ -69,9 +70,9 @@ class Comparison(QObject):
         else:
             self._forget()
 
-    def set_preset(self, preset: Preset) -> None:
+    def set_preset(self, preset: Preset, name: str) -> None:
         """Compare with another trainer."""
-        self.preset = preset
+        self.preset, self.name = preset, name
         self._on_result()
 
     @property
@@ -84,6 +85,11 @@ class Comparison(QObject):
     def settled(self) -> bool:
         """Whether everything about the present parameters is there."""
         return not self._stale and self.diff is not None and not self._compute.busy
+
+    @property
+    def stale(self) -> bool:
+        """Whether what is shown belongs to other parameters, or to another trainer."""
+        return self._stale
 
     def causes_of(self, gt: int) -> tuple[tuple[tuple[Switch, ...], ...], bool] | None:
         """Sets of fields each of which explains a box's difference, and whether its rank only; None until known."""
@@ -128,6 +134,7 @@ class Comparison(QObject):
         if same and self.a.shown.training is shown.training and old.preset is preset:  # type: ignore[union-attr]
             return
         self._forget()
+        self.changed.emit()
         self._compute.request((shown, preset, None if old is None else old.training))
 
     def _on_other(self, answer: tuple[Shown, Shown]) -> None:
@@ -143,7 +150,7 @@ class Comparison(QObject):
         self._explain()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._state.tell(from_error(f"Could not compare with {self.preset.name}", error))
+        self._state.tell(from_error(f"Could not compare with {self.name}", error))
 
     def _explain(self) -> None:
         shown, present, other = self.a.shown, self.present, self.preset

@@ -48,6 +48,8 @@ def short_cause(found: Explanation) -> str:
         return f"{_SHORT[found.cause]}: {found.left_out_by}"
     if found.cause is Cause.STOLEN and found.stolen_by is not None:
         return f"taken by GT {found.stolen_by.gt}"
+    if found.cause is Cause.GRID and any(note.kind is NoteKind.OUTSIDE for note in found.notes):
+        return _SHORT[Cause.OUTSIDE_IMAGE]
     return _SHORT[found.cause]
 
 
@@ -56,10 +58,11 @@ def budget_line(found: Explanation) -> str:
     budget = found.budget
     assert budget is not None
     own = "none" if budget.own is None else f"{budget.own:.2f}"
-    wanted = found.needed if found.rank is Rank.NONE and found.needed > 0 else found.threshold
+    wanted = found.needed if found.rank is Rank.NONE else found.threshold
+    needed = f"{wanted:.2f} is needed" if wanted > 0 else "more than 0 is needed"
     return (
         f"Best IoU by step: shape {budget.shape:.2f}, grid {budget.grid:.2f}, allowed {budget.allowed:.2f}, own {own}; "
-        f"{wanted:.2f} is needed."
+        f"{needed}."
     )
 
 
@@ -77,7 +80,8 @@ def _first(result: Result, found: Explanation) -> list[str]:
         return [f"No anchor is trained towards it{why}"]
     if found.rank is Rank.FORCED:
         noun = "anchor" if found.positives == 1 else "anchors"
-        lines = [f"Trains only on {found.positives:,} forced {noun}: the best there is, at IoU {best:.2f}."]
+        shown, _ = iou_pair(best, found.threshold)
+        lines = [f"Trains only on {found.positives:,} forced {noun}: the best there is, at IoU {shown}."]
         if best < WEAK_IOU:
             lines.append("That is a poor fit: regression has to do most of the work.")
         return lines
@@ -100,6 +104,11 @@ def _cause(result: Result, found: Explanation) -> str:
             return (
                 f"No anchor shape fits {size} px at the input ({_ratio(x2 - x1, y2 - y1)}): the best, {shape_text}, "
                 f"reaches IoU {budget.shape:.2f} even on its very centre, and {needed}."
+            )
+        case Cause.GRID if any(note.kind is NoteKind.OUTSIDE for note in found.notes):
+            return (
+                f"It lies where there are no positions: the nearest is {best.off_x:.3g} x {best.off_y:.3g} px off its "
+                f"centre, which leaves IoU {budget.grid:.2f}, and {needed}."
             )
         case Cause.GRID:
             shape, _ = iou_pair(budget.shape, wanted)
@@ -129,17 +138,22 @@ def _stolen(result: Result, found: Explanation) -> str:
     thief = found.stolen_by
     if thief is None:
         return "The anchors that fit it are trained towards another box."
-    noun, verb = ("anchor", "is") if thief.count == 1 else (f"{thief.count:,} anchors", "are")
+    one = thief.count == 1
     theirs, ours = f"{thief.iou:.2f}", f"{thief.own_iou:.2f}"
     if theirs == ours:
         theirs, ours = f"{thief.iou:.4f}", f"{thief.own_iou:.4f}"
     if thief.iou < thief.own_iou and result.conventions.forced_target is ForcedTarget.CLAIMING:
-        how = f"whose best they are and which claims them ({theirs} with that, {ours} with this)"
+        best = "whose best it is and which claims it" if one else "whose best they are and which claims them"
+        how = f"{best} ({theirs} with that, {ours} with this)"
     elif thief.iou == thief.own_iou:
-        how = f"which comes first and which they overlap just as much ({theirs})"
+        how = f"which comes first and which {'it overlaps' if one else 'they overlap'} just as much ({theirs})"
     else:
-        how = f"which they overlap more ({theirs} against {ours} for the best)"
-    return f"The {noun} that would fit it {verb} trained towards GT {thief.gt}, {how}."
+        of = "" if one else " for the best"
+        how = f"which {'it overlaps' if one else 'they overlap'} more ({theirs} against {ours}{of})"
+    noun = "anchor" if one else f"{thief.count:,} anchors"
+    fits = thief.own_iou >= found.threshold
+    which = "would fit it" if fits else f"the low-quality rule could give it (IoU {ours})"
+    return f"The {noun} that {which} {'is' if one else 'are'} trained towards GT {thief.gt}, {how}."
 
 
 def _note(result: Result, gt: int, note: Note) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
@@ -101,6 +103,7 @@ class AppState(Viewing):
         self.jobs = JobQueue(self)
         self._loading: Job | None = None
         self._wanted_index = -1
+        self._listed = np.zeros(0, np.int64)
         self._loading_opens = False
         self._reopen: Callable[[Job], Dataset] | None = None
         self._inference: Job | None = None
@@ -169,11 +172,30 @@ class AppState(Viewing):
         self._cancel_search()
         if self.dataset is None or self._opens:
             return
-        target = (self._wanted_index if self._loading is not None else self.index) + step
-        if target == self.index:
-            self.show_image(target)
-        elif 0 <= target < len(self.dataset.images):
-            self._load(self.dataset, target, step=step)
+        here = self._wanted_index if self._loading is not None else self.index
+        following = self._following(here, step)
+        if following and following[0] == self.index:
+            self.show_image(self.index)
+        elif following:
+            self._load(self.dataset, following[0], wanted=following)
+
+    def list_images(self, images: NDArray[np.int64]) -> None:
+        """Step through these images, in this order: the list shows them so."""
+        self._listed = images
+
+    def _following(self, here: int, step: int) -> list[int]:
+        """Images behind (1) or before (-1) one in the order of the list, else in that of the file."""
+        assert self.dataset is not None
+        order = self._listed
+        if not len(order) or order.max(initial=0) >= len(self.dataset.images):
+            order = np.arange(len(self.dataset.images))
+        places = np.flatnonzero(order == here)
+        if len(places):
+            place = int(places[0])
+            return order[place + 1 :].tolist() if step > 0 else order[:place][::-1].tolist()
+        # It is filtered out: on from where it would stand in the file.
+        order = np.sort(order)
+        return order[order > here].tolist() if step > 0 else order[order < here][::-1].tolist()
 
     @property
     def _opens(self) -> bool:
@@ -186,7 +208,7 @@ class AppState(Viewing):
         index: int,
         *,
         select: int | None = None,
-        step: int = 0,
+        wanted: Sequence[int] = (),
         reopen: Callable[[Job], Dataset] | None = None,
     ) -> None:
         """Read an image and show it.
@@ -194,15 +216,17 @@ class AppState(Viewing):
         Args:
             dataset, index: the wanted image.
             select: ground-truth box to select then.
-            step: 1 or -1: pass over images that cannot be read in this direction.
+            wanted: the first of these that can be read is shown; the others are named.
             reopen: marks the opening of a data set; reads it again.
         """
         if self._loading is not None:
             self._loading.cancel()
         self._wanted_index = index
         self._loading_opens = reopen is not None
-        step = 1 if reopen is not None else step
-        wanted = range(index, len(dataset.images) if step > 0 else -1, step) if step else [index]
+        if reopen is not None:
+            wanted = range(index, len(dataset.images))
+        passes_over = bool(wanted)
+        wanted = wanted or [index]
 
         def work(job: Job) -> tuple[int, LoadedImage, list[str]]:
             problems: list[str] = []
@@ -211,7 +235,7 @@ class AppState(Viewing):
                 try:
                     return number, load_image(dataset.images[number]), problems
                 except RpnvizError as error:
-                    if not step:
+                    if not passes_over:
                         raise
                     problems.append(str(error))
             raise ImageFileError(
@@ -251,6 +275,7 @@ class AppState(Viewing):
             self._reopen = reopen
         self.dataset, self.index = dataset, index
         if new_dataset:
+            self._listed = np.zeros(0, np.int64)
             self._output_cache.clear()
         self._inputs = inputs_of(dataset.images[index], loaded.size)
         self._before, self._outputs = None, None

@@ -107,6 +107,11 @@ class Survey(QObject):
         problems = np.where(fresh, self.counts.problems, self._before.problems)
         return Counts(ranks, problems, self.counts.sizes), fresh
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it begins soon: the parameters have just changed."""
+        return self._rest.isActive()
+
     def stop(self) -> None:
         """Leave it at what is known."""
         self._cancel()

@@ -139,6 +139,16 @@ def iou_pair(iou: float, threshold: float) -> tuple[str, str]:
     return texts
 
 
+def iou_beside(iou: float, *thresholds: float) -> str:
+    """An IoU with as many digits as it takes to tell it from all of some thresholds, at least 2."""
+    return max((iou_pair(iou, threshold)[0] for threshold in thresholds), key=len)
+
+
+def objectness_text(probability: float) -> str:
+    """``0.983``; small ones keep a digit that counts: ``3.4e-04``."""
+    return f"{probability:.3f}" if not 0 < probability < 0.001 else f"{probability:.1e}"
+
+
 def image_sentence(result: Result) -> str:
     """What the trainer does with the whole image where it is unusual; empty if it simply trains."""
     if result.gt.reaction is Reaction.RAISES:

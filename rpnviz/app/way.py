@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rpnviz.app import texts
 from rpnviz.app.viewing import Selection
 from rpnviz.core.anchors import level_name
+from rpnviz.core.conventions import NmsGrouping
 from rpnviz.core.explain import explain
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
@@ -166,24 +167,33 @@ def rule_sentence(result: Result, found: AnchorTrace, names: tuple[str, ...]) ->
     forced = ", ".join(f"GT {gt} {names[gt]}".rstrip() for gt in found.forced_by[:3])
     why = {
         Rule.REACHES: lambda: f"its IoU {texts.iou_pair(best, high)[0]} reaches {texts.iou_pair(best, high)[1]}",
-        Rule.FORCED: lambda: f"it is the best anchor of {forced} (low-quality rule)",
+        Rule.FORCED: lambda: _forced_sentence(result, found, forced),
         Rule.BELOW: lambda: (
             f"its best IoU {texts.iou_pair(best, low)[0]} is {terms(result.conventions).negative.words} "
             f"{texts.iou_pair(best, low)[1]}"
         ),
         Rule.TAKEN_BACK: lambda: (
-            f"it is the best anchor of {forced}, but negatives are set last, and its IoU {best:.2f} is below {low:.2f}"
+            f"it is the best anchor of {forced}, but negatives are set last, and its IoU "
+            f"{texts.iou_beside(best, low)} is below {low:.2f}"
         ),
-        Rule.BETWEEN: lambda: f"its best IoU {best:.2f} is between {low:.2f} and {high:.2f}",
+        Rule.BETWEEN: lambda: f"its best IoU {texts.iou_beside(best, low, high)} is between {low:.2f} and {high:.2f}",
         Rule.TOUCHES_CROWD: lambda: "it touches a crowd region, and may not be negative there",
         Rule.BORDER: lambda: f"it reaches beyond the image (border_thresh {params.border_thresh:g})",
         Rule.PADDING: lambda: "it stands on the padding",
-        Rule.CENTRE: lambda: "its centre lies outside the image",
+        Rule.CENTRE: lambda: "its centre lies beyond the image, on the padding",
         Rule.IGNORE: lambda: f"more than {params.ignore_iof_thresh:.0%} of it lies in an ignore region",
         Rule.NO_GROUND_TRUTH: lambda: "no box is trained on",
         Rule.SKIPPED: lambda: "the trainer does not train on this image",
     }[found.rule]()
     return f"{state}: {why}."
+
+
+def _forced_sentence(result: Result, found: AnchorTrace, forced: str) -> str:
+    """Whose best anchor it is, or which box touches none, so that every anchor is taken."""
+    touching = set(found.gts.tolist())
+    if not touching & set(found.forced_by):
+        return f"{forced} touches no anchor, and the low-quality rule then takes every anchor"
+    return f"it is the best anchor of {forced} (low-quality rule)"
 
 
 def _draw_sentence(result: Result, found: AnchorTrace) -> str:
@@ -220,7 +230,7 @@ def _of_gt(result: Result, gt: int) -> tuple[Step, ...]:
             stolen = Mark(_to_original(result, result.anchors.boxes[thief.anchor]), Look.OTHER)
             marks, arrows = (stolen,), _arrow(stolen.box, _box(result.inputs.gt_boxes[thief.gt]))
     for anchor, value in zip(index.tolist(), iou.tolist(), strict=True):
-        state = texts.SHORT_STATE[AnchorState(result.match.state[anchor])]
+        state = texts.SHORT_STATE[AnchorState(result.match.state[anchor])].split(" (")[0]
         target = int(result.match.matched_gt[anchor])
         whose = f" for GT {target}" if result.match.labels[anchor] == 1 and target != gt else ""
         links.append(Link(f"{value:.3f}  {_brief(result, anchor)}, {state}{whose}", Selection(gt=gt, anchor=anchor)))
@@ -296,8 +306,8 @@ def _nms_marks(
 
 
 def _member(result: Result, selection: Selection, member: Suppression) -> Link:
-    score = _objectness(result, member.anchor)
-    return Link(f"IoU {member.iou:.2f}, objectness {score:.3f}", _same(selection, member.anchor))
+    score = texts.objectness_text(_objectness(result, member.anchor))
+    return Link(f"IoU {member.iou:.2f}, objectness {score}", _same(selection, member.anchor))
 
 
 def _same(selection: Selection, anchor: int) -> Selection:
@@ -310,14 +320,12 @@ def _stage_sentence(result: Result, found: ProposalTrace, name: str) -> str:
     if name == "all":
         wide, high = found.growth
         return (
-            f"Objectness {found.probability:.3f} (logit {found.logit:.2f}). Moved by {_px(found.moved)} px at the "
-            f"input, {wide:.2f} x as wide, {high:.2f} x as high."
+            f"Objectness {texts.objectness_text(found.probability)} (logit {found.logit:.2f}). Moved by "
+            f"{_px(found.moved)} px at the input, {wide:.2f} x as wide, {high:.2f} x as high."
         )
     if name == "top_k":
-        where = "of the image" if means.pre_nms_scope == "per image" else f"of {_level(result, found.anchor)}"
-        passes = "are too many" if lost else "pass"
-        rank = f"Rank {found.rank:,} of {found.ranked:,} {where}"
-        return f"{rank}: only the best {found.limit:,} pass." if lost else f"{rank}; the best {found.limit:,} {passes}."
+        rank = f"Rank {found.rank:,} of {found.ranked:,} of {_ranked_in(result, found.anchor)}"
+        return f"{rank}: only the best {found.limit:,} pass." if lost else f"{rank}; the best {found.limit:,} pass."
     if name == "clip":
         if lost:
             return "Dropped: not a number."
@@ -339,18 +347,22 @@ def _stage_sentence(result: Result, found: ProposalTrace, name: str) -> str:
 
 
 def _nms_sentence(result: Result, found: ProposalTrace) -> str:
-    threshold, words = result.params.proposals.nms_thresh, terms(result.conventions).nms.words
+    threshold = result.params.proposals.nms_thresh
+    words = "more than" if terms(result.conventions).nms.words == "above" else "at least"
     by = found.suppressed_by
     if by is not None:
         iou, limit = texts.iou_pair(by.iou, threshold)
-        score = _objectness(result, by.anchor)
-        return f"Suppressed by a better box (objectness {score:.3f}): IoU {iou} with it, {words} {limit} is too much."
+        score = texts.objectness_text(_objectness(result, by.anchor))
+        return f"Suppressed by a better box (objectness {score}): IoU {iou} with it, {words} {limit} is too much."
     number = len(found.cluster)
+    joint = result.conventions.nms_grouping is NmsGrouping.JOINT
+    of = "" if joint else " of its level"
+    left = f"Survives: no better survivor{of} overlaps it by {words} {threshold:.2f}."
     if not number:
-        return f"No better box overlaps it by {words} {threshold:.2f}, and it suppresses none."
+        return f"{left} It suppresses none."
     more = ", the best" if number > _MOST_LINKS else ""
     noun = "box" if number == 1 else "boxes"
-    return f"No better box overlaps it by {words} {threshold:.2f}. It suppresses {number:,} {noun}{more}:"
+    return f"{left} It suppresses {number:,} {noun}{more}:"
 
 
 def _of_cover(result: Result, gt: int) -> tuple[Step, ...]:
@@ -377,6 +389,12 @@ def _of_cover(result: Result, gt: int) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def _ranked_in(result: Result, anchor: int) -> str:
+    """What a box's rank counts: its level, or the image."""
+    joint = terms(result.conventions).pre_nms_scope == "per image"
+    return "the image" if joint else _level(result, anchor)
+
+
 def _lost_sentence(result: Result, found: CoverTrace) -> str:
     """``Lost here: the best, IoU 0.91, was suppressed by one with IoU 0.66 to this GT.``"""
     assert found.lost_at is not None
@@ -386,11 +404,12 @@ def _lost_sentence(result: Result, found: CoverTrace) -> str:
     if found.by_iou is not None:
         return f"{begin} was suppressed by one with IoU {found.by_iou:.2f} to this GT."
     if way.dropped == "top_k":
-        return f"{begin} has rank {way.rank:,} of {_level(result, way.anchor)}; the best {way.limit:,} pass."
+        return f"{begin} has rank {way.rank:,} of {_ranked_in(result, way.anchor)}; the best {way.limit:,} pass."
     if way.fate is Fate.TOP_N:
         return f"{begin} is not among the best {result.params.proposals.post_nms:,}."
     if way.fate is Fate.LOW_SCORE:
-        return f"{begin} has an objectness of {way.probability:.3f}."
+        asked = result.params.proposals.score_thresh
+        return f"{begin} has an objectness of {texts.objectness_text(way.probability)}; {asked:g} is asked for."
     return f"{begin} was dropped: {_TITLES[found.covers[found.lost_at].stage].lower()}."
 
 
@@ -438,8 +457,9 @@ def _arrow(start: Box, end: Box) -> tuple[Arrow, ...]:
 
 
 def _brief(result: Result, anchor: int) -> str:
-    """``P4 128 x 128``."""
-    return f"{_level(result, anchor)} {_size(result.anchors.boxes[anchor])}"
+    """``P4 20,17 128 x 128``: level, row and column, size at the input."""
+    place = result.anchors.place(anchor)
+    return f"{_level(result, anchor)} {place.row},{place.column} {_size(result.anchors.boxes[anchor])}"
 
 
 def _size(box: NDArray) -> str:

@@ -389,9 +389,9 @@ def _notes(fits: _Fits, rank: Rank) -> list[Note]:
     near = int(np.count_nonzero((seen >= seen.max(initial=0) - TIES_WITHIN) & (seen < seen.max(initial=0))))
     if near:
         notes.append(Note(NoteKind.TIES, near))
-    height, width = result.frame.resized_size
+    (top, left), (height, width) = result.frame.offset, result.frame.resized_size
     x1, y1, x2, y2 = result.gt.boxes[gt].tolist()
-    if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
+    if x2 <= left or y2 <= top or x1 >= left + width or y1 >= top + height:
         notes.append(Note(NoteKind.OUTSIDE))
     return notes
 

@@ -214,10 +214,14 @@ def _short_of(result: Result, gt: int) -> tuple[float, float]:
 
 
 def _cost(fix: Fix) -> tuple[float, ...]:
-    """Few fields first; a box that then trains on poor fits is little better off; then rank, others lost, anchors."""
+    """Few fields first; a box that then trains on poor fits is little better off; then rank, others lost, anchors.
+
+    Moving the whole grid for one box comes after all else that helps it: it moves for every other box too.
+    """
     fields = sum(len(group) for group in fix.patch.values())
     poor = fix.best_iou_after < WEAK_IOU
-    return poor, fields, -fix.rank_after.height, len(fix.lost), fix.anchors_added
+    moves_all = "offset" in fix.patch.get("anchors", {})
+    return poor, fields, moves_all, -fix.rank_after.height, len(fix.lost), fix.anchors_added
 
 
 def _fix(result: Result, gt: int, attempt: _Attempt) -> Fix | None:
@@ -272,7 +276,15 @@ def _changes(result: Result, found: Explanation) -> Iterator[_Change]:
             _allow_low_quality,
         ),
         Cause.LEFT_OUT: (_allow_border, _allow_ignored, _lower_threshold, _allow_low_quality, _add_size),
-        Cause.STOLEN: (_add_size, _add_size_on_finer_level, _add_ratio, _enlarge_input, _lower_threshold),
+        Cause.STOLEN: (
+            _allow_border,
+            _allow_ignored,
+            _add_size,
+            _add_size_on_finer_level,
+            _add_ratio,
+            _enlarge_input,
+            _lower_threshold,
+        ),
     }
     if found.cause not in makers:
         return
@@ -318,14 +330,21 @@ def _allow_low_quality(result: Result, found: Explanation) -> _Change | None:
     return _Change("Let the best anchor of an object be positive", params)
 
 
+def _barred(found: Explanation, rule: LeftOutBy) -> bool:
+    """Whether a rule keeps better anchors from the box; none is the cause where others take what is left."""
+    budget = found.budget
+    taken = found.cause is Cause.STOLEN and budget is not None and budget.allowed < budget.grid
+    return found.left_out_by is rule or taken
+
+
 def _allow_border(result: Result, found: Explanation) -> _Change | None:
-    if found.left_out_by is not LeftOutBy.BORDER:
+    if not _barred(found, LeftOutBy.BORDER) or result.params.match.border_thresh < 0:
         return None
     return _Change("Let anchors beyond the border take part", result.params.with_values("match", border_thresh=-1.0))
 
 
 def _allow_ignored(result: Result, found: Explanation) -> _Change | None:
-    if found.left_out_by is not LeftOutBy.IGNORE:
+    if not _barred(found, LeftOutBy.IGNORE) or result.params.match.ignore_iof_thresh < 0:
         return None
     return _Change(
         "Let anchors in ignore regions take part", result.params.with_values("match", ignore_iof_thresh=-1.0)

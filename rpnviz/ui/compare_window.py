@@ -7,13 +7,15 @@ from pathlib import Path
 
 from PySide6.QtCore import (
     QAbstractTableModel,
+    QByteArray,
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
     QSettings,
     Qt,
+    QTimer,
 )
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -26,17 +28,16 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz.app.comparison import Comparison, in_words
-from rpnviz.app.messages import from_error
 from rpnviz.app.params_file import read_preset
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
+from rpnviz.core.conventions import Conventions
 from rpnviz.core.diff import Diff, GtOutcome
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
-from rpnviz.core.presets import Preset
-from rpnviz.core.rules import plain
+from rpnviz.core.rules import doc_of, plain
 from rpnviz.drawing.scene import LAYERS, RANK_TEXT, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
@@ -47,6 +48,9 @@ from rpnviz.ui.widgets.tables import row_table
 
 _Index = QModelIndex | QPersistentModelIndex
 _HEAD_HEIGHT = 36
+_LATE_MS = 150
+_ROOM_FOR_LEGENDS = 640
+"""Height of the window from which the canvases leave room for their keys, px."""
 _FROM_FILE = "Parameters from a file…"
 
 
@@ -65,13 +69,18 @@ class Rows(QAbstractTableModel):
         self._numbers = numbers
         self.rows: list[tuple[str, ...]] = []
         self.keys: list[int] = []
+        self._tips: list[str] = []
 
     def show_rows(
-        self, rows: Sequence[tuple[str, ...]], keys: list[int], headings: tuple[str, ...] | None = None
+        self,
+        rows: Sequence[tuple[str, ...]],
+        keys: list[int],
+        headings: tuple[str, ...] | None = None,
+        tips: Sequence[str] = (),
     ) -> None:
-        """Show other rows."""
+        """Show other rows; ``tips`` of each, else a cell's own text."""
         self.beginResetModel()
-        self.rows, self.keys = list(rows), keys
+        self.rows, self.keys, self._tips = list(rows), keys, list(tips)
         self.headings = headings or self.headings
         self.endResetModel()
 
@@ -92,6 +101,8 @@ class Rows(QAbstractTableModel):
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if not index.isValid():
             return None
+        if role == Qt.ItemDataRole.ToolTipRole and self._tips:
+            return self._tips[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return self.rows[index.row()][index.column()]
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in self._numbers:
@@ -108,6 +119,9 @@ class CompareWindow(QWidget):
         self._settings = settings
         self.setWindowTitle("Compare – rpnviz")
         self.resize(1280, 800)
+        stored = QSettings().value("layout/compare")
+        if isinstance(stored, QByteArray):
+            self.restoreGeometry(stored)
         self._offered = {name: presets.load(name) for name in presets.names()}
         other = next(name for name in ("mmdetection", "torchvision") if name != state.preset.name)
         self.comparison = Comparison(state, self._offered[other])
@@ -124,6 +138,12 @@ class CompareWindow(QWidget):
         self.counts = eliding_label("", "muted"), eliding_label("", "muted")
         self.verdict = label("", "verdict", wrap=True)
         self.hint = label("", "muted", wrap=True)
+        self.problem = label("", "problem", wrap=True)
+        self.problem.hide()
+        self._late = QTimer(self)
+        self._late.setSingleShot(True)
+        self._late.setInterval(_LATE_MS)
+        self._late.timeout.connect(self._show_late)
         self.boxes = Rows(("GT", "Category", "", "", "Because of"), frozenset({0}))
         self.fields = Rows(("Field", "", "", "Boxes", "Anchors"), frozenset({3, 4}))
         self.box_table = row_table(self.boxes, "Boxes that fare differently", (44, 100, 180, 180))
@@ -171,6 +191,7 @@ class CompareWindow(QWidget):
         words.setSpacing(2)
         words.addWidget(self.verdict)
         words.addWidget(self.hint)
+        words.addWidget(self.problem)
         tables = QSplitter(Qt.Orientation.Horizontal)
         tables.addWidget(self.box_table)
         tables.addWidget(self.field_table)
@@ -215,6 +236,8 @@ class CompareWindow(QWidget):
             "Ctrl+Z": self._state.undo,
             "Ctrl+Shift+Z": self._state.redo,
             "Ctrl+W": self.close,
+            "PgDown": lambda: self._state.step_image(1),
+            "PgUp": lambda: self._state.step_image(-1),
         }
         keys |= {str(spec.digit): lambda key=spec.key: self._toggle(key) for spec in LAYERS[World.TRAINING]}  # type: ignore[misc]
         for key, function in keys.items():
@@ -223,32 +246,31 @@ class CompareWindow(QWidget):
     # ------------------------------------------------------------------ what is asked
 
     def _choose(self, name: str) -> None:
-        preset = self._from_file() if name == _FROM_FILE else self._offered[name]
-        if preset is not None:
-            self.comparison.set_preset(preset)
-        self._show_choice()
+        self.problem.hide()
+        if name == _FROM_FILE:
+            self._add_file()
+        else:
+            self.comparison.set_preset(self._offered[name], name)
+        self.choice.setCurrentText(self.comparison.name)
 
-    def _from_file(self) -> Preset | None:
+    def _add_file(self) -> None:
+        """Compare with a Params document; it becomes a choice of its own."""
         file, _ = QFileDialog.getOpenFileName(
             self, "Parameters", self._settings.last_folder, "Params documents (*.json);;All files (*)"
         )
         if not file:
-            return None
+            return
         try:
-            return read_preset(None, Path(file), "")
+            preset = read_preset(None, Path(file), "")
         except RpnvizError as error:
-            self._state.tell(from_error("Could not read the parameters", error))
-            self.hint.setText(str(error))
-            return None
-
-    def _show_choice(self) -> None:
-        """The name of the other trainer; one from a file is an entry of its own."""
-        preset = self.comparison.preset
-        text = preset.name if preset == presets.load(preset.name) else f"{preset.name}, from a file"
-        self._offered[text] = preset
-        if self.choice.findText(text) < 0:
-            self.choice.insertItem(self.choice.count() - 1, text)
-        self.choice.setCurrentText(text)
+            self.problem.setText(str(error))
+            self.problem.show()
+            return
+        name = f"{Path(file).name} ({preset.name})"
+        self._offered[name] = preset
+        if self.choice.findText(name) < 0:
+            self.choice.insertItem(self.choice.count() - 1, name)
+        self.comparison.set_preset(preset, name)
 
     def _toggle(self, key: object) -> None:
         side = self.comparison.a
@@ -276,22 +298,37 @@ class CompareWindow(QWidget):
     def _show(self) -> None:
         comparison = self.comparison
         present, shown, other = comparison.present, comparison.a.shown, comparison.b.shown
+        record = self._state.record
+        self.setWindowTitle(f"Compare {record.file_name} – rpnviz" if record is not None else "Compare – rpnviz")
         if present is None or shown is None or other is None:
             for part in (self.verdict, self.hint, self.name_a, *self.counts):
                 part.setText("")
             self.boxes.show_rows([], [])
             self.fields.show_rows([], [])
             return
+        if comparison.stale:
+            self._late.start()  # what is there stays while the answer comes at once
+            return
+        self._late.stop()
         changed = len(self._state.changed_fields())
-        self.name_a.setText(present.name + (f", {changed} changed" if changed else ""))
+        names = present.name + (f", {changed} changed" if changed else ""), comparison.name
+        self.name_a.setText(names[0])
         self.name_a.setToolTip("The main window's trainer and parameters; what is changed there is followed here")
         for counts, result in zip(self.counts, (shown.training, other.training), strict=True):
             counts.setText(_counts(result))
         self.verdict.setText(_verdict(comparison))
         self.hint.setText(_hint(comparison))
-        self._show_boxes((present.name, comparison.preset.name))
-        self._show_fields((present.name, comparison.preset.name))
+        self._show_boxes(names)
+        self._show_fields(names)
         self._show_selection(comparison.a.selection)
+
+    def _show_late(self) -> None:
+        """The answer takes long: what belongs to other parameters goes."""
+        self.verdict.setText("Comparing…")
+        for part in (self.hint, *self.counts):
+            part.setText("")
+        self.boxes.show_rows([], [])
+        self.fields.show_rows([], [])
 
     def _show_boxes(self, names: tuple[str, str]) -> None:
         rows, keys = [], []
@@ -303,15 +340,25 @@ class CompareWindow(QWidget):
         self.boxes.show_rows(rows, keys, ("GT", "Category", *names, "Because of"))
 
     def _show_fields(self, names: tuple[str, str]) -> None:
+        """The fields that change something; how many do not."""
         diff = self.comparison.diff
-        rows = []
-        for effect in diff.effects if diff is not None else ():
+        rows, tips = [], []
+        effects = diff.effects if diff is not None else ()
+        idle = [effect for effect in effects if not effect.gts and effect.anchors == 0]
+        for effect in effects:
+            if effect in idle:
+                continue
             anchors = "other anchors" if effect.anchors is None else f"{effect.anchors:,}"
             for number, (field, before, after) in enumerate(effect.switch.values):
                 counts = (f"{len(effect.gts):,}", anchors) if number == 0 else ("", "")
                 rows.append((field, _value(before), _value(after), *counts))
+                tips.append(f"{field}\n{_meaning(field)}\n{names[0]}: {plain(before)}\n{names[1]}: {plain(after)}")
+        if idle:
+            fields = [name for effect in idle for name, _, _ in effect.switch.values]
+            rows.append((f"and {len(fields):,} more that change nothing here", "", "", "", ""))
+            tips.append("\n".join(fields))
         headings = ("Field, carried over alone", *names, "Boxes", "Anchors")
-        self.fields.show_rows(rows, list(range(len(rows))), headings)
+        self.fields.show_rows(rows, list(range(len(rows))), headings, tips)
 
     def _show_selection(self, selection: Selection) -> None:
         chosen = self.box_table.selectionModel()
@@ -344,6 +391,11 @@ class CompareWindow(QWidget):
         super().showEvent(event)
         self.comparison.activate(True)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for legend in self.legends:
+            legend.setVisible(event.size().height() >= _ROOM_FOR_LEGENDS)
+
     def closeEvent(self, event: QCloseEvent) -> None:
         self.comparison.activate(False)
         QSettings().setValue("layout/compare", self.saveGeometry())
@@ -359,7 +411,7 @@ def _counts(result: Result) -> str:
     """``42 forced only · 131 positive of 242,991 anchors``."""
     ranks = result.match.ranks
     parts = [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
-    return " · ".join([*parts, f"{len(result.match.positives):,} of {len(result.anchors):,} anchors"])
+    return " · ".join([*parts, f"{len(result.match.positives):,} of {len(result.anchors):,} anchors positive"])
 
 
 def _verdict(comparison: Comparison) -> str:
@@ -371,7 +423,9 @@ def _verdict(comparison: Comparison) -> str:
         return "No boxes in this image"
     if not differ:
         return f"All {total:,} {noun} fare alike" if total > 1 else "The box fares alike"
-    return f"{differ:,} of {total:,} {noun} fare differently"
+    if total == 1:
+        return "The box fares differently"
+    return f"{differ:,} of {total:,} {noun} {'fares' if differ == 1 else 'fare'} differently"
 
 
 def _hint(comparison: Comparison) -> str:
@@ -389,17 +443,35 @@ def _hint(comparison: Comparison) -> str:
 
 
 def _best_field(diff: Diff) -> str:
-    """The single field, else pair of fields, that explains most boxes."""
+    """The field that explains most boxes; several together only where no single one explains any."""
     counted: dict[tuple[str, ...], int] = {}
+    sizes: dict[tuple[str, ...], int] = {}
     for found in diff.gts:
         for chosen in found.fields:
-            name = tuple(switch.name for switch in chosen)
-            counted[name] = counted.get(name, 0) + 1
-    names, count = max(counted.items(), key=lambda item: (item[1], -len(item[0])))
+            names = tuple(name for switch in chosen for name, _, _ in switch.values)
+            counted[names] = counted.get(names, 0) + 1
+            sizes[names] = len(chosen)
+    fewest = min(sizes.values())
+    names, count = max(
+        ((names, count) for names, count in counted.items() if sizes[names] == fewest), key=lambda item: item[1]
+    )
     total = len(diff.gts)
     whom = "all of them" if count == total > 1 else "it" if total == 1 else f"{count:,} of them"
-    alone = " alone explains" if len(names) == 1 else " together explain"
-    return f"{' and '.join(names)}{alone} {whom}."
+    if len(names) == 1:
+        return f"{names[0]} alone explains {whom}."
+    listed = (" and " if len(names) == 2 else ", ").join(names[:_MOST_NAMED])
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return f"{listed}{more} together explain {whom}."
+
+
+_MOST_NAMED = 3
+
+
+def _meaning(field: str) -> str:
+    """What a field is, in the words of the parameters' documentation."""
+    group, name = field.split(".")
+    owner = Conventions if group == "conventions" else type(getattr(presets.load("torchvision").params, group))
+    return doc_of(owner, name)
 
 
 def _value(value: object) -> str:

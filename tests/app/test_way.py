@@ -32,7 +32,7 @@ def test_the_suppressed_box():
     assert text_of(way, "Decoded").startswith("Objectness 0.600 (logit 0.41). Moved by 23 px")
     last = way[-1]
     assert last.lost
-    assert last.text == ("Suppressed by a better box (objectness 0.900): IoU 0.33 with it, above 0.30 is too much.")
+    assert last.text == ("Suppressed by a better box (objectness 0.900): IoU 0.33 with it, more than 0.30 is too much.")
     boxes = {mark.look: mark.box for mark in last.marks}
     assert boxes == {
         Look.ANCHOR: (16.0, -16.0, 48.0, 16.0),
@@ -47,7 +47,7 @@ def test_the_box_that_suppresses_it():
     way = make_way(made_by_hand(), World.MODEL, Selection(gt=0, anchor=0), ("box",))
     assert titles(way) == ["Anchor", "Decoded", "NMS", "Kept", "Covers"]
     nms = way[2]
-    assert nms.text == "No better box overlaps it by above 0.30. It suppresses 1 box:"
+    assert nms.text == ("Survives: no better survivor of its level overlaps it by more than 0.30. It suppresses 1 box:")
     assert [mark.box for mark in nms.marks if mark.look is Look.SUPPRESSED] == [(32.0, 0.0, 64.0, 32.0)]
     assert [(link.text, link.selection) for link in nms.links] == [
         ("IoU 0.33, objectness 0.600", Selection(gt=0, anchor=1))
@@ -96,7 +96,8 @@ def test_an_anchor_in_training():
     assert text_of(way, "Label") == "Negative: its best IoU 0.00 is below 0.30."
     best = make_way(result, World.TRAINING, Selection(gt=0), ("box",))
     assert best[0].links[0].selection == Selection(gt=0, anchor=anchor)
-    assert best[0].links[0].text == "0.784  P2 32 x 32, positive"
+    place = result.anchors.place(anchor)
+    assert best[0].links[0].text == f"0.784  P2 {place.row},{place.column} 32 x 32, positive"
 
 
 def test_a_box_without_positives_shows_the_anchors_it_speaks_of():
@@ -112,7 +113,7 @@ def test_a_box_without_positives_shows_the_anchors_it_speaks_of():
     (step,) = way([[96, 96, 160, 160], [94, 94, 162, 162]], 1)
     assert [(mark.look, mark.box) for mark in step.marks] == [(Look.OTHER, (96.0, 96.0, 160.0, 160.0))]
     assert step.arrows == (((128.0, 128.0), (128.0, 128.0)),)
-    assert step.links[0].text == "0.886  P3 64 x 64, positive for GT 0"
+    assert step.links[0].text == "0.886  P3 16,16 64 x 64, positive for GT 0"
     (step,) = way([[102, 102, 134, 134]], 0, fg_iou_thresh=0.8, allow_low_quality_matches=False)
     assert [mark.look for mark in step.marks] == [Look.ANCHOR] * 3
     assert step.marks[0].box in {(x, y, x + 32, y + 32) for x in (100.0, 104.0) for y in (100.0, 104.0)}

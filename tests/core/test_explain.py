@@ -95,6 +95,15 @@ def test_boxes_that_are_not_trained_on():
     assert Note(NoteKind.OUTSIDE) in outside.notes
 
 
+def test_outside_is_told_by_where_the_image_lies_in_a_padded_input():
+    # 200 x 800 px in a square of 1024: the image lies at y 384 to 640 there.
+    preset = presets.load("matterport")
+    boxes = np.array([[10.0, 150, 100, 198], [10, 10, 100, 40]])
+    result = pipeline.run(pipeline.Inputs((200, 800), boxes), preset.params, preset.conventions)
+    assert result.frame.offset == (384, 0)
+    assert all(note.kind is not NoteKind.OUTSIDE for gt in (0, 1) for note in explain(result, gt).notes)
+
+
 def test_the_low_quality_rule_refuses_and_ties_are_counted():
     result = run("mmdetection", (512, 512), [[100, 200, 112, 203]])
     found = of(result)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpnviz.core import pipeline, presets
-from rpnviz.core.explain import explain
+from rpnviz.core.explain import Cause, explain
 from rpnviz.core.fixes import MOST, find_fixes, find_pairs, search_fixes
 from rpnviz.core.matching import Rank
 
@@ -78,12 +78,24 @@ def test_a_shape_needs_a_size_and_a_ratio():
 
 def test_a_threshold_just_below_what_the_grid_gives():
     result = run("torchvision", (512, 512), [[102, 102, 134, 134]], resize="none", fg_iou_thresh=0.8)
-    shift, lower = check("torchvision", result, 0)
+    lower, shift = check("torchvision", result, 0)
     assert lower.patch == {"match": {"fg_iou_thresh": 0.78}}  # 900 / 1148 = 0.7840
     # The centre, 118, lies at 29.5 strides of 4: half a stride further on the anchor stands exactly on the box.
     assert shift.patch == {"anchors": {"offset": 0.5}}
     assert shift.best_iou_after == 1.0
     assert shift.text == "Set the offset of the grid to 0.5"
+
+
+def test_a_rule_that_bars_what_fits_is_lifted_though_another_box_takes_the_rest():
+    # The same box twice, at the corner: what the border rule leaves of its anchors goes to the first.
+    boxes = [[0, 0, 100, 100], [0, 0, 100, 100]]
+    result = run("py-faster-rcnn", (512, 512), boxes, resize="none")
+    assert explain(result, 1).cause is Cause.STOLEN
+    assert explain(result, 1).budget.allowed < explain(result, 1).budget.grid
+    search = find_fixes(result, 1)
+    tried = run("py-faster-rcnn", (512, 512), boxes, resize="none", border_thresh=-1.0)
+    rises = tried.match.ranks[1].height > result.match.ranks[1].height
+    assert ({"match": {"border_thresh": -1.0}} in [fix.patch for fix in search.fixes]) == rises
 
 
 def test_rules_that_leave_out_can_be_lifted():

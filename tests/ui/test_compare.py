@@ -74,6 +74,12 @@ def test_mmdetection_leaves_tiny_objects_without_a_positive_and_the_field_is_nam
     diff = compare(inputs, presets.load("torchvision"), presets.load("mmdetection"))
     expected = {effect.switch.name: len(effect.gts) for effect in diff.effects}
     shown = {row[0]: row[3] for row in comparing.fields.rows}
+    idle = [effect for effect in diff.effects if not effect.gts and effect.anchors == 0]
+    number = sum(len(effect.switch.values) for effect in idle)
+    assert comparing.fields.rows[-1][0] == f"and {number} more that change nothing here"
+    tip = comparing.fields.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+    assert "corners" in tip
+    assert len(tip.splitlines()) == 4
     assert shown["match.min_pos_iou"] == f"{expected['match.min_pos_iou']}"
 
 
@@ -129,7 +135,8 @@ def test_it_follows_the_window(comparing, window, qtbot):
         timeout=20000,
     )
     assert comparing.name_a.text() == "torchvision, 1 changed"
-    assert "match.fg_iou_thresh" in [row[0] for row in comparing.fields.rows]
+    idle = comparing.fields.index(len(comparing.fields.rows) - 1, 0).data(Qt.ItemDataRole.ToolTipRole)
+    assert "match.fg_iou_thresh" in idle.splitlines(), "no tiny object comes near either threshold"
     open_image(window, qtbot, "coins.png")
     qtbot.waitUntil(lambda: comparing.comparison.settled, timeout=20000)
     assert comparing.comparison.b.record is window.state.record
@@ -154,16 +161,20 @@ def test_parameters_from_a_file(comparing, qtbot, tmp_path, monkeypatch):
     comparing.choice.setCurrentIndex(last)
     comparing.choice.activated.emit(last)
     qtbot.waitUntil(lambda: comparing.comparison.settled, timeout=20000)
-    assert comparing.choice.currentText() == "torchvision, from a file"
+    assert comparing.choice.currentText() == "mine.json (torchvision)"
     assert [row[0] for row in comparing.fields.rows] == ["match.min_pos_iou"]
+    assert comparing.fields.headings[1:3] == ("torchvision", "mine.json (torchvision)")
     file.write_text("{")
     last = comparing.choice.count() - 1
     comparing.choice.setCurrentIndex(last)
     comparing.choice.activated.emit(last)
-    assert "is not JSON" in comparing.hint.text()
-    assert comparing.choice.currentText() == "torchvision, from a file"
+    assert "is not JSON" in comparing.problem.text()
+    assert comparing.problem.isVisible()
+    assert comparing.hint.text().startswith("match.min_pos_iou alone explains")
+    assert comparing.choice.currentText() == "mine.json (torchvision)"
     choose(comparing, qtbot, "detectron2")
-    choose(comparing, qtbot, "torchvision, from a file")
+    assert not comparing.problem.isVisible()
+    choose(comparing, qtbot, "mine.json (torchvision)")
     assert [row[0] for row in comparing.fields.rows] == ["match.min_pos_iou"]
 
 
@@ -191,3 +202,20 @@ def test_closed_it_rests_and_opened_again_it_is_up_to_date(comparing, window, qt
     window.do_compare()
     qtbot.waitUntil(lambda: comparing.comparison.settled, timeout=20000)
     assert comparing.comparison.a.shown is window.state.shown
+
+
+def test_while_it_compares_nothing_old_is_told_as_new(comparing, window, qtbot):
+    comparing.comparison.set_preset(presets.load("matterport"), "matterport")
+    assert comparing.comparison.stale
+    comparing._show_late()
+    assert comparing.verdict.text() == "Comparing…"
+    assert not comparing.boxes.rows
+    qtbot.waitUntil(lambda: comparing.comparison.settled, timeout=20000)
+    assert comparing.verdict.text() != "Comparing…"
+
+
+def test_images_can_be_stepped_from_here(comparing, window, qtbot):
+    name = window.state.record.file_name
+    qtbot.keyClick(comparing, Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: window.state.record.file_name != name and comparing.comparison.settled, timeout=20000)
+    assert window.state.record.file_name in comparing.windowTitle()

@@ -152,3 +152,32 @@ def test_what_changes_no_rank_counts_nothing_anew(counted, qtbot):
     counted.state.update("sample", seed=7)
     assert all(row.fresh for row in rows(counted).values())
     assert not counted.images.survey.running
+
+
+def test_stepping_follows_the_list(counted, qtbot):
+    choose(counted.images.passes, "Forced only")
+    choose(counted.images.order, "Most boxes")
+    names = listed(counted)
+    assert counted.images.title.text() == f"IMAGES  {len(names)} of 12"
+    open_image(counted, qtbot, names[0])
+    for name in names[1:4]:
+        qtbot.keyClick(counted, Qt.Key.Key_PageDown)
+        qtbot.waitUntil(lambda name=name: counted.state.record.file_name == name and settled(counted), timeout=10000)
+    qtbot.keyClick(counted, Qt.Key.Key_PageUp)
+    qtbot.waitUntil(lambda: counted.state.record.file_name == names[2] and settled(counted), timeout=10000)
+    # An image that is not listed: on from its place in the file.
+    choose(counted.images.passes, "No positive")
+    qtbot.keyClick(counted, Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: counted.state.record.file_name == "nested.png" and settled(counted), timeout=10000)
+
+
+def test_reading_the_files_again_keeps_filter_and_order(counted, qtbot):
+    choose(counted.images.passes, "Forced only")
+    choose(counted.images.order, "Most boxes")
+    before = listed(counted)
+    counted.do_reload()
+    with qtbot.waitSignal(counted.state.dataset_changed, timeout=10000):
+        pass
+    wait_counted(counted, qtbot)
+    assert listed(counted) == before
+    assert counted.images.order.currentText() == "Most boxes"

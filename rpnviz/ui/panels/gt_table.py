@@ -239,6 +239,7 @@ class GtTable(QWidget):
             group.addButton(button)
         self.problems.toggled.connect(lambda _on: self._on_filter())
         self.summary = eliding_label("", "muted")
+        self.summary.setElideMode(Qt.TextElideMode.ElideRight)  # the middle would join two numbers
         self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         bar = QHBoxLayout()
         bar.setContentsMargins(8, 3, 8, 3)
@@ -309,10 +310,10 @@ class GtTable(QWidget):
         ranks = result.match.ranks if result is not None else ()
         listed = self.proxy.rowCount()
         parts = [f"{listed:,} listed"] if listed < len(ranks) else []
-        parts += [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
         if before and result is not None:
             steps = [_step(old, new) for old, new in zip(before, ranks, strict=True)]
             parts += [f"{steps.count(step):,} {_STEP_TEXT[step]}" for step in (1, -1) if step in steps]
+        parts += [f"{ranks.count(rank):,} {RANK_TEXT[rank].lower()}" for rank in Rank if ranks.count(rank)]
         if result is not None and not parts:
             parts = ["No boxes: every anchor is negative here"]
         self.summary.setText(" · ".join(parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -135,6 +136,16 @@ class ImageListModel(QAbstractListModel):
         self.endResetModel()
         return True
 
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """Indices of the listed images, in their order."""
+        return self._images
+
+    @property
+    def total(self) -> int:
+        """Images of the data set."""
+        return len(self._names)
+
     def image_of(self, row: int) -> int:
         """Index of the image in a row."""
         return int(self._images[row])
@@ -248,6 +259,7 @@ class ImagesPanel(QWidget):
         self.set_theme(theme)
         self._build()
         self._showing = False
+        self._source: Path | None = None
         self._arranging = QTimer(self)
         self._arranging.setSingleShot(True)
         self._arranging.setInterval(_ARRANGE_MS)
@@ -286,35 +298,38 @@ class ImagesPanel(QWidget):
 
     def _show_dataset(self) -> None:
         self._showing = True
-        for part in (self.filter, self.passes, self.order):
-            part.blockSignals(True)
-        self.filter.clear()
-        self.passes.setCurrentIndex(0)
-        self.order.setCurrentIndex(0)
-        for part in (self.filter, self.passes, self.order):
-            part.blockSignals(False)
-        self._model.show_dataset(self._state.dataset)
+        dataset = self._state.dataset
+        source = None if dataset is None else dataset.source
+        if source != self._source:  # read again, it keeps the filters
+            self._source = source
+            for part in (self.filter, self.passes, self.order):
+                part.blockSignals(True)
+            self.filter.clear()
+            self.passes.setCurrentIndex(0)
+            self.order.setCurrentIndex(0)
+            for part in (self.filter, self.passes, self.order):
+                part.blockSignals(False)
+        self._model.show_dataset(dataset)
         self._arrange()
         self._show_counts()
 
     def _show_counts(self) -> None:
         counts, fresh = self.survey.best_known()
-        if len(fresh) != len(self._model._names):
+        if len(fresh) != self._model.total:
             return  # another data set is on its way
         self._model.show_counts(counts, fresh)
-        total = len(fresh)
-        self.title.setText(f"IMAGES  {total:,}")
-        self.totals.setText(_totals(self.survey.counts, self.survey.running))
+        counting = self.survey.running or self.survey.waiting
+        self.totals.setText(_totals(self.survey.counts, counting))
         self.totals.setToolTip(_totals_tip(self.survey.counts))
-        self.stop.setVisible(self.survey.running or self.survey.stopped)
-        self.stop.setText("Stop" if self.survey.running else "Go on")
+        self.stop.setVisible(counting or self.survey.stopped)
+        self.stop.setText("Stop" if counting else "Go on")
         if not self.survey.running:
             self._arrange()
         elif not self._arranging.isActive():
             self._arranging.start()
 
     def _stop_or_go_on(self) -> None:
-        if self.survey.running:
+        if self.survey.running or self.survey.waiting:
             self.survey.stop()
         else:
             self.survey.go_on()
@@ -327,7 +342,12 @@ class ImagesPanel(QWidget):
         nothing = self._model.rowCount() == 0 and self._state.dataset is not None
         self.list.setVisible(not nothing)
         self.empty.setVisible(nothing)
-        self.empty.setText("No image passes the filter." if nothing else "")
+        missing = self._model.total - self.survey.counts.done
+        uncounted = f" {missing:,} are not counted yet." if missing and self.passes.currentIndex() else ""
+        self.empty.setText(f"No image passes the filter.{uncounted}" if nothing else "")
+        listed, total = self._model.rowCount(), self._model.total
+        self.title.setText(f"IMAGES  {total:,}" if listed == total else f"IMAGES  {listed:,} of {total:,}")
+        self._state.list_images(self._model.images)
         if changed:
             self._show_image()
         self._showing = False

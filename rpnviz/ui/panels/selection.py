@@ -150,9 +150,11 @@ class SelectionPanel(QWidget):
             ranks = result.match.ranks
             matched, forced = ranks.count(Rank.MATCHED), ranks.count(Rank.FORCED)
             trained = len(result.gt.trained)
-            lines = [f"{matched:,} of {trained:,} boxes reach the threshold."]
+            noun, verb = ("box", "reaches") if trained == 1 else ("boxes", "reach")
+            lines = [f"{matched:,} of {trained:,} {noun} {verb} the threshold."]
             if forced:
-                lines.append(f"{forced:,} are forced, all of them at an IoU of at least {WEAK_IOU:.2f}.")
+                verb, all_of = ("is", "") if forced == 1 else ("are", "all of them ")
+                lines.append(f"{forced:,} {verb} forced, {all_of}at an IoU of at least {WEAK_IOU:.2f}.")
             if trained < len(ranks):
                 lines.append(f"{len(ranks) - trained:,} not trained on.")
             verdict = "No problem in this image" if matched else f"No box reaches {_threshold(result)}"
@@ -161,7 +163,9 @@ class SelectionPanel(QWidget):
     def _show_gt(self, result: Result, gt: int) -> None:
         name = self._state.gt_names[gt]
         rank = result.match.ranks[gt]
-        box, at_input = result.inputs.gt_boxes[gt], result.gt.boxes[gt]
+        shown = self._state.result
+        # The model's input is not that of the training.
+        box, at_input = result.inputs.gt_boxes[gt], (shown or result).gt.boxes[gt]
         size = f"{_side(box, 0)} x {_side(box, 1)} px (input {_side(at_input, 0)} x {_side(at_input, 1)})"
         verdict = texts.verdict(result, gt)
         if self._state.world is World.MODEL:
@@ -205,8 +209,8 @@ def _covered_by(shown: Shown | None, gt: int) -> str:
     found = int(np.count_nonzero(iou >= FINDS_IOU))
     best = float(iou.max(initial=0.0))
     if not found:
-        return f"Found by none, best IoU {best:.2f}"
-    return f"Found by {found:,}, best IoU {best:.2f}"
+        return f"Found by none at IoU {FINDS_IOU:g}, best {best:.2f}"
+    return f"Found by {found:,} at IoU {FINDS_IOU:g}, best {best:.2f}"
 
 
 def _threshold(result: Result) -> str:
