@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import dataclasses
 import json
 import os
 import socket
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "match": (_match_parser, _match),
         "explain": (_explain_parser, _explain),
         "diff": (_diff_parser, _diff),
+        "proposals": (_proposals_parser, _proposals),
         "render": (_render_parser, _render),
     }
     try:
@@ -200,7 +202,41 @@ def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
     parser.add_argument("--preset", help="whose rules apply, one of: " + ", ".join(presets.names()))
     parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
     if model:
-        parser.add_argument("--model", metavar="FILE", type=Path, help="weights of a model (default: the sample model)")
+        _add_model(parser)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    kinds = "a checkpoint, an RPN dump or a folder of dumps"
+    parser.add_argument("--model", metavar="FILE", type=Path, help=f"{kinds} (default: the sample model)")
+    parser.add_argument(
+        "--model-option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=_option,
+        help="what the file does not say, such as channel_order=rgb; can be given several times",
+    )
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _proposals_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz proposals",
+        description="Run a model and write its proposals as COCO results, how many boxes survive each stage, or an "
+        "RPN dump of what the network gave.",
+    )
+    parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
+    parser.add_argument("--json", metavar="FILE", help="COCO results: bbox is xywh in original px; - prints")
+    parser.add_argument("--funnel", metavar="FILE", help="counts, reasons and recall of every stage; - prints")
+    parser.add_argument("--dump", metavar="FOLDER", type=Path, help="an RPN dump (.npz) of every image")
+    _add_common(parser)
+    return parser
 
 
 # ---------------------------------------------------------------------- commands
@@ -448,6 +484,55 @@ def _render(arguments: argparse.Namespace) -> int:
     return _UNUSABLE if outcome.failures else 0
 
 
+def _proposals(arguments: argparse.Namespace) -> int:
+    from rpnviz.datasets.base import ImageRecord
+    from rpnviz.export.batch import Target, check_place, files_of, run_batch
+    from rpnviz.export.proposals import coco_results, funnel_table, own_thresholds, run_model
+    from rpnviz.files import write_whole
+    from rpnviz.models.dump import dump_bytes
+    from rpnviz.models.registry import open_model
+
+    if not (arguments.json or arguments.funnel or arguments.dump):
+        raise ParamsError("nothing is asked for.", way_out="Give --json, --funnel or --dump.")
+    preset = _preset(arguments)
+    if preset.conventions.proposal_stages is ProposalStages.NONE:
+        raise ParamsError(f"{preset.name} has no region proposals.", where="--preset", way_out="Choose another preset.")
+    dataset = _dataset(arguments)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.model)
+    for target in (arguments.json, arguments.funnel):
+        if target not in (None, "-"):
+            _check_json(target, keep)
+    model = open_model(arguments.model, dict(arguments.model_option))
+    if arguments.params is None:
+        preset = dataclasses.replace(preset, params=own_thresholds(model, preset.params))
+    results: list[dict[str, Any]] = []
+    funnels: list[dict[str, Any]] = []
+    number_of = {id(record): number for number, record in enumerate(dataset.images)}
+
+    def name_of(record: ImageRecord) -> Path:
+        return arguments.dump / f"{number_of[id(record)]:06d}_{record.path.stem}.npz"
+
+    def write(target: Target) -> None:
+        record = target.record
+        result = run_model(record, preset, model)
+        image_id = number_of[id(record)] if record.image_id is None else record.image_id
+        results.extend(coco_results(result, image_id))
+        if arguments.funnel:
+            funnels.append(funnel_table(result, record.file_name))
+        if arguments.dump:
+            place = name_of(record)
+            check_place(place, keep, "the dump")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(str(place), dump_bytes(result, record.file_name))
+
+    outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
+    if arguments.json:
+        _write_json(results, arguments.json)
+    if arguments.funnel:
+        _write_json(funnels, arguments.funnel)
+    return _UNUSABLE if outcome.failures else 0
+
+
 def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | None:
     """The model that a stage needs, if it needs any."""
     if arguments.stage not in _MODEL_STAGES:
@@ -460,7 +545,7 @@ def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | Non
         )
     from rpnviz.models.registry import open_model
 
-    return open_model(arguments.model)
+    return open_model(arguments.model, dict(arguments.model_option))
 
 
 def _print_failure(failure: Failure) -> None:

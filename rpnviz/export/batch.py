@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from rpnviz.datasets.base import Dataset, ImageRecord, inputs_of, load_image
 from rpnviz.drawing.density import forget
 from rpnviz.errors import ExportError, RpnvizError
 from rpnviz.export.look import Subject
+from rpnviz.export.proposals import with_outputs
 from rpnviz.models.base import ProposalModel
 
 FIELDS = ("stem", "stage", "index")
@@ -231,13 +231,12 @@ def make_subject(
     """
     loaded = load_image(record)
     inputs = inputs_of(record, loaded.size)
-    params, conventions, note = preset.params, preset.conventions, ""
+    note = ""
     if model is not None:
-        outputs = model.propose(loaded.pixels, cancelled)
-        params, conventions = outputs.settings.applied_to(params, conventions)
-        inputs = dataclasses.replace(inputs, outputs=outputs, padded_size=outputs.input_size)
+        result = with_outputs(inputs, model.propose(loaded.pixels, cancelled, record.file_name), preset)
         note = f"{model.name}, {model.note}"
-    result = pipeline.run(inputs, params, conventions)
+    else:
+        result = pipeline.run(inputs, preset.params, preset.conventions)
     names = dataset.names_of(record)
     return Subject.of(loaded.pixels, result, record.file_name, gt_names=names, preset=preset, model_note=note)
 

@@ -402,7 +402,7 @@ class CheckpointModel:
         from torch.nn import functional
 
         pixels, size = self._pixels, frame.resized_size
-        colours: NDArray[Any] = np.ascontiguousarray(image[:, :, ::-1] if pixels.bgr else image)
+        colours: NDArray[Any] = np.array(image[:, :, ::-1] if pixels.bgr else image, order="C")
         if pixels.resample == "cv2":
             from rpnviz.imaging import cv2
 

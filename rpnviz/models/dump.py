@@ -5,6 +5,7 @@ The format is described for users in ``docs/rpn-dump.md``. A folder of dumps is 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rpnviz.core import presets
 from rpnviz.core.anchors import recorded_anchors
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.params import AnchorParams
+from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError, ShapeError
 from rpnviz.models.base import ModelInfo, check_image
@@ -240,27 +242,34 @@ def inspect(path: Path) -> ModelInfo:
     return ModelInfo("dump", "torchvision", text, (), ())
 
 
-def write_dump(output: RPNOutput, original_size: tuple[int, int], anchors: NDArray, file_name: str) -> dict[str, Any]:
-    """The arrays of a dump of an output, for ``numpy.savez_compressed``.
+def dump_bytes(result: Result, file_name: str) -> bytes:
+    """The outputs behind a result as a compressed ``.npz``, with the anchors they belong to.
 
     Args:
-        output: of a network.
-        original_size: (H, W) of the image.
-        anchors: (A, 4) input pixels.
+        result: of an image, with a network's outputs.
         file_name: of the image.
+
+    Raises:
+        ValueError: the result was computed without a network.
     """
+    output = result.inputs.outputs
+    if output is None:
+        raise ValueError("the result has no outputs to record")
     arrays: dict[str, Any] = {}
     for number, level in enumerate(output.levels):
         arrays[f"level{number}.objectness"] = level.objectness
         arrays[f"level{number}.deltas"] = level.deltas
-    return {
+    texts = {"format": FORMAT, "file_name": file_name, "delta_weights": json.dumps(list(output.settings.coder.weights))}
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        allow_pickle=False,
         **arrays,
-        "anchors": anchors,
-        "original_size": np.array(original_size),
-        "resized_size": np.array(output.resized_size),
-        "input_size": np.array(output.input_size),
-        "strides": np.array(output.settings.anchors.strides),
-        "format": np.array(FORMAT),
-        "file_name": np.array(file_name),
-        "delta_weights": np.array(json.dumps(list(output.settings.coder.weights))),
-    }
+        anchors=result.anchors.boxes,
+        original_size=np.array(result.inputs.image_size),
+        resized_size=np.array(output.resized_size),
+        input_size=np.array(output.input_size),
+        strides=np.array(output.settings.anchors.strides),
+        **{name: np.array(text) for name, text in texts.items()},
+    )
+    return file.getvalue()
