@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ class AppState(Viewing):
     params_changed = Signal(object)
     computing_changed = Signal(bool)
     model_changed = Signal()
+    model_asked = Signal(object, object)
     history_changed = Signal()
 
     def __init__(self, preset: Preset | None = None, parent: QObject | None = None) -> None:
@@ -432,19 +433,38 @@ class AppState(Viewing):
 
     # ------------------------------------------------------------------ model
 
-    def load_model(self, path: Path | None = None) -> None:
-        """Open a model file, or the bundled model; a failure leaves the present one standing, the newest wish wins."""
+    def load_model(
+        self, path: Path | None = None, options: Mapping[str, str] | None = None, *, show: bool = False
+    ) -> None:
+        """Open a model file, or the bundled model; a failure leaves the present one standing, the newest wish wins.
+
+        Args:
+            path: the file, or a folder of RPN dumps; None: the bundled model.
+            options: answers to what the file does not say, remembered beside it. None: those of last time; where there
+                are none and the file leaves something open, ``model_asked`` is emitted instead.
+            show: go to the Model world once it is open.
+        """
         if self._opening is not None:
             self._opening.cancel()
 
-        def done(model: ProposalModel) -> None:
+        def work(job: Job) -> ProposalModel | models.ModelInfo:
+            if path is not None and options is None:
+                info = models.inspect_model(path)
+                if models.must_ask(info, path):
+                    return info
+            if path is not None and options:
+                models.remember(path, options)
+            return models.open_model(path, options)
+
+        def done(found: ProposalModel | models.ModelInfo) -> None:
             self._opening = None
-            self.model = model
-            self._output_cache.clear()
-            self._outputs = None
-            if not self._infer():
-                self._request()
-            self.model_changed.emit()
+            if isinstance(found, models.ModelInfo):
+                self.model_changed.emit()
+                self.model_asked.emit(path, found)
+            else:
+                self._take_model(found)
+                if show:
+                    self.set_world(World.MODEL)
 
         def failed(error: BaseException) -> None:
             self._opening = None
@@ -457,9 +477,26 @@ class AppState(Viewing):
                 self.model_changed.emit()
 
         name = path.name if path else "the sample model"
-        self._opening = self.jobs.submit(
-            f"Loading {name}", lambda job: models.open_model(path), done, failed, cancelled, lane="model"
-        )
+        self._opening = self.jobs.submit(f"Loading {name}", work, done, failed, cancelled, lane="model")
+        self.model_changed.emit()
+
+    def _take_model(self, model: ProposalModel) -> None:
+        self.model = model
+        self._output_cache.clear()
+        self._outputs = None
+        own = model.settings.proposals
+        if own is not None and own != self.params.proposals:
+            self._set_params(dataclasses.replace(self.params, proposals=own), f"thresholds of {model.name}")
+            self.tell(
+                Message(
+                    Severity.INFO,
+                    f"{model.name} brings its own thresholds",
+                    f"Keep before NMS {own.pre_nms:,}, score {own.score_thresh:g}, NMS IoU {own.nms_thresh:g}, keep "
+                    f"after NMS {own.post_nms:,}. Undo takes them back.",
+                )
+            )
+        if not self._infer():
+            self._request()
         self.model_changed.emit()
 
     @property
@@ -505,7 +542,7 @@ class AppState(Viewing):
                 self.model_changed.emit()
 
         def work(job: Job) -> RPNOutput:
-            return model.propose(pixels, lambda: job.cancelled)
+            return model.propose(pixels, lambda: job.cancelled, record.file_name)
 
         self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed, cancelled, lane="model")
         return False

@@ -235,6 +235,9 @@ def inspect(path: Path) -> ModelInfo:
     Raises:
         ModelFileError: see :func:`read_dump`.
     """
+    if path.is_dir():
+        model = open_dump(path)
+        return ModelInfo("dump", "torchvision", model.note, (), ())
     dump = read_dump(path)
     cells = sorted({level.objectness.shape[0] for level in dump.output.levels})
     own = "its own anchors" if dump.output.anchors is not None else "the preset's anchors"

@@ -117,6 +117,9 @@ class _Checkpoints:
         return checkpoint.open_checkpoint(path, {**checkpoint.read_sidecar(path), **options})
 
 
+_RARELY_ASKED = ("bn_eps", "device")
+"""Questions whose usual answer is nearly always right; they are shown where others are asked."""
+
 _BUILT_IN: tuple[ModelFormat, ...] = (_Native(), _Dumps(), _Checkpoints())
 
 
@@ -165,6 +168,17 @@ def inspect_model(path: Path) -> ModelInfo:
         ModelFileError: as :func:`open_model`.
     """
     return recognise(path).inspect(path)
+
+
+def must_ask(info: ModelInfo, path: Path) -> bool:
+    """Whether a file leaves something open that changes the network, and nobody has answered it before."""
+    open_questions = [question for question in info.questions if question.key not in _RARELY_ASKED]
+    return bool(open_questions) and not checkpoint.sidecar(path).is_file()
+
+
+def remember(path: Path, options: Mapping[str, str]) -> None:
+    """Keep the answers for a file beside it."""
+    checkpoint.write_sidecar(path, options)
 
 
 def open_model(path: Path | None, options: Mapping[str, str] | None = None) -> ProposalModel:

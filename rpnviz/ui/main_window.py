@@ -75,10 +75,12 @@ from rpnviz.ui.widgets.basics import (
 
 if TYPE_CHECKING:
     from rpnviz.app.snapshot import Snapshot
+    from rpnviz.models.base import ModelInfo
     from rpnviz.ui.compare_window import CompareWindow
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
-_MODEL_FILTER = "Model weights (*.safetensors);;All files (*)"
+_MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".npz", ".ckpt")
+_MODEL_FILTER = f"Models and RPN dumps ({' '.join(f'*{suffix}' for suffix in _MODEL_SUFFIXES)});;All files (*)"
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
@@ -331,6 +333,7 @@ class MainWindow(QMainWindow):
         state.history_changed.connect(self._show_history)
         state.world_changed.connect(self._show_world)
         state.model_changed.connect(self._show_model)
+        state.model_asked.connect(self._ask_about_model)
         state.selection_changed.connect(self._show_selection)
         state.frame_changed.connect(self._show_frame)
         state.computing_changed.connect(self._show_computing)
@@ -500,8 +503,8 @@ class MainWindow(QMainWindow):
         annotations = [path for path in paths if path.suffix.lower() == ".json"]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
-        if [path.suffix.lower() for path in paths] == [".safetensors"]:
-            self.state.load_model(paths[0])
+        if len(paths) == 1 and paths[0].suffix.lower() in _MODEL_SUFFIXES:
+            self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
             self.state.open_paths(images, annotations[0])
         else:
@@ -513,12 +516,24 @@ class MainWindow(QMainWindow):
     def do_open_model(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Load a model", self._last_folder(), _MODEL_FILTER)
         if file:
-            self.state.load_model(Path(file))
-            self.state.set_world(World.MODEL)
+            self.state.load_model(Path(file), show=True)
+
+    def do_open_dumps(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a folder of RPN dumps", self._last_folder())
+        if folder:
+            self.state.load_model(Path(folder), show=True)
+
+    def _ask_about_model(self, path: Path, info: ModelInfo) -> None:
+        """Ask what a model file does not say, then open it."""
+        from rpnviz.ui.dialogs.model_options import ModelOptionsDialog
+
+        dialog = ModelOptionsDialog(path.name, info, {}, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.accepted.connect(lambda: self.state.load_model(path, dialog.answers, show=True))
+        dialog.open()
 
     def do_open_bundled_model(self) -> None:
-        self.state.load_model(None)
-        self.state.set_world(World.MODEL)
+        self.state.load_model(None, show=True)
 
     def do_open_params(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Load parameters", self._last_folder(), _PARAMS_FILTER)

@@ -1,0 +1,127 @@
+"""Model files opened through the window: a checkpoint, a dump, a folder of dumps, and what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PySide6.QtWidgets import QComboBox, QFileDialog
+from support import open_image, settled
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+from made_states import as_detectron2, torchvision_state
+
+from rpnviz.drawing.options import World
+from rpnviz.models.dump import dump_bytes
+from rpnviz.ui.dialogs.model_options import ModelOptionsDialog
+
+
+@pytest.fixture
+def small(window, qtbot):
+    """The window on its smallest photo."""
+    open_image(window, qtbot, "coins.png")
+    window.state.update("resize", min_size=64, max_size=128)
+    return window
+
+
+def save(path, state, wrap=lambda state: state):
+    torch.save(wrap({name: torch.from_numpy(value.copy()) for name, value in state.items()}), path)
+    return path
+
+
+def wait_for_model(window, qtbot, name):
+    qtbot.waitUntil(
+        lambda: (
+            window.state.model is not None
+            and window.state.model.name == name
+            and window.state.result is not None
+            and window.state.result.proposals is not None
+            and settled(window)
+        ),
+        timeout=60000,
+    )
+
+
+def test_a_torchvision_checkpoint_is_opened_from_the_menu(small, qtbot, tmp_path, monkeypatch):
+    path = save(tmp_path / "fasterrcnn.pth", torchvision_state())
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    small.do_open_model()
+    wait_for_model(small, qtbot, "fasterrcnn.pth")
+    assert small.state.world is World.MODEL
+    assert "FPN with 4 + 1 levels" in small.model_note.text()
+    assert len(small.state.result.anchors) == sum(
+        level.objectness.size for level in small.state.result.inputs.outputs.levels
+    )
+
+
+def test_what_a_file_does_not_say_is_asked_once(small, qtbot, tmp_path):
+    path = save(tmp_path / "d2.pth", as_detectron2(torchvision_state()), lambda state: {"model": state})
+    small.open_paths([path])
+    qtbot.waitUntil(lambda: bool(small.findChildren(ModelOptionsDialog)), timeout=30000)
+    (dialog,) = small.findChildren(ModelOptionsDialog)
+    assert dialog.isVisible()
+    box = dialog.fields["channel_order"]
+    assert isinstance(box, QComboBox)
+    box.setCurrentIndex(box.findData("rgb"))
+    dialog.accept()
+    wait_for_model(small, qtbot, "d2.pth")
+    assert "rgb" in (tmp_path / "d2.pth.rpnviz.json").read_text()
+    small.state.load_model(None)
+    qtbot.waitUntil(lambda: small.state.model.name != "d2.pth" and settled(small), timeout=30000)
+    small.open_paths([path])
+    wait_for_model(small, qtbot, "d2.pth")
+    assert small.state.model._pixels.bgr is False, "the answer of last time holds"
+
+
+def test_a_cancelled_question_leaves_the_old_model(small, qtbot, tmp_path):
+    path = save(tmp_path / "d2.pth", as_detectron2(torchvision_state()), lambda state: {"model": state})
+    small.open_paths([path])
+    qtbot.waitUntil(lambda: bool(small.findChildren(ModelOptionsDialog)), timeout=30000)
+    small.findChildren(ModelOptionsDialog)[0].reject()
+    qtbot.waitUntil(lambda: settled(small))
+    assert small.state.model is None
+    assert small.state.world is World.TRAINING
+    assert not (tmp_path / "d2.pth.rpnviz.json").exists()
+
+
+def test_a_dump_shows_the_same_proposals_as_the_model_it_comes_from(small, qtbot, tmp_path, monkeypatch):
+    small.state.load_model(None, show=True)
+    qtbot.waitUntil(lambda: small.state.result is not None and settled(small), timeout=60000)
+    before = small.state.result
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    (folder / "coins.npz").write_bytes(dump_bytes(before, "coins.png"))
+    small.open_paths([folder / "coins.npz"])
+    wait_for_model(small, qtbot, "coins.npz")
+    after = small.state.result
+    assert np.array_equal(before.proposals.boxes, after.proposals.boxes)
+    assert np.array_equal(before.anchors.boxes, after.anchors.boxes)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    small.do_open_dumps()
+    wait_for_model(small, qtbot, "dumps")
+    open_image(small, qtbot, "coffee.jpg")
+    qtbot.waitUntil(lambda: "no dump for coffee.jpg" in small.banner.text.text(), timeout=10000)
+
+
+def test_thresholds_of_a_whole_model_are_taken_and_can_be_undone(small, qtbot, tmp_path):
+    path = save(tmp_path / "mobile.pth", torchvision_state())
+    before = small.state.params.proposals
+    small.open_paths([path])
+    wait_for_model(small, qtbot, "mobile.pth")
+    own = small.state.model.settings.proposals
+    assert small.state.params.proposals == own
+    if own != before:
+        small.do_undo()
+        assert small.state.params.proposals == before
+
+
+def test_a_broken_checkpoint_is_one_message(small, qtbot, tmp_path):
+    path = save(tmp_path / "cut.pth", torchvision_state())
+    path.write_bytes(path.read_bytes()[:5000])
+    small.open_paths([path])
+    qtbot.waitUntil(lambda: "Could not load the model" in small.banner.text.text(), timeout=10000)
+    assert small.state.world is World.TRAINING
