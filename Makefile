@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-reference lint bench screenshots clean
+.PHONY: run test test-reference test-parity lint bench screenshots clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "rpnviz needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.11" % sys.version_info[:2])'
@@ -20,6 +20,11 @@ test: $(STAMP)
 
 test-reference: $(STAMP)
 	$(BIN)/python -m pytest tests/reference
+
+# Against torchvision itself: its wheel without its dependencies, which would replace torch by gigabytes.
+test-parity: $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/parity torchvision==0.28.0 pillow==13.0.0
+	PYTHONPATH=$(VENV)/parity $(BIN)/python -m pytest tests/parity
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
