@@ -10,7 +10,7 @@ from rpnviz.app.reasons import short_cause
 from rpnviz.app.resting import Resting
 from rpnviz.app.state import AppState
 from rpnviz.core.explain import explain
-from rpnviz.core.matching import Rank
+from rpnviz.core.matching import MatchResult, Rank
 from rpnviz.core.pipeline import Result
 
 
@@ -25,7 +25,7 @@ class CauseFinder(QObject):
     def __init__(self, state: AppState) -> None:
         super().__init__()
         self._state = state
-        self._result: Result | None = None
+        self._match: MatchResult | None = None
         self.causes: dict[int, str] = {}
         self._finding = Resting(
             state.jobs,
@@ -39,9 +39,10 @@ class CauseFinder(QObject):
 
     def _on_result(self) -> None:
         result = self._state.shown.training if self._state.shown is not None else None
-        if result is self._result:
-            return
-        self._result = result
+        match = None if result is None else result.match
+        if match is self._match:
+            return  # proposals and the draw of the mini-batch change no cause
+        self._match = match
         self._finding.forget()
         if self.causes:
             self.causes = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from PySide6.QtCore import QObject, Signal
 
@@ -31,6 +32,7 @@ class Comparison(QObject):
         name: what it is called: of a preset, or of the file its parameters come from.
         changes: boxes that fare differently, by index.
         diff: the fields that make the difference; None until they are found.
+        failure: why there is no comparison; empty if nothing failed.
     """
 
     changed = Signal()
@@ -42,6 +44,7 @@ class Comparison(QObject):
         self.a, self.b = Viewing(self), Viewing(self)
         self.changes: tuple[Change, ...] = ()
         self.diff: Diff | None = None
+        self.failure = ""
         self._active = False
         self._linking = False
         self._stale = True
@@ -111,7 +114,7 @@ class Comparison(QObject):
         """What was found belongs to another image or to other parameters."""
         self._explaining.forget()
         self._stale = True
-        self.diff = None
+        self.diff, self.failure = None, ""
 
     def _on_image(self) -> None:
         record, loaded = self._state.record, self._state.loaded
@@ -120,8 +123,9 @@ class Comparison(QObject):
         if self.a.loaded is not loaded:
             self._forget()
             self.changes = ()
-            for side in (self.a, self.b):
-                side.take_image(record, loaded, self._state.gt_names)
+            with self._quiet():  # a new image clears both selections; the window's stays
+                for side in (self.a, self.b):
+                    side.take_image(record, loaded, self._state.gt_names)
             self._on_window_selection(self._state.selection)
             self.changed.emit()
 
@@ -129,10 +133,11 @@ class Comparison(QObject):
         shown = self._state.shown
         if not self._active or shown is None or self.a.loaded is not self._state.loaded:
             return
-        preset, old = self.preset, self.b.shown
-        same = old is not None and self.a.shown is not None and not self._stale
-        if same and self.a.shown.training is shown.training and old.preset is preset:  # type: ignore[union-attr]
-            return
+        preset, old, here = self.preset, self.b.shown, self.a.shown
+        if old is not None and here is not None and not self._stale and old.preset is preset:
+            ours, theirs = here.training, shown.training
+            if ours.match is theirs.match and ours.sample is theirs.sample:
+                return  # only proposals have changed
         self._forget()
         self.changed.emit()
         self._compute.request((shown, preset, None if old is None else old.training))
@@ -150,6 +155,8 @@ class Comparison(QObject):
         self._explain()
 
     def _on_failed(self, error: BaseException) -> None:
+        self.failure = from_error(f"Could not compare with {self.name}", error).detail
+        self.changed.emit()
         self._state.tell(from_error(f"Could not compare with {self.name}", error))
 
     def _explain(self) -> None:
@@ -179,18 +186,25 @@ class Comparison(QObject):
         """The other canvas, and the window, select the same box; an anchor where the grids are the same."""
         if self._linking:
             return
-        self._linking = True
-        anchor = None if chosen.anchor is None else self._partner(source, target, chosen.anchor)
-        target.select(Selection(gt=chosen.gt, anchor=anchor))
-        if self._state.selection.gt != chosen.gt and self.a.loaded is self._state.loaded:
-            self._state.select(Selection(gt=chosen.gt))
-        self._linking = False
+        with self._quiet():
+            anchor = None if chosen.anchor is None else self._partner(source, target, chosen.anchor)
+            target.select(Selection(gt=chosen.gt, anchor=anchor))
+            if self._state.selection.gt != chosen.gt and self.a.loaded is self._state.loaded:
+                self._state.select(Selection(gt=chosen.gt))
 
     def _on_layers(self, source: Viewing, target: Viewing) -> None:
         if not self._linking:
-            self._linking = True
-            target.take_layers(source)
-            self._linking = False
+            with self._quiet():
+                target.take_layers(source)
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """What changes here is not carried over."""
+        before, self._linking = self._linking, True
+        try:
+            yield
+        finally:
+            self._linking = before
 
     @staticmethod
     def _partner(source: Viewing, target: Viewing, anchor: int) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.messages import from_error
@@ -36,7 +38,7 @@ class FixFinder(QObject):
             lambda error: state.tell(from_error("Could not look for changes that help", error)),
             parent=self,
         )
-        for signal in (state.selection_changed, state.result_changed, state.world_changed):
+        for signal in (state.selection_changed, state.params_changed, state.result_changed, state.world_changed):
             signal.connect(lambda *_: self._on_change())
 
     @property
@@ -49,6 +51,8 @@ class FixFinder(QObject):
         chosen, shown = self._state.selection, self._state.shown
         if shown is None or self._state.world is not World.TRAINING or chosen.gt is None or chosen.anchor is not None:
             return None
+        if shown.training.params != self._state.params:
+            return None  # a change made now would take the one that is being computed back
         ranks = shown.training.match.ranks
         if chosen.gt >= len(ranks) or ranks[chosen.gt] not in (Rank.NONE, Rank.FORCED):
             return None
@@ -56,7 +60,8 @@ class FixFinder(QObject):
 
     def _on_change(self) -> None:
         wanted = self._wanted()
-        if wanted is not None and self._of is not None and wanted[0] is self._of[0] and wanted[1] == self._of[1]:
+        same = wanted is not None and self._of is not None and wanted[1] == self._of[1]
+        if same and wanted[0].match is self._of[0].match and wanted[0].params == self._of[0].params:  # type: ignore[index]
             return
         self._of = wanted
         self._finding.forget()
@@ -64,16 +69,17 @@ class FixFinder(QObject):
         self.changed.emit()
         if wanted is not None:
             result, gt = wanted
-            self._finding.ask(lambda job: find_fixes(result, gt), self._take_singles)
+            self._finding.ask(lambda job: find_fixes(result, gt, check=lambda: job.progress(0.0)), self._take_singles)
 
     def _take_singles(self, search: Search) -> None:
         assert self._of is not None
         result, gt = self._of
-        self.search, self.pairs = search, not search.fixes
+        # The runs themselves are large, and of no use but to the next question.
+        self.search, self.pairs = replace(search, attempts=()), not search.fixes
         if self.pairs:
-            self._finding.go_on(lambda job: find_pairs(result, gt, check=lambda: job.progress(0.0)), self._take_pairs)
+            self._finding.go_on(lambda job: find_pairs(result, gt, search, lambda: job.progress(0.0)), self._take_pairs)
         self.changed.emit()
 
     def _take_pairs(self, search: Search) -> None:
-        self.search, self.pairs = search, False
+        self.search, self.pairs = replace(search, attempts=()), False
         self.changed.emit()

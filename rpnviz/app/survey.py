@@ -125,6 +125,7 @@ class Survey(QObject):
 
     def _on_dataset(self) -> None:
         self._cancel()
+        self.stopped = False
         self._dataset = self._state.dataset
         self.counts = self._before = Counts.of(len(self._dataset.images) if self._dataset is not None else 0)
         self._of = None
@@ -140,6 +141,7 @@ class Survey(QObject):
         if self._of == _what_counts(self._state.preset, self._state.params):
             return
         if self._of is None and not self.counts.done:
+            self.stopped = False
             self._rest.start()  # a slider is being dragged
             return
         self._cancel()
@@ -162,6 +164,7 @@ class Survey(QObject):
         if dataset is None or state.shown is None:
             return
         preset, params = state.preset, state.params
+        self.stopped = False
         self._of = _what_counts(preset, params)
         self.running = True
         self._look.start()
@@ -203,8 +206,8 @@ def _count(job: Job, dataset: Dataset, counts: Counts, preset: Preset, params: P
                 counts.sizes[number] = shown_size(record)
             height, width = counts.sizes[number].tolist()
             previous = pipeline.run(inputs_of(record, (height, width)), params, preset.conventions, previous)
-        except RpnvizError:
-            # What is wrong with it is said when it is opened.
+        except (RpnvizError, ValueError, ArithmeticError, MemoryError):
+            # What is wrong with it is said when it is opened; the others are counted all the same.
             counts.ranks[number], counts.problems[number] = UNREADABLE, UNREADABLE
             continue
         ranks = previous.match.ranks

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rpnviz.app import texts
 from rpnviz.app.viewing import Selection
 from rpnviz.core.anchors import level_name
-from rpnviz.core.conventions import NmsGrouping
+from rpnviz.core.conventions import NmsGrouping, TieRule
 from rpnviz.core.explain import explain
 from rpnviz.core.matching import AnchorState, Rank
 from rpnviz.core.pipeline import Result
@@ -41,6 +41,8 @@ Arrow = tuple[Point, Point]
 
 _MOST_LINKS = 6
 _MOST_MARKS = 3
+_MOST_MEMBERS = 200
+"""Boxes of a cluster that are drawn; more would cover what is below them."""
 
 
 class Look(StrEnum):
@@ -192,7 +194,8 @@ def _forced_sentence(result: Result, found: AnchorTrace, forced: str) -> str:
     """Whose best anchor it is, or which box touches none, so that every anchor is taken."""
     touching = set(found.gts.tolist())
     if not touching & set(found.forced_by):
-        return f"{forced} touches no anchor, and the low-quality rule then takes every anchor"
+        which = "the first" if result.conventions.tie_rule is TieRule.FIRST else "every"
+        return f"{forced} touches no anchor, and the low-quality rule then takes {which} anchor"
     return f"it is the best anchor of {forced} (low-quality rule)"
 
 
@@ -203,7 +206,10 @@ def _draw_sentence(result: Result, found: AnchorTrace) -> str:
         return "Trained on: there is no mini-batch, all positives and negatives train."
     kind = "negatives" if found.state is AnchorState.NEGATIVE else "positives"
     drawn = len(result.sample.negative if found.state is AnchorState.NEGATIVE else result.sample.positive)
-    total = round(drawn / found.probability) if found.probability else 0
+    counts = result.match.counts
+    total = counts[AnchorState.NEGATIVE]
+    if found.state is not AnchorState.NEGATIVE:
+        total = counts[AnchorState.POSITIVE] + counts[AnchorState.FORCED]
     begin = "Drawn into this mini-batch" if found.drawn else "Not drawn this time"
     return f"{begin}: {drawn:,} of {total:,} {kind} are, a chance of {_percent(found.probability)}."
 
@@ -300,7 +306,13 @@ def _nms_marks(
         other = _proposal_box(result, by.anchor)
         link = Link("Go to that box", _same(selection, by.anchor))
         return (Mark(other, Look.OTHER), box), _arrow(box.box, other), (link,)
-    cluster = [Mark(_proposal_box(result, member.anchor), Look.SUPPRESSED) for member in found.cluster]
+    assert result.proposals is not None
+    members = np.array([member.anchor for member in found.cluster[:_MOST_MEMBERS]], np.int64)
+    candidates = result.proposals.candidates
+    row_of = {anchor: row for row, anchor in enumerate(candidates.anchor_index.tolist())} if len(members) else {}
+    rows = [row_of[anchor] for anchor in members.tolist()]
+    boxes = result.frame.to_original(candidates.boxes[rows])
+    cluster = [Mark(_box(box), Look.SUPPRESSED) for box in boxes]
     links = tuple(_member(result, selection, member) for member in found.cluster[:_MOST_LINKS])
     return (*cluster, box), (), links
 

@@ -10,10 +10,11 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rpnviz.core import pipeline
 from rpnviz.core.anchors import level_name
@@ -102,60 +103,67 @@ class Search:
     Attributes:
         fixes: changes that raise its rank, the cheapest first.
         closest: where there are none; None also where no change came closer than the present parameters.
+        attempts: what was run.
     """
 
     fixes: tuple[Fix, ...]
     closest: Closest | None
+    attempts: tuple[_Attempt, ...] = field(default=(), repr=False, compare=False)
 
 
-def find_fixes(result: Result, gt: int, found: Explanation | None = None) -> Search:
+def find_fixes(
+    result: Result, gt: int, found: Explanation | None = None, check: Callable[[], None] = lambda: None
+) -> Search:
     """Single changes that raise the rank of a box, the cheapest first.
 
     Args:
         result: of the image.
         gt: index of the box in ``Inputs``.
         found: its explanation, if that is there already.
+        check: called before every run; what it raises ends the search.
 
     Returns:
         At most :data:`MOST`; none for a box that is matched or not trained on.
     """
-    attempts = _singles(result, gt, found)
+    found = explain(result, gt) if found is None else found
+    attempts = []
+    for change in itertools.islice(_new(_changes(result, found), {result.params}), MOST):
+        check()
+        attempts.append(_attempt(result, change))
     return _search(result, gt, attempts)
 
 
-def find_pairs(
-    result: Result, gt: int, found: Explanation | None = None, check: Callable[[], None] = lambda: None
-) -> Search:
+def find_pairs(result: Result, gt: int, singles: Search, check: Callable[[], None] = lambda: None) -> Search:
     """The best two changes that together raise the rank of a box that no single one helps; one fix at most.
 
     The second answers the cause that is left after the first.
 
     Args:
-        result, gt, found: as for :func:`find_fixes`.
+        result, gt: as for :func:`find_fixes`.
+        singles: what that found.
         check: called before every run; what it raises ends the search.
     """
-    singles = _singles(result, gt, found, check)
+    tried = {result.params, *(single.change.params for single in singles.attempts)}
     pairs = []
-    for first in singles:
+    for first in singles.attempts:
         left = explain(first.after, gt)
         dense = {_add_level.__name__, _finer_stride.__name__} if len(first.after.anchors) > _MOST_ANCHORS else set()
         barred = {first.change.kind, *dense}
         others = (change for change in _changes(first.after, left) if change.kind not in barred)
-        for second in itertools.islice(others, _MOST_SECONDS):
-            if second.params != result.params:
-                text = f"{first.change.text} and {second.text[0].lower()}{second.text[1:]}"
-                check()
-                pairs.append(_attempt(result, gt, _Change(text, second.params)))
+        for second in itertools.islice(_new(others, tried), _MOST_SECONDS):
+            text = f"{first.change.text} and {second.text[0].lower()}{second.text[1:]}"
+            check()
+            pairs.append(_attempt(result, _Change(text, second.params)))
     search = _search(result, gt, pairs)
-    closest = _search(result, gt, [*singles, *pairs]).closest
-    return Search(search.fixes[:1], None if search.fixes else closest)
+    if search.fixes:
+        return Search(search.fixes[:1], None, search.attempts)
+    return _search(result, gt, [*singles.attempts, *pairs])
 
 
 def search_fixes(result: Result, gt: int, found: Explanation | None = None) -> Search:
     """Single changes, and where none helps, a pair."""
-    found = explain(result, gt) if found is None else found
     singles = find_fixes(result, gt, found)
-    return singles if singles.fixes else find_pairs(result, gt, found)
+    return singles if singles.fixes else find_pairs(result, gt, singles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,27 +174,15 @@ class _Attempt:
     after: Result
 
 
-def _singles(
-    result: Result, gt: int, found: Explanation | None, check: Callable[[], None] = lambda: None
-) -> list[_Attempt]:
-    found = explain(result, gt) if found is None else found
-    attempts = []
-    for change in itertools.islice(_new(_changes(result, found), result.params), MOST):
-        check()
-        attempts.append(_attempt(result, gt, change))
-    return attempts
-
-
-def _new(changes: Iterator[_Change], present: Params) -> Iterator[_Change]:
-    """Without those that give the same parameters as another, or as are there."""
-    tried: set[Params] = {present}
+def _new(changes: Iterator[_Change], tried: set[Params]) -> Iterator[_Change]:
+    """Without those that give parameters which were tried; what is given is tried from then on."""
     for change in changes:
         if change.params not in tried:
             tried.add(change.params)
             yield change
 
 
-def _attempt(result: Result, gt: int, change: _Change) -> _Attempt:
+def _attempt(result: Result, change: _Change) -> _Attempt:
     return _Attempt(change, pipeline.run(result.inputs, change.params, result.conventions, result))
 
 
@@ -194,11 +190,11 @@ def _search(result: Result, gt: int, attempts: Sequence[_Attempt]) -> Search:
     """What of some attempts raises the rank of a box, else what came closest."""
     fixes = [fix for attempt in attempts if (fix := _fix(result, gt, attempt)) is not None]
     if fixes or not attempts:
-        return Search(tuple(sorted(fixes, key=_cost)), None)
+        return Search(tuple(sorted(fixes, key=_cost)), None, tuple(attempts))
     present, _ = _short_of(result, gt)
     gaps = [(attempt.change.text, *_short_of(attempt.after, gt)) for attempt in attempts]
     text, best, needed = min(gaps, key=lambda gap: gap[2] - gap[1])
-    return Search((), Closest(text, best, needed) if best > present else None)
+    return Search((), Closest(text, best, needed) if best > present else None, tuple(attempts))
 
 
 def _short_of(result: Result, gt: int) -> tuple[float, float]:
@@ -451,16 +447,25 @@ def _finer_stride(result: Result, found: Explanation) -> _Change | None:
 
 
 def _shift_grid(result: Result, found: Explanation) -> _Change | None:
-    """All positions moved so that the box's centre comes to lie near one of the level that suits it; tenths."""
-    anchors = result.params.anchors
-    level, _ = _level_for(result, found)
+    """All positions moved so that one of the level with the best shape comes nearest to the box's centre; tenths."""
+    anchors, best = result.params.anchors, found.shape
+    if best is None:
+        return None
+    level = result.anchors.lattice[best.level]
     x1, y1, x2, y2 = result.gt.boxes[found.gt].astype(np.float64).tolist()
-    unit = float(anchors.strides[level])
+    unit = float(anchors.strides[best.level])
     if result.conventions.offset_unit is OffsetUnit.BASE and isinstance(anchors.base_sizes, tuple):
-        unit = float(anchors.base_sizes[level])
-    off_x, off_y = ((low + high) / 2 % anchors.strides[level] for low, high in ((x1, x2), (y1, y2)))
-    offset = round((off_x + off_y) / 2 / unit, 1)
-    if offset == anchors.offset:
+        unit = float(anchors.base_sizes[best.level])
+
+    def off(low: NDArray, high: NDArray, middle: float, offset: float) -> float:
+        moved = (low[0] + high[0]) / 2 + (offset - anchors.offset) * unit
+        return float(np.abs(moved - middle).min())
+
+    def farther(offset: float) -> float:
+        return max(off(level.x1, level.x2, (x1 + x2) / 2, offset), off(level.y1, level.y2, (y1 + y2) / 2, offset))
+
+    offset = min((tenth / 10 for tenth in range(10)), key=farther)
+    if farther(offset) >= farther(anchors.offset):
         return None
     return _Change(f"Set the offset of the grid to {offset:g}", result.params.with_values("anchors", offset=offset))
 

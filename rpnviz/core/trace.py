@@ -125,6 +125,9 @@ def _forced_by(result: Result, anchor: int, iou: NDArray) -> tuple[int, ...]:
             index, values = overlaps_of(result.anchors, result.gt.boxes[trained[row]], result.conventions)
             seen = slice(None) if allowed is None else allowed[index]
             found[row] = index[seen][np.argmax(values[seen])] == anchor
+        # A box that touches nothing ties with all at 0, and takes the first.
+        first = 0 if allowed is None else int(np.argmax(allowed))
+        found |= (best == 0) & (least <= 0) & (anchor == first)
     return tuple(sorted({*trained[found].tolist(), *match.everything_positive.tolist()}))
 
 
@@ -277,7 +280,8 @@ def _suppressor(proposals: ProposalResult, row: int) -> Suppression | None:
 
 def _cluster(proposals: ProposalResult, row: int) -> tuple[Suppression, ...]:
     rows = np.flatnonzero(proposals.suppressor == row)
-    rows = rows[np.argsort(-proposals.candidates.objectness_prob[rows], kind="stable")]
+    scores = proposals.candidates.objectness_prob[rows]
+    rows = rows[np.argsort(-np.where(np.isnan(scores), np.inf, scores), kind="stable")]  # NaN ranks highest
     anchors, ious = proposals.candidates.anchor_index[rows].tolist(), proposals.suppressor_iou[rows].tolist()
     return tuple(Suppression(anchor, iou) for anchor, iou in zip(anchors, ious, strict=True))
 

@@ -153,6 +153,7 @@ class CompareWindow(QWidget):
             table.setFrameShape(QFrame.Shape.NoFrame)
             table.horizontalHeader().setStretchLastSection(True)
         self._linking = self._linking_rows = False
+        self._selected_gt: int | None = None
         self._build()
         self._connect()
 
@@ -306,6 +307,13 @@ class CompareWindow(QWidget):
             self.boxes.show_rows([], [])
             self.fields.show_rows([], [])
             return
+        self.problem.setText(comparison.failure or self.problem.text())
+        self.problem.setVisible(bool(comparison.failure) or self.problem.isVisible())
+        if comparison.failure:
+            self._late.stop()
+            self._show_late()
+            self.verdict.setText(f"Could not compare with {comparison.name}")
+            return
         if comparison.stale:
             self._late.start()  # what is there stays while the answer comes at once
             return
@@ -320,7 +328,7 @@ class CompareWindow(QWidget):
         self.hint.setText(_hint(comparison))
         self._show_boxes(names)
         self._show_fields(names)
-        self._show_selection(comparison.a.selection)
+        self._mark_row(comparison.a.selection)
 
     def _show_late(self) -> None:
         """The answer takes long: what belongs to other parameters goes."""
@@ -361,6 +369,17 @@ class CompareWindow(QWidget):
         self.fields.show_rows(rows, list(range(len(rows))), headings, tips)
 
     def _show_selection(self, selection: Selection) -> None:
+        """Mark the row of the selected box, and bring it into view if it is another than before."""
+        self._mark_row(selection)
+        record = self._state.record
+        if selection.gt == self._selected_gt:
+            return
+        self._selected_gt = selection.gt
+        if selection.gt is not None and record is not None and selection.gt < len(record.gt.boxes):
+            x1, y1, x2, y2 = record.gt.boxes[selection.gt].tolist()
+            self.canvases[0].show_box((x1, y1, x2, y2))
+
+    def _mark_row(self, selection: Selection) -> None:
         chosen = self.box_table.selectionModel()
         self._linking_rows = True
         if selection.gt in self.boxes.keys:
@@ -371,10 +390,6 @@ class CompareWindow(QWidget):
         else:
             chosen.clear()
         self._linking_rows = False
-        record = self._state.record
-        if selection.gt is not None and record is not None and selection.gt < len(record.gt.boxes):
-            x1, y1, x2, y2 = record.gt.boxes[selection.gt].tolist()
-            self.canvases[0].show_box((x1, y1, x2, y2))
 
     def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if current.isValid() and not self._linking_rows:

@@ -8,8 +8,8 @@ from rpnviz.core import pipeline, presets
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 
 
-def model_scene(name, seed=0, boxes=((20, 20, 84, 84),), **values):
-    """Random outputs of a network on the preset's own anchors."""
+def model_scene(name, seed=0, boxes=((20, 20, 84, 84),), nan_at=None, **values):
+    """Random outputs of a network on the preset's own anchors; ``nan_at``: (level, cell, row, column) of a NaN."""
     preset = presets.load(name)
     params = preset.params.with_values("resize", mode="none")
     if values:
@@ -21,6 +21,8 @@ def model_scene(name, seed=0, boxes=((20, 20, 84, 84),), **values):
     for level in bare.anchors.lattice:
         shape = (level.cells, *level.grid)
         logits = rng.normal(0, 2, shape).round(1 if seed % 2 else 6)  # equal scores too
+        if nan_at is not None and len(levels) == nan_at[0]:
+            logits[nan_at[1:]] = np.nan
         levels.append(
             LevelOutput(logits.astype(np.float32), rng.normal(0, 0.3, (level.cells, 4, *level.grid)).astype(np.float32))
         )

@@ -97,8 +97,9 @@ def test_rules_that_leave_an_anchor_out():
     assert trace_anchor(crowd, index).rule is Rule.TOUCHES_CROWD
     nothing = scene("torchvision", np.zeros((0, 4)))
     assert trace_anchor(nothing, 0).rule is Rule.NO_GROUND_TRUTH
-    skipped = scene("matterport", np.zeros((0, 4)))
-    if skipped.gt.image_skipped:
+    for name in ("matterport", "matterport-old", "py-faster-rcnn"):
+        skipped = scene(name, np.zeros((0, 4)))
+        assert skipped.gt.image_skipped
         assert trace_anchor(skipped, 0).rule is Rule.SKIPPED
     with pytest.raises(IndexError):
         trace_anchor(nothing, len(nothing.anchors))
@@ -165,6 +166,26 @@ def test_the_rank_is_the_place_in_a_sorted_list(name, seed):
         for place in (0, len(placed) // 3, len(placed) - 1):
             found = trace_proposal(result, placed[place])
             assert (found.rank, found.ranked) == (place + 1, len(placed))
+
+
+def test_an_undefined_score_ranks_highest():
+    result = model_scene("mmdetection", 2, nan_at=(0, 0, 3, 4))
+    broken = int(np.flatnonzero(np.isnan(result.decoded.rank))[0])
+    assert trace_proposal(result, broken).rank == 1
+    for anchor in result.proposals.anchor_index[:20].tolist():
+        cluster = [box.anchor for box in trace_proposal(result, anchor).cluster]
+        assert broken not in cluster[1:], "the best member comes first"
+
+
+def test_a_box_that_touches_nothing_takes_the_first_anchor_alone():
+    preset = presets.load("torchvision")
+    conventions = type(preset.conventions)(**{**vars(preset.conventions), "tie_rule": "first"})
+    params = preset.params.with_values("resize", mode="none")
+    result = pipeline.run(pipeline.Inputs((160, 224), np.array([[4000.0, 4000, 4050, 4050]])), params, conventions)
+    assert result.match.positives.tolist() == [0]
+    found = trace_anchor(result, 0)
+    assert (found.rule, found.forced_by) == (Rule.FORCED, (0,))
+    assert trace_anchor(result, 1).forced_by == ()
 
 
 def test_how_far_a_box_moved():

@@ -219,3 +219,44 @@ def test_images_can_be_stepped_from_here(comparing, window, qtbot):
     qtbot.keyClick(comparing, Qt.Key.Key_PageDown)
     qtbot.waitUntil(lambda: window.state.record.file_name != name and comparing.comparison.settled, timeout=20000)
     assert window.state.record.file_name in comparing.windowTitle()
+
+
+def test_what_is_selected_stays_when_it_opens(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    window.state.select(Selection(gt=5))
+    window.do_compare()
+    qtbot.waitUntil(lambda: window.comparing.comparison.settled, timeout=20000)
+    assert window.state.selection.gt == 5
+    assert window.comparing.comparison.b.selection.gt == 5
+
+
+def test_the_view_stays_while_the_same_box_is_selected(comparing, window, qtbot):
+    window.state.select(Selection(gt=0))
+    first = comparing.canvases[0]
+    first.look_at(4.0, 460, 273)
+    before = corner(first).expected
+    a = comparing.comparison.a
+    a.select(Selection(gt=0, anchor=1234))
+    assert corner(first) == before
+    window.state.update("match", fg_iou_thresh=0.6)
+    qtbot.waitUntil(lambda: settled(window) and comparing.comparison.settled, timeout=20000)
+    assert corner(first) == before
+
+
+def test_proposals_change_nothing_here(comparing, window, qtbot):
+    before = comparing.comparison.diff
+    window.state.update("proposals", nms_thresh=0.3)
+    qtbot.waitUntil(lambda: settled(window))
+    assert comparing.comparison.diff is before
+
+
+def test_a_comparison_that_fails_says_so(comparing, qtbot, monkeypatch):
+    from rpnviz.app import comparison
+
+    def fails(*_arguments):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(comparison.pipeline, "run", fails)
+    comparing.comparison.set_preset(presets.load("matterport"), "matterport")
+    qtbot.waitUntil(lambda: comparing.verdict.text() == "Could not compare with matterport", timeout=10000)
+    assert "no room" in comparing.problem.text()

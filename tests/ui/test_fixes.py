@@ -130,3 +130,10 @@ def test_where_nothing_helps_it_says_what_came_closest(window, qtbot):
     assert "None of the changes" in words(fixes)
     closest = fixes.finder.search.closest
     assert f"gives IoU {closest.best_iou:.2f}, {closest.needed:.2f} is needed." in words(fixes)
+
+
+def test_a_change_that_is_not_computed_yet_cannot_be_taken_back_by_a_fix(window, qtbot, forced):
+    window.state.update("resize", min_size=1000)
+    assert not window.selection.fixes.rows, "they belong to other parameters"
+    qtbot.waitUntil(lambda: settled(window) and not window.selection.fixes.finder.busy, timeout=20000)
+    assert all(fix.params.resize.min_size >= 1000 for fix in window.selection.fixes.rows)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from support import open_image, settled
 
 from rpnviz.app.survey import RANKS
@@ -181,3 +182,23 @@ def test_reading_the_files_again_keeps_filter_and_order(counted, qtbot):
     wait_counted(counted, qtbot)
     assert listed(counted) == before
     assert counted.images.order.currentText() == "Most boxes"
+
+
+def test_the_list_is_copied_with_its_counts(counted, qtbot):
+    counted.images.list.setFocus()
+    qtbot.keyClick(counted.images.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    lines = [line.split("\t") for line in QGuiApplication.clipboard().text().splitlines()]
+    assert lines[0] == ["Image", "No positive", "Forced only", "Matched", "Not trained on"]
+    assert ["coins.png", "0", "8", "16", "0"] in lines
+    assert len(lines) == 13
+
+
+def test_stopped_once_it_counts_the_next_data_set(counted, qtbot):
+    counted.state.update("match", fg_iou_thresh=0.6)
+    counted.images.survey.stop()
+    assert counted.images.stop.text() == "Go on"
+    counted.state.open_samples()
+    with qtbot.waitSignal(counted.state.dataset_changed, timeout=10000):
+        pass
+    wait_counted(counted, qtbot)
+    assert not counted.images.stop.isVisible()

@@ -15,8 +15,6 @@ from rpnviz.ui.theme import COLOURS
 _LEAST_ARROW = 8.0
 """Px on the screen below which an arrow would be nothing but its head."""
 _HEAD = 9.0
-_MOST_SUPPRESSED = 200
-"""Boxes of a cluster that are outlined; more would cover what is below them."""
 
 
 def draw_step(
@@ -41,7 +39,7 @@ def draw_step(
     }
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for look, pen in looks.items():
-        boxes = [mark.box for mark in step.marks if mark.look is look][:_MOST_SUPPRESSED]
+        boxes = [mark.box for mark in step.marks if mark.look is look]
         rects = [_rect(box, to_view, limit) for box in boxes if all(map(math.isfinite, box))]
         if pen.widthF() > 1:
             painter.setPen(QPen(casing, pen.widthF() + 2))

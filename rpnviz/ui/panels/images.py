@@ -19,6 +19,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import QColor, QPainter, QPalette
 from PySide6.QtWidgets import (
+    QAbstractItemView,
     QHBoxLayout,
     QLineEdit,
     QStyle,
@@ -36,7 +37,7 @@ from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import label, tool_button
-from rpnviz.ui.widgets.tables import row_table, small_choice
+from rpnviz.ui.widgets.tables import copy_lines, row_table, small_choice
 
 _Index = QModelIndex | QPersistentModelIndex
 COUNT_ROLE = Qt.ItemDataRole.UserRole
@@ -146,6 +147,15 @@ class ImageListModel(QAbstractListModel):
         """Images of the data set."""
         return len(self._names)
 
+    def lines(self) -> list[list[str]]:
+        """Name and counts of every listed image."""
+        assert self._dataset is not None
+        found = []
+        for image in self._images.tolist():
+            numbers = [str(number) if number >= 0 else "" for number in self._counts.ranks[image].tolist()]
+            found.append([self._dataset.images[image].file_name, *numbers])
+        return found
+
     def image_of(self, row: int) -> int:
         """Index of the image in a row."""
         return int(self._images[row])
@@ -243,7 +253,7 @@ class ImagesPanel(QWidget):
         self.passes = small_choice([entry[:2] for entry in FILTERS], "Which images are listed", self._arrange)
         self.order = small_choice([entry[:2] for entry in ORDERS], "What comes first in the list", self._arrange)
         # A table of one column: a list view measures all rows whenever they change, 0.3 s for 100,000.
-        self.list = row_table(self._model, "Images")
+        self.list = row_table(self._model, "Images", copied=self._copy)
         self.list.horizontalHeader().hide()
         self.list.horizontalHeader().setStretchLastSection(True)
         self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
@@ -335,9 +345,15 @@ class ImagesPanel(QWidget):
             self.survey.go_on()
             self._show_counts()
 
+    def _copy(self) -> None:
+        """Put names and counts of the listed images on the clipboard."""
+        copy_lines([["Image", *(RANK_TEXT[rank] for rank in RANKS)], *self._model.lines()])
+
     def _arrange(self) -> None:
         # The list moves its current row when that is filtered out; nobody asked for another image.
         self._showing = True
+        top = self.list.rowAt(0)
+        top_image = self._model.image_of(top) if 0 <= top < self._model.rowCount() else -1
         changed = self._model.arrange(self.filter.text(), self.passes.currentIndex(), self.order.currentIndex())
         nothing = self._model.rowCount() == 0 and self._state.dataset is not None
         self.list.setVisible(not nothing)
@@ -349,17 +365,26 @@ class ImagesPanel(QWidget):
         self.title.setText(f"IMAGES  {total:,}" if listed == total else f"IMAGES  {listed:,} of {total:,}")
         self._state.list_images(self._model.images)
         if changed:
-            self._show_image()
+            self._mark()
+            # What is looked at stays where it is, as far as it is still listed.
+            row = self._model.row_of(top_image)
+            if row >= 0:
+                self.list.scrollTo(self._model.index(row), QAbstractItemView.ScrollHint.PositionAtTop)
         self._showing = False
 
     def _show_image(self) -> None:
+        index = self._mark()
+        if index.isValid():
+            self.list.scrollTo(index)
+
+    def _mark(self) -> QModelIndex:
+        """Make the shown image's row the current one."""
         row = self._model.row_of(self._state.index)
         index = self._model.index(row) if row >= 0 else QModelIndex()
         self._showing = True
         self.list.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self._showing = False
-        if index.isValid():
-            self.list.scrollTo(index)
+        return index
 
     def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
         if not self._showing and current.isValid():

@@ -9,13 +9,16 @@ from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableView
 
 
-def row_table(model: QAbstractItemModel, name: str, widths: Sequence[int] = ()) -> QTableView:
+def row_table(
+    model: QAbstractItemModel, name: str, widths: Sequence[int] = (), copied: Callable[[], object] | None = None
+) -> QTableView:
     """A table whose rows are selected one at a time as a whole; Ctrl+C on it copies all rows.
 
     Args:
         model: what it shows.
         name: for screen readers.
         widths: of the first columns, px.
+        copied: puts the rows on the clipboard; None: as they are shown.
     """
     table = QTableView()
     table.setModel(model)
@@ -35,7 +38,7 @@ def row_table(model: QAbstractItemModel, name: str, widths: Sequence[int] = ()) 
         table.setColumnWidth(column, width)
     copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), table)
     copy.setContext(Qt.ShortcutContext.WidgetShortcut)
-    copy.activated.connect(lambda: copy_rows(table.model()))
+    copy.activated.connect(copied or (lambda: copy_rows(table.model())))
     return table
 
 
@@ -45,7 +48,13 @@ def copy_rows(model: QAbstractItemModel) -> None:
     lines = [[str(model.headerData(column, Qt.Orientation.Horizontal)) for column in columns]]
     for row in range(model.rowCount()):
         lines.append([str(model.index(row, column).data()) for column in columns])
-    QGuiApplication.clipboard().setText("\n".join("\t".join(line) for line in lines))
+    copy_lines(lines)
+
+
+def copy_lines(lines: Sequence[Sequence[str]]) -> None:
+    """Put lines of cells on the clipboard as tab-separated text; what would break a cell apart becomes a space."""
+    text = "\n".join("\t".join(" ".join(cell.split()) for cell in line) for line in lines)
+    QGuiApplication.clipboard().setText(text)
 
 
 def small_choice(entries: Sequence[tuple[str, str]], name: str, changed: Callable[[], object]) -> QComboBox:
