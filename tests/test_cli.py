@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -454,3 +455,50 @@ def test_shares_are_from_0_to_1(capsys, option, value):
 def test_without_boxes_it_says_how_to_give_them(capsys, command):
     assert cli.main([command[0], str(sample_images() / "coins.png"), *command[1:]]) == 0
     assert "--annotations FILE" in capsys.readouterr().err
+
+
+def test_proposals_as_coco_results_funnel_and_dump(tmp_path, capsys):
+    words = ["proposals", str(sample_images() / "coins.png"), "--annotations", str(sample_images() / "instances.json")]
+    out, funnel, dumps = tmp_path / "results.json", tmp_path / "funnel.json", tmp_path / "dumps"
+    assert cli.main([*words, "--json", str(out), "--funnel", str(funnel), "--dump", str(dumps)]) == 0
+    results = json.loads(out.read_text())
+    (table,) = json.loads(funnel.read_text())
+    stages = {stage["name"]: stage for stage in table["stages"]}
+    assert stages["top_n"]["count"] == len(results) == table["fates"]["kept"]
+    assert set(results[0]) == {"image_id", "category_id", "bbox", "score"}
+    scores = [entry["score"] for entry in results]
+    assert scores == sorted(scores, reverse=True)
+    for before, after in itertools.pairwise(table["stages"]):
+        assert before["count"] == after["count"] + after["dropped"]
+        assert sum(after["per_level"]) == after["count"]
+    # pycocotools reads them.
+    x, y, width, height = np.array([entry["bbox"] for entry in results]).T
+    assert x.min() >= 0
+    assert (x + width).max() <= 384 + 1e-3
+    assert (y + height).max() <= 303 + 1e-3
+    assert stages["top_n"]["recall"]["0.5"] == 1.0, "the sample model finds all 24 coins"
+    assert stages["all"]["recall"]["0.7"] < stages["top_n"]["recall"]["0.7"], "regression is what lifts it"
+    # The dump is a model that gives the same.
+    again = tmp_path / "again.json"
+    assert cli.main([*words, "--model", str(dumps), "--json", str(again)]) == 0
+    assert json.loads(again.read_text()) == results
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing is asked for"),
+        (["--json", "-", "--preset", "keras-retinanet"], "has no region proposals"),
+        (["--json", "-", "--model-option", "colour=red"], "there is no option"),
+        (["--json", "-", "--model", "gone.pth"], "cannot be read"),
+    ],
+)
+def test_proposals_that_cannot_be_made(capsys, words, message):
+    assert cli.main(["proposals", str(sample_images() / "coins.png"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_option_is_key_and_value(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["proposals", "x.png", "--json", "-", "--model-option", "red"])
+    assert "is not KEY=VALUE" in capsys.readouterr().err

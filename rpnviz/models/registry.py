@@ -66,6 +66,7 @@ class _Native:
 
     def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
         """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
+        _check_options(path, options, ())
         metadata, _ = _header_of(path)
         return native.load(path, metadata)
 
@@ -90,7 +91,8 @@ class _Dumps:
 
     def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
         """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
-        return dump.open_dump(path)
+        _check_options(path, options, ("preset",))
+        return dump.open_dump(path, options.get("preset"))
 
 
 class _Checkpoints:
@@ -115,6 +117,13 @@ class _Checkpoints:
     def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
         """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
         return checkpoint.open_checkpoint(path, {**checkpoint.read_sidecar(path), **options})
+
+
+def _check_options(path: Path, options: Mapping[str, str], known: Sequence[str]) -> None:
+    for key in options:
+        if key not in known:
+            allowed = f"known are {', '.join(known)}" if known else "it has none"
+            raise ModelFileError(f"there is no option {key!r} for it; {allowed}.", where=str(path))
 
 
 _RARELY_ASKED = ("bn_eps", "device")
