@@ -89,6 +89,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("zoom_fit", "&View", "&Fit the window", "Ctrl+0", "The whole image"),
     ActionSpec("zoom_full", "&View", "&100 %", "Ctrl+1", "One image pixel on one screen pixel"),
     ActionSpec("toggle_everything", "&View", "&All anchors as density", "A", "Every anchor at once", separated=True),
+    ActionSpec("flip_nms", "&View", "&Before or after NMS", "B", "All that enters NMS, or what is kept"),
     ActionSpec("toggle_centres", "&View", "&Grid of centres", "G", "Mark the positions of the level that is legible"),
     ActionSpec("toggle_here", "&View", "Anchors at the &pointer", "H", "All anchors of the positions under it"),
     ActionSpec("toggle_frame", "&View", "&Original or network input", "I", "The image, or what the network is given"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.app.viewing import Shown
@@ -15,6 +16,7 @@ from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate, candidate_row
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import RANK_TEXT, World
+from rpnviz.export.proposals import RECALL_AT, stage_recall
 
 STATE_TEXT = {
     AnchorState.POSITIVE: "Positive",
@@ -204,11 +206,19 @@ def _stage_texts(result: Result) -> dict[str, tuple[str, str]]:
 def proposal_funnel(result: Result) -> list[tuple[str, str, str]]:
     """Cells of the funnel of proposals; a stage that drops nothing is left out, except the first and the last."""
     assert result.proposals is not None
-    cells, texts = [], _stage_texts(result)
-    for stage in result.proposals.stages:
+    cells, texts, levels = [], _stage_texts(result), len(result.anchors.lattice)
+    for stage, recall in zip(result.proposals.stages, stage_recall(result), strict=True):
         words, meaning = texts[stage.name]
         if stage.name in ("all", "score", "nms", "top_n") or len(stage.dropped):
-            cells.append((f"{len(stage.indices):,}", words, meaning))
+            numbers = np.bincount(result.anchors.levels[stage.indices], minlength=levels).tolist()
+            strides = result.params.anchors.strides
+            parts = [f"{level_name(stride, k)} {numbers[k]:,}" for k, stride in enumerate(strides)]
+            lines = [meaning, f"Per level: {', '.join(parts)}"]
+            if recall[0] is not None:
+                of = "anchors" if stage.name == "all" else "boxes"
+                shares = [f"{share:.0%} at IoU {iou:g}" for iou, share in zip(RECALL_AT, recall, strict=True)]
+                lines.append(f"Ground truth that these {of} find: {', '.join(shares)}")
+            cells.append((f"{len(stage.indices):,}", words, "\n".join(lines)))
     return cells
 
 

@@ -169,6 +169,14 @@ class Viewing(QObject):
         """Show exactly these layers, each as a whole."""
         self._change_layers(visible=keys, show_all=keys, everything=False)
 
+    def flip_nms(self) -> None:
+        """Show all boxes that enter NMS instead of those that are kept, or the other way round; as a whole each."""
+        options = self._layers[self.world]
+        before, after = LayerKey.CANDIDATES, LayerKey.KEPT
+        wanted = after if before in options.visible and after not in options.visible else before
+        others = options.visible - {before, after}
+        self._change_layers(visible=others | {wanted}, show_all=options.show_all | {wanted}, everything=False)
+
     def set_everything(self, everything: bool) -> None:
         """Show all anchors as density."""
         self._change_layers(everything=everything)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rpnviz.core.anchors import level_name
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.pipeline import Result
+from rpnviz.core.proposals import Fate
 from rpnviz.drawing.filtering import best_iou_of
 from rpnviz.drawing.options import ColourBy
 from rpnviz.palette import CATEGORIES, RGB, Theme, category_rgb, step_rgb
@@ -23,6 +24,16 @@ IOU_STEPS = (0.3, 0.5, 0.7, 0.85)
 """Best IoUs at which the colour changes."""
 SCORE_STEPS = (0.05, 0.3, 0.6, 0.9)
 """Objectness probabilities at which the colour changes."""
+_FATES = {
+    Fate.KEPT: "kept",
+    Fate.SUPPRESSED: "suppressed",
+    Fate.TOP_N: "cut after NMS",
+    Fate.LOW_SCORE: "score too low",
+    Fate.SMALL: "too small",
+    Fate.NOT_FINITE: "not a number",
+    None: "cut before NMS",
+}
+"""What became of a box; None: the top-k cut dropped it."""
 _CATEGORIES = len(CATEGORIES[Theme.DARK])
 
 
@@ -50,8 +61,10 @@ def shades(result: Result, colour_by: ColourBy) -> tuple[Shade, ...]:
     match colour_by:
         case ColourBy.LABEL:
             return ()
-        case ColourBy.SCORE if result.decoded is None:
+        case ColourBy.SCORE | ColourBy.FATE if result.decoded is None:
             return ()
+        case ColourBy.FATE:
+            return tuple(Shade(number, False, text) for number, text in enumerate(_FATES.values()))
         case ColourBy.IOU:
             return tuple(Shade(i, True, f"IoU {text}") for i, text in enumerate(_steps(IOU_STEPS)))
         case ColourBy.SCORE:
@@ -105,6 +118,8 @@ def colour_groups(
             numbers = _step_of(SCORE_STEPS, scores)
         case ColourBy.LEVEL:
             numbers = result.anchors.levels[ids].astype(np.intp)
+        case ColourBy.FATE if scale:
+            numbers = _fate_of(result, ids)
         case ColourBy.GT:
             gt = _gt_of(result, ids, boxes)
             numbers = np.where(gt >= 0, gt % _CATEGORIES, -1)
@@ -117,6 +132,16 @@ def colour_groups(
 def _step_of(edges: tuple[float, ...], values: NDArray) -> NDArray[np.intp]:
     """Step of every value, -1 for one that is no number."""
     return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+
+
+def _fate_of(result: Result, ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """What became of the boxes of anchors (K,): the places of :data:`_FATES`."""
+    places = {fate: place for place, fate in enumerate(_FATES)}
+    fates = np.full(len(result.anchors), places[None], np.intp)
+    if result.proposals is not None:
+        table = np.array([places[fate] for fate in Fate], np.intp)
+        fates[result.proposals.candidates.anchor_index] = table[result.proposals.fate]
+    return fates[ids]
 
 
 def _gt_of(result: Result, ids: NDArray[np.int64], boxes: NDArray | None) -> NDArray[np.int64]:

@@ -98,6 +98,7 @@ class ColourBy(StrEnum):
     IOU = "iou"
     SCORE = "score"
     GT = "gt"
+    FATE = "fate"
 
 
 class Heat(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rpnviz.core import pipeline
-from rpnviz.core.boxes import best_cover
+from rpnviz.core.boxes import best_cover, box_iou
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params
 from rpnviz.core.pipeline import Result
@@ -116,14 +116,18 @@ def stage_recall(result: Result) -> list[tuple[float | None, ...]]:
     candidates = proposals.candidates
     row_of = np.full(len(result.anchors), -1, np.int64)
     row_of[candidates.anchor_index] = np.arange(len(candidates.anchor_index))
+    # Best of every candidate with every box, once: a slider asks at every move.
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        iou_of = np.nan_to_num(box_iou(trained, candidates.boxes))
     shares: list[tuple[float | None, ...]] = []
     for stage in proposals.stages:
         if stage.name == "all":
             best = np.asarray(result.match.gt_best_iou[result.gt.trained], np.float32)
         else:
             rows = row_of[stage.indices]
-            clipped = candidates.boxes[np.maximum(rows, 0)] if len(candidates.boxes) else np.zeros((len(rows), 4))
-            boxes = np.where((rows >= 0)[:, None], clipped, decoded.boxes_input[stage.indices])
-            best = best_cover(trained, boxes)[0]
+            best = iou_of[:, rows[rows >= 0]].max(axis=1, initial=0.0)
+            others = decoded.boxes_input[stage.indices[rows < 0]]
+            if len(others):
+                best = np.maximum(best, best_cover(trained, others)[0])
         shares.append(tuple(float(np.mean(best >= iou)) for iou in RECALL_AT))
     return shares

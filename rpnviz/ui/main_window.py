@@ -675,6 +675,12 @@ class MainWindow(QMainWindow):
     def do_toggle_everything(self) -> None:
         self.state.set_everything(not self.state.layers.everything)
 
+    def do_flip_nms(self) -> None:
+        if self.state.world is not World.MODEL:
+            self.state.tell(Message(Severity.INFO, "NMS belongs to the Model proposals", "Press M to go there."))
+        else:
+            self.state.flip_nms()
+
     def do_toggle_centres(self) -> None:
         self.state.set_centres(not self.state.layers.centres)
 

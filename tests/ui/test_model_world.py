@@ -8,6 +8,8 @@ from PySide6.QtCore import Qt
 from support import open_image, settled
 
 from rpnviz.app.viewing import Selection
+from rpnviz.core.proposals import Fate
+from rpnviz.drawing.options import ColourBy
 from rpnviz.drawing.scene import LayerKey, World
 
 
@@ -147,3 +149,36 @@ def test_a_cancelled_load_can_be_asked_for_again(window, qtbot):
 def test_closing_while_the_model_loads_is_clean(window, qtbot):
     window.do_model_world()
     window.close()
+
+
+def test_one_key_flips_before_and_after_nms(model_window, qtbot):
+    window = model_window
+    visible = lambda: window.state.layers.visible - {LayerKey.GT}  # noqa: E731
+    assert visible() == {LayerKey.KEPT}
+    qtbot.keyClick(window, Qt.Key.Key_B)
+    assert visible() == {LayerKey.CANDIDATES}
+    before = window.canvas.compose()
+    qtbot.keyClick(window, Qt.Key.Key_B)
+    assert visible() == {LayerKey.KEPT}
+    assert (window.canvas.compose() != before).any()
+    window.state.set_world(World.TRAINING)
+    qtbot.keyClick(window, Qt.Key.Key_B)
+    assert "Model proposals" in window.banner.text.text()
+
+
+def test_the_funnel_tells_levels_and_recall(model_window):
+    tips = {words: meaning for _, words, meaning in model_window.funnel.shown_cells}
+    assert "Ground truth that these anchors find: 100% at IoU 0.5, 67% at IoU 0.7" in tips["boxes"]
+    assert "Ground truth that these boxes find: 100% at IoU 0.5, 100% at IoU 0.7" in tips["kept"]
+    assert "Per level: P3 12,480, P4 3,120, P5 780" in tips["boxes"]
+
+
+def test_boxes_are_coloured_by_what_became_of_them(model_window):
+    window = model_window
+    window.state.show_only(frozenset({LayerKey.CANDIDATES}))
+    window.state.set_colour_by(ColourBy.FATE)
+    proposals = window.state.result.proposals
+    layers = [layer for layer in window.canvas.layers if layer.key is LayerKey.CANDIDATES]
+    shown = {layer.shade.text: len(layer.rows) for layer in layers}
+    assert shown["kept"] == len(proposals.kept)
+    assert shown["suppressed"] == int((proposals.fate == Fate.SUPPRESSED).sum())

@@ -25,12 +25,14 @@ from rpnviz.drawing.heat import HEAT_TEXT
 from rpnviz.drawing.options import EVERY_BOX, ColourBy, Heat, World
 from rpnviz.ui.widgets.basics import label, tool_button
 
+_OF_MODELS = (ColourBy.SCORE, ColourBy.FATE)
 _COLOURS = {
     ColourBy.LABEL: "Label",
     ColourBy.LEVEL: "Level",
     ColourBy.IOU: "Best IoU",
     ColourBy.SCORE: "Objectness",
     ColourBy.GT: "Ground truth",
+    ColourBy.FATE: "What became of it",
 }
 _LARGEST = 100_000
 """Px; stands for "no limit" in the field."""
@@ -195,7 +197,10 @@ class ShowControls(QWidget):
         for combo, entries in (
             (self.level, [("All levels", None), *_levels(result)]),
             (self.shape, [("All shapes", None), *_shapes(result)]),
-            (self.colour, [(text, by) for by, text in _COLOURS.items() if model or by is not ColourBy.SCORE]),
+            (
+                self.colour,
+                [(text, by) for by, text in _COLOURS.items() if model or by not in _OF_MODELS],
+            ),
             (self.heat, [(text, heat) for heat, text in HEAT_TEXT.items() if heat in _heats(model)]),
         ):
             combo.clear()
