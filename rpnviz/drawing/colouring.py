@@ -27,13 +27,13 @@ SCORE_STEPS = (0.05, 0.3, 0.6, 0.9)
 _FATES = {
     Fate.KEPT: "kept",
     Fate.SUPPRESSED: "suppressed",
-    Fate.TOP_N: "cut after NMS",
-    Fate.LOW_SCORE: "score too low",
-    Fate.SMALL: "too small",
-    Fate.NOT_FINITE: "not a number",
-    None: "cut before NMS",
+    Fate.TOP_N: "top-n",
+    Fate.LOW_SCORE: "low score",
+    Fate.SMALL: "small",
+    Fate.NOT_FINITE: "NaN",
+    None: "top-k",
 }
-"""What became of a box; None: the top-k cut dropped it."""
+"""What became of a box, in as few letters as the key has room for; None: the top-k cut dropped it."""
 _CATEGORIES = len(CATEGORIES[Theme.DARK])
 
 

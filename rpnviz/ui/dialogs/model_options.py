@@ -20,6 +20,7 @@ class ModelOptionsDialog(QDialog):
         self.setMinimumWidth(460)
         self.fields: dict[str, QComboBox | QLineEdit] = {}
         form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for question in info.questions:
             value = answers.get(question.key, question.default)
@@ -33,7 +34,7 @@ class ModelOptionsDialog(QDialog):
                 field = QLineEdit(value)
             field.setAccessibleName(question.text)
             self.fields[question.key] = field
-            form.addRow(label(question.text, wrap=True), field)
+            form.addRow(label(question.text), field)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
