@@ -23,6 +23,8 @@ from rpnviz.core.params import AnchorParams, Params, TopN
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError
 from rpnviz.models.base import ModelInfo, Question, check_image, stop_if
+from rpnviz.models.keras_h5 import is_matterport, read_arrays
+from rpnviz.models.keras_h5 import translate as translate_keras
 from rpnviz.models.layouts import Layout, is_softmax, layout_of, merge_softmax, translate
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _RATIOS = (0.5, 1.0, 2.0)
 _IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """RGB, 0 to 255."""
+_MATTERPORT_MEAN = (123.7, 116.8, 103.9)
+"""RGB; mrcnn ``config.py``."""
 _UNIT_MEAN, _UNIT_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The same, 0 to 1, as torchvision states it: not the same floats."""
 
@@ -69,6 +73,15 @@ def read_weights(path: Path) -> Weights:
 def _read(path: Path, _changed: int, _size: int) -> Weights:
     stubs: tuple[str, ...] = ()
     value: Any = None
+    if _is_hdf5(path):
+        arrays = read_arrays(path)
+        if not is_matterport(arrays):
+            raise ModelFileError(
+                f"it holds {len(arrays):,} Keras arrays, but not those of Matterport's Mask R-CNN.",
+                where=str(path),
+                way_out="Any other network can write an RPN dump: see docs/rpn-dump.md.",
+            )
+        return Weights(Layout.MATTERPORT, translate_keras(arrays), (), None, {})
     if path.suffix.lower() == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -92,6 +105,11 @@ def _read(path: Path, _changed: int, _size: int) -> Weights:
     module = value if isinstance(value, Stub) else None
     meta = value.get("meta") if isinstance(value, Mapping) else None
     return Weights(layout, translate(tensors, layout), stubs, module, meta if isinstance(meta, Mapping) else {})
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def inspect(path: Path) -> ModelInfo:
@@ -194,7 +212,12 @@ def questions(weights: Weights) -> list[Question]:
             )
         )
     asked.append(
-        Question("bn_eps", "Epsilon of the batch normalisation; 0 in torchvision's COCO_V1 weights", (), "1e-5")
+        Question(
+            "bn_eps",
+            "Epsilon of the batch normalisation; 0 in torchvision's COCO_V1 weights",
+            (),
+            "1e-3" if weights.layout is Layout.MATTERPORT else "1e-5",
+        )
     )
     asked.append(Question("device", "Where it runs", tuple((name, "") for name in devices()), "auto"))
     return asked
@@ -234,10 +257,11 @@ def _detector(path: Path, weights: Weights, answers: Mapping[str, str], device: 
     state = weights.state
     if is_softmax(state):
         state = merge_softmax(state, 0 if answers.get("foreground") == "first" else 1)
-    in_1x1 = answers.get("stride_in_1x1") == "yes" or answers.get("style") == "caffe"
+    keras = weights.layout is Layout.MATTERPORT
+    in_1x1 = keras or answers.get("stride_in_1x1") == "yes" or answers.get("style") == "caffe"
     try:
         eps = float(answers.get("bn_eps", "1e-5"))
-        return Detector(state, NetOptions(eps, in_1x1), device)
+        return Detector(state, NetOptions(eps, in_1x1, keras), device)
     except ModelFileError as error:
         raise ModelFileError(error.what, where=str(path), way_out=error.way_out) from error
     except ValueError as error:
@@ -335,8 +359,8 @@ class Pixels:
     Attributes:
         mean, std: by colour, in the order of ``bgr``; of pixels 0 to 1 where ``resample`` is ``torch``.
         bgr: whether blue comes first.
-        resample: ``torch`` (bilinear after normalisation, as torchvision), ``pil`` (bilinear with averaging where it
-            shrinks) or ``cv2`` (bilinear), on bytes before it.
+        resample: ``torch`` (bilinear after normalisation, as torchvision), or before it, to bytes: ``pil`` (bilinear
+            with averaging where it shrinks), ``cv2`` (bilinear) or ``skimage`` (bilinear, cut off, padded with black).
     """
 
     mean: tuple[float, ...]
@@ -355,6 +379,8 @@ def _pixels(weights: Weights, answers: Mapping[str, str]) -> Pixels:
             mean, std = tuple(map(float, own["image_mean"])), tuple(map(float, own["image_std"]))
             return Pixels(mean, std, False, "torch")
         return Pixels(_UNIT_MEAN, _UNIT_STD, False, "torch")
+    if weights.layout is Layout.MATTERPORT:
+        return Pixels(_MATTERPORT_MEAN, ones, False, "skimage")
     if weights.layout is Layout.DETECTRON2:
         bgr = answers["channel_order"] == "bgr"
         step = -1 if bgr else 1
@@ -412,6 +438,13 @@ class CheckpointModel:
         if pixels.resample == "pil" and image.shape[:2] != size:
             batch = functional.interpolate(batch, size, mode="bilinear", align_corners=False, antialias=True)
             batch = batch.round().clamp(0, 255)
+        top, left = frame.offset
+        bottom, right = (a - b for a, b in zip(frame.input_size, size, strict=True))
+        room = (left, right - left, top, bottom - top)
+        if pixels.resample == "skimage":
+            if image.shape[:2] != size:
+                batch = functional.interpolate(batch, size, mode="bilinear", align_corners=False).floor()
+            batch, room = functional.pad(batch, room), (0, 0, 0, 0)
         mean, std = (torch.tensor(values, device=self._device)[:, None, None] for values in (pixels.mean, pixels.std))
         if pixels.resample == "torch":
             batch = (batch / 255 - mean) / std
@@ -419,9 +452,7 @@ class CheckpointModel:
                 batch = functional.interpolate(batch, size, mode="bilinear", align_corners=False)
         else:
             batch = (batch - mean) / std
-        top, left = frame.offset
-        bottom, right = (a - b for a, b in zip(frame.input_size, size, strict=True))
-        return functional.pad(batch, (left, right - left, top, bottom - top))
+        return functional.pad(batch, room)
 
 
 def read_sidecar(path: Path) -> dict[str, str]:

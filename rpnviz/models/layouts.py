@@ -22,6 +22,8 @@ class Layout(StrEnum):
     TORCHVISION = "torchvision"
     DETECTRON2 = "detectron2"
     MMDETECTION = "mmdetection"
+    MATTERPORT = "matterport"
+    """Keras files; see :mod:`rpnviz.models.keras_h5`."""
 
 
 _SIGNS = {
@@ -87,6 +89,8 @@ def layout_of(names: Mapping[str, object]) -> Layout | None:
 def translate(state: State, layout: Layout) -> dict[str, NDArray]:
     """The weights under torchvision's present names; what has no such name keeps its own."""
     bare = {_PREFIXES.sub("", name): value for name, value in state.items()}
+    if layout not in _NAMES:
+        return bare
     rules = [(re.compile(pattern), new) for pattern, new in _NAMES[layout]]
     renamed = {}
     for name, value in bare.items():

@@ -29,12 +29,11 @@ _HEAD = 512
 _MAX_HEADER = 100_000_000
 """Limit of the safetensors format for its JSON header, in bytes."""
 _CHOOSE_OTHER = (
-    "rpnviz reads checkpoints of torchvision, detectron2 and mmdetection (.pth, .pkl, .safetensors) and RPN dumps; "
-    "any other network can write a dump with about ten lines: see docs/rpn-dump.md."
+    "rpnviz reads checkpoints of torchvision, detectron2 and mmdetection (.pth, .pkl, .safetensors), Matterport's .h5 "
+    "and RPN dumps; any other network can write a dump with about ten lines: see docs/rpn-dump.md."
 )
 
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, perhaps Keras weights", _CHOOSE_OTHER),
     (
         b"version https://git-lfs",
         "a Git LFS pointer: the place of the weights, not the weights",
@@ -106,6 +105,8 @@ class _Checkpoints:
             names = _members(path)
             script = any(name.endswith("constants.pkl") for name in names)
             return 80 if not script and any(name.endswith("data.pkl") for name in names) else 0
+        if head.startswith(b"\x89HDF\r\n\x1a\n"):
+            return 60
         if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
             return 60
         return 70 if _is_safetensors(head) and layout_of(dict.fromkeys(_header_of(path)[1])) is not None else 0

@@ -119,3 +119,48 @@ def _renamed(state, rules):
                 break
         found[name] = value
     return found
+
+
+def as_keras(state, bias=True):
+    """The same network as Matterport's Keras layers: arrays by (layer, kind), with biases of their own."""
+    rng = np.random.default_rng(7)
+    arrays = {}
+
+    def layer(name, torch_name, norm=None, torch_norm=None):
+        weight = state.get(f"{torch_name}.weight")
+        if weight is None:
+            return
+        arrays[name, "kernel"] = weight.transpose(2, 3, 1, 0)
+        if norm is None:
+            arrays[name, "bias"] = state[f"{torch_name}.bias"]
+            return
+        shift = rng.normal(0, 0.1, weight.shape[0]).astype("f4") if bias else np.zeros(weight.shape[0], "f4")
+        arrays[name, "bias"] = shift
+        arrays[norm, "gamma"], arrays[norm, "beta"] = state[f"{torch_norm}.weight"], state[f"{torch_norm}.bias"]
+        arrays[norm, "moving_mean"] = state[f"{torch_norm}.running_mean"] + shift
+        arrays[norm, "moving_variance"] = state[f"{torch_norm}.running_var"]
+
+    layer("conv1", "backbone.body.conv1", "bn_conv1", "backbone.body.bn1")
+    for stage in range(2, 6):
+        for number in range(30):
+            here, letter = f"backbone.body.layer{stage - 1}.{number}.", chr(ord("a") + number % 26)
+            for k, part in enumerate("abc", 1):
+                name = f"{stage}{letter}_branch2{part}"
+                layer(f"res{name}", f"{here}conv{k}", f"bn{name}", f"{here}bn{k}")
+            name = f"{stage}{letter}_branch1"
+            layer(f"res{name}", f"{here}downsample.0", f"bn{name}", f"{here}downsample.1")
+        layer(f"fpn_c{stage}p{stage}", f"backbone.fpn.inner_blocks.{stage - 2}.0")
+        layer(f"fpn_p{stage}", f"backbone.fpn.layer_blocks.{stage - 2}.0")
+    layer("rpn_conv_shared", "rpn.head.conv.0.0")
+    layer("rpn_class_raw", "rpn.head.cls_logits")
+    layer("rpn_bbox_pred", "rpn.head.bbox_pred")
+    logits = arrays["rpn_class_raw", "kernel"]
+    background = rng.normal(0, 1, logits.shape).astype("f4")
+    arrays["rpn_class_raw", "kernel"] = np.stack([background, background + logits], -1).reshape(*logits.shape[:3], -1)
+    bias_of = arrays["rpn_class_raw", "bias"]
+    arrays["rpn_class_raw", "bias"] = np.stack([np.zeros_like(bias_of), bias_of], -1).ravel()
+    for kind in ("kernel", "bias"):
+        deltas = arrays["rpn_bbox_pred", kind]
+        turned = deltas.reshape(*deltas.shape[:-1], -1, 4)[..., [1, 0, 3, 2]]
+        arrays["rpn_bbox_pred", kind] = turned.reshape(deltas.shape)
+    return arrays

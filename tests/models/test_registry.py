@@ -66,7 +66,7 @@ def refused(path, *words):
         ),
         ("page.pth", b"\n<!DOCTYPE html><html>404</html>", ["a web page", "Download the file itself"]),
         ("instances.json", b'{"images": []}', ["JSON text", "annotations"]),
-        ("keras.pth", b"\x89HDF\r\n\x1a\n" + bytes(100), ["HDF5", "Keras"]),
+        ("keras.pth", b"\x89HDF\r\n\x1a\n" + bytes(100), ["HDF5", "cannot be read"]),
         ("photo.pth", b"\xff\xd8\xff\xe0" + bytes(100), ["a JPEG image", "Open it as an image"]),
         ("photo.bmp", b"BM\x00\x01\x00\x00" + bytes(20), ["an image"]),
         ("car.txt", b"BMW is not a bitmap", ["a text file"]),
