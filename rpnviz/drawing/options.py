@@ -30,6 +30,8 @@ class LayerKey(StrEnum):
     """Every box that enters NMS."""
     SUPPRESSED = "suppressed"
     KEPT = "kept"
+    DROPPED = "dropped"
+    """Candidates that are neither kept nor suppressed: too small, a low score, or cut after NMS."""
     EVERYTHING = "everything"
     """All anchors, or all decoded boxes; not in :data:`LAYERS`, see ``LayerOptions.everything``."""
 
@@ -76,6 +78,7 @@ LAYERS: dict[World, tuple[LayerSpec, ...]] = {
         LayerSpec(LayerKey.CANDIDATES, "Before NMS", Role.PROPOSAL, False, 2),
         LayerSpec(LayerKey.SUPPRESSED, "Suppressed by NMS", Role.SUPPRESSED, False, 3),
         LayerSpec(LayerKey.KEPT, "Kept after NMS", Role.PROPOSAL, True, 4),
+        LayerSpec(LayerKey.DROPPED, "Dropped (size, score, top-n)", Role.LEFT_OUT, False, 5),
     ),
 }
 

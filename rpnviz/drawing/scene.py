@@ -71,6 +71,7 @@ _BACK_TO_FRONT = (
     LayerKey.NEGATIVE,
     LayerKey.LEFT_OUT,
     LayerKey.NEUTRAL,
+    LayerKey.DROPPED,
     LayerKey.CANDIDATES,
     LayerKey.SUPPRESSED,
     LayerKey.POSITIVE,
@@ -285,6 +286,8 @@ def _candidate_rows(result: Result, key: LayerKey) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     if key is LayerKey.KEPT:
         return proposals.kept
+    if key is LayerKey.DROPPED:
+        return np.flatnonzero((proposals.fate != Fate.KEPT) & (proposals.fate != Fate.SUPPRESSED))
     if key is LayerKey.SUPPRESSED:
         return np.flatnonzero(proposals.fate == Fate.SUPPRESSED)
     return np.flatnonzero((proposals.fate != Fate.SMALL) & (proposals.fate != Fate.LOW_SCORE))

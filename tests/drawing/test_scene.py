@@ -138,6 +138,7 @@ def test_back_to_front(proposed):
     model = make_layers(proposed, World.MODEL, everything_of(World.MODEL, everything=True))
     assert [found.key for found in model] == [
         LayerKey.EVERYTHING,
+        LayerKey.DROPPED,
         LayerKey.CANDIDATES,
         LayerKey.SUPPRESSED,
         LayerKey.KEPT,

@@ -182,3 +182,16 @@ def test_boxes_are_coloured_by_what_became_of_them(model_window):
     shown = {layer.shade.text: len(layer.rows) for layer in layers}
     assert shown["kept"] == len(proposals.kept)
     assert shown["suppressed"] == int((proposals.fate == Fate.SUPPRESSED).sum())
+
+
+def test_dropped_boxes_can_be_shown_with_their_reason(model_window, qtbot):
+    window = model_window
+    window.state.update("proposals", min_size=20.0, score_thresh=0.01)
+    qtbot.waitUntil(lambda: settled(window))
+    window.state.show_only(frozenset({LayerKey.DROPPED}))
+    proposals = window.state.result.proposals
+    (layer,) = (layer for layer in window.canvas.layers if layer.key is LayerKey.DROPPED)
+    fates = proposals.fate[layer.rows]
+    assert set(fates.tolist()) >= {Fate.SMALL, Fate.LOW_SCORE}
+    assert not set(fates.tolist()) & {Fate.KEPT, Fate.SUPPRESSED}
+    assert len(layer.rows) == int(((proposals.fate != Fate.KEPT) & (proposals.fate != Fate.SUPPRESSED)).sum())

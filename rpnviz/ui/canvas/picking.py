@@ -48,6 +48,8 @@ class Kind(IntEnum):
     DECODED = 9
     """Any decoded box of the Model world, before every cut."""
     LEFT_OUT = 10
+    DROPPED = 11
+    """Neither kept nor suppressed."""
 
     @property
     def is_gt(self) -> bool:
@@ -67,6 +69,7 @@ LOOKS: dict[Kind, tuple[str, Role]] = {
     Kind.NEGATIVE: ("Negative", Role.NEGATIVE),
     Kind.DECODED: ("Decoded boxes", Role.NEGATIVE),
     Kind.LEFT_OUT: ("Left out", Role.LEFT_OUT),
+    Kind.DROPPED: ("Dropped (size, score, top-n)", Role.LEFT_OUT),
 }
 """Title and role of every kind."""
 
@@ -89,6 +92,7 @@ _KIND_OF_KEY = {
     LayerKey.LEFT_OUT: Kind.LEFT_OUT,
     LayerKey.CANDIDATES: Kind.CANDIDATE,
     LayerKey.SUPPRESSED: Kind.SUPPRESSED,
+    LayerKey.DROPPED: Kind.DROPPED,
     LayerKey.KEPT: Kind.KEPT,
 }
 

@@ -16,6 +16,7 @@ _TRAINING_LAYERS: dict[str, frozenset[LayerKey] | None] = {
 }
 _MODEL_LAYERS: dict[str, frozenset[LayerKey] | None] = {
     "boxes": None,
+    "best-scored": frozenset({LayerKey.GT, LayerKey.CANDIDATES, LayerKey.DROPPED}),
     "before NMS": frozenset({LayerKey.GT, LayerKey.CANDIDATES}),
     "kept": frozenset({LayerKey.GT, LayerKey.KEPT}),
 }
