@@ -42,6 +42,7 @@ from rpnviz.ui.widgets.tables import copy_lines, row_table, small_choice
 _Index = QModelIndex | QPersistentModelIndex
 COUNT_ROLE = Qt.ItemDataRole.UserRole
 
+_LEAST_HEIGHT = 140
 _ARRANGE_MS = 1000
 """While counts come in the list is put in order so often: rows must not run away from the pointer."""
 
@@ -290,6 +291,7 @@ class ImagesPanel(QWidget):
         progress.addWidget(self.totals, 1)
         progress.addWidget(self.stop, 0, Qt.AlignmentFlag.AlignTop)
         self.stop.hide()
+        self.setMinimumHeight(_LEAST_HEIGHT)  # the length of what is said must not decide how low the window gets
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 4, 8)
         layout.setSpacing(6)
