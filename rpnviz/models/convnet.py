@@ -84,14 +84,12 @@ class Conv:
 
 
 class Weights:
-    """Takes named arrays out of a state_dict, and knows which nobody took."""
+    """Takes named arrays out of a state_dict."""
 
     def __init__(self, state: State, options: NetOptions, device: str) -> None:
         self._state = state
         self._device = device
         self.options = options
-        self.missing: list[str] = []
-        self.taken: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._state
@@ -110,9 +108,7 @@ class Weights:
     def take(self, name: str) -> NDArray[np.float32]:
         """An array as float32."""
         if name not in self._state:
-            self.missing.append(name)
             raise ModelFileError(f"the weight {name!r} is missing.")
-        self.taken.add(name)
         return np.array(self._state[name], np.float32, order="C")  # of its own: what was read may be read-only
 
     def conv(self, name: str, norm: str | None = None, stride: int = 1) -> Conv:
@@ -130,7 +126,6 @@ class Weights:
             self._tensor(f"{name}.{part}") for part in ("weight", "bias", "running_mean", "running_var")
         )
         if f"{name}.num_batches_tracked" in self._state:
-            self.taken.add(f"{name}.num_batches_tracked")
             return BatchNorm(mean, variance, weight, bias, self.options.bn_eps)
         weight, bias, mean, variance = (part.reshape(1, -1, 1, 1) for part in (weight, bias, mean, variance))
         scale = weight * (variance + self.options.bn_eps).rsqrt()
@@ -320,7 +315,6 @@ class Detector:
         cells: anchors at one position, the same on every level.
         strides: input px between the positions of each level, finest first.
         description: what was recognised, in words.
-        unused: names of weights that an RPN does not need, or that nobody knew.
     """
 
     def __init__(self, state: State, options: NetOptions, device: str = "cpu") -> None:
@@ -355,7 +349,6 @@ class Detector:
             pyramid = f"C{len(self._body.widths) + 1} without a pyramid"
         depth = f"a head of {len(convs)} convolution{'' if len(convs) == 1 else 's'}"
         self.description = f"{self._body.name}, {pyramid}, {depth}, {self.cells} anchors per position"
-        self.unused = tuple(name for name in state if name not in weights.taken)
 
     def __call__(self, images: Tensor, checkpoint: Callable[[], None]) -> list[tuple[Tensor, Tensor]]:
         """Logits (N, A, H, W) and deltas (N, 4 A, H, W) of every level, from normalised images (N, 3, H, W)."""
