@@ -363,7 +363,7 @@ class CompareWindow(QWidget):
                 tips.append(f"{field}\n{_meaning(field)}\n{names[0]}: {plain(before)}\n{names[1]}: {plain(after)}")
         if idle:
             fields = [name for effect in idle for name, _, _ in effect.switch.values]
-            rows.append((f"and {len(fields):,} more that change nothing here", "", "", "", ""))
+            rows.append((f"{len(fields):,} others change nothing", "", "", "", ""))
             tips.append("\n".join(fields))
         headings = ("Field, carried over alone", *names, "Boxes", "Anchors")
         self.fields.show_rows(rows, list(range(len(rows))), headings, tips)

@@ -76,7 +76,7 @@ def test_mmdetection_leaves_tiny_objects_without_a_positive_and_the_field_is_nam
     shown = {row[0]: row[3] for row in comparing.fields.rows}
     idle = [effect for effect in diff.effects if not effect.gts and effect.anchors == 0]
     number = sum(len(effect.switch.values) for effect in idle)
-    assert comparing.fields.rows[-1][0] == f"and {number} more that change nothing here"
+    assert comparing.fields.rows[-1][0] == f"{number} others change nothing"
     tip = comparing.fields.index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
     assert "corners" in tip
     assert len(tip.splitlines()) == 4
