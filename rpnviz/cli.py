@@ -250,7 +250,7 @@ def _gui(arguments: argparse.Namespace) -> int:
         return _UNUSABLE
     from rpnviz.ui.application import run
 
-    return run(arguments.paths, arguments.annotations, preset, arguments.model)
+    return run(arguments.paths, arguments.annotations, preset, arguments.model, dict(arguments.model_option))
 
 
 def _display_problem() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -42,7 +42,11 @@ def make_window(preset: Preset | None = None) -> MainWindow:
 
 
 def run(
-    files: Sequence[Path], annotations: Path | None = None, preset: Preset | None = None, model: Path | None = None
+    files: Sequence[Path],
+    annotations: Path | None = None,
+    preset: Preset | None = None,
+    model: Path | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> int:
     """Show the window until it is closed.
 
@@ -51,6 +55,7 @@ def run(
         annotations: the annotation file that belongs to ``files``.
         preset: trainer and parameters to start with.
         model: weights to load.
+        options: what their file does not say; None: asked where it matters.
 
     Returns:
         The exit code.
@@ -66,7 +71,7 @@ def run(
         else:
             window.state.open_samples()
         if model is not None:
-            window.state.load_model(model)
+            window.state.load_model(model, options or None)
 
     QTimer.singleShot(0, window, open_first)
     # Python runs signal handlers only between its own instructions: a slow timer lets Ctrl+C through.
