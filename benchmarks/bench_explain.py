@@ -43,12 +43,12 @@ def main() -> None:
         wanted = [gt for gt, rank in enumerate(result.match.ranks) if rank in (Rank.NONE, Rank.FORCED)]
         for gt in range(100):
             causes.append(timed(explain, result, gt)[1])
-        for gt in wanted:
+        for number, gt in enumerate(wanted):
             search, took = timed(find_fixes, result, gt)
             fixes.append(took)
             helped += bool(search.fixes)
-        for gt in wanted[:_PAIRS]:
-            pairs.append(timed(find_pairs, result, gt)[1])
+            if number < _PAIRS:
+                pairs.append(timed(find_pairs, result, gt, search)[1])
         traces = [timed(trace_anchor, result, int(index))[1] for index in result.match.positives[:50]]
         figures[name] = {
             "anchors": len(result.anchors),
