@@ -18,9 +18,20 @@ def resources() -> Path:
     return _folder("resources")
 
 
+def bundled_playback() -> Path:
+    """Folder with the sample model after some steps of its training."""
+    return resources() / "model"
+
+
+def checkpoint_name(step: int) -> str:
+    """File name of the sample model after that many steps of its training."""
+    return f"step-{step:04}.safetensors"
+
+
 def bundled_model() -> Path:
-    """Weights of the sample model."""
-    return resources() / "model" / "bundled.safetensors"
+    """Weights of the sample model, fully trained."""
+    steps = bundled_playback().glob("step-*.safetensors")
+    return max(steps, default=bundled_playback() / checkpoint_name(0))
 
 
 def sample_images() -> Path:

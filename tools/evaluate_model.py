@@ -112,7 +112,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
         print(warning)
     figures = _measure(model, options.photos)
     print(json.dumps(figures, indent=2))
-    path = options.model.with_suffix(".json")
+    path = options.model.parent / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     beside = path.with_name(path.name + ".part")
     beside.write_text(json.dumps({**card, "evaluation": figures}, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
 """Train the bundled model on synthetic scenes: ``python -m tools.train_model``.
 
 Labels, mini-batch and regression targets come from ``rpnviz.core``, so that the model is trained by the very rules that
-the program shows. Writes the weights (fp16) and a card with the recipe; ``python -m tools.evaluate_model`` adds the
-figures to the card.
+the program shows. Writes the weights (fp16) after some steps of the training, which make the bundled playback, the last
+of which is the bundled model, and a card with the recipe; ``python -m tools.evaluate_model`` adds the figures to the
+card.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from rpnviz.core.inputs import ModelSettings
 from rpnviz.core.params import Params
 from rpnviz.models import native
 from rpnviz.models.network import STRIDES, Network, Widths, normalise
-from rpnviz.paths import bundled_model
+from rpnviz.paths import bundled_playback, checkpoint_name
 from tools.scenes import Scene, make_scene
 
+MARKS = (0, 50, 200, 500, 1000, 2000)
+"""Steps after which the weights are kept, beside the last one: what moves most, moves early."""
 TRAIN_SEED = 1_000_000
 """Scenes with this seed and the following ones are trained on; evaluation uses seeds far from it."""
 
@@ -63,9 +66,19 @@ def model_settings() -> ModelSettings:
 
 
 def train(
-    scenes: Sequence[Scene], recipe: Recipe, report: Callable[[int, float], None] = lambda step, loss: None
+    scenes: Sequence[Scene],
+    recipe: Recipe,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+    keep: Callable[[int, Network], None] = lambda step, network: None,
 ) -> Network:
-    """Train a new network; ``report`` is called with every step and its loss."""
+    """Train a new network.
+
+    Args:
+        scenes: to train on.
+        recipe: how.
+        report: called with every step and its loss.
+        keep: called with the number of steps done, 0 at first, and the network as it is then.
+    """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     settings = model_settings()
@@ -78,6 +91,7 @@ def train(
         optimizer, recipe.peak_learning_rate, total_steps=recipe.steps, pct_start=0.15
     )
     order = np.zeros(0, int)
+    keep(0, network)
     for step in range(recipe.steps):
         if len(order) < recipe.batch:
             order = rng.permutation(len(scenes))
@@ -93,6 +107,7 @@ def train(
         optimizer.step()
         schedule.step()
         report(step, loss.item())
+        keep(step + 1, network)
     return network.eval()
 
 
@@ -162,7 +177,7 @@ def _main() -> None:
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--threads", type=int, default=2, help="of torch")
-    parser.add_argument("--out", type=Path, default=bundled_model())
+    parser.add_argument("--out", type=Path, default=bundled_playback(), help="folder")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = Recipe(seed=arguments.seed, steps=arguments.steps)
@@ -178,8 +193,14 @@ def _main() -> None:
                 f"step {step + 1}: loss {np.mean(recent[-50:]):.4f}, {time.perf_counter() - started:.0f} s", flush=True
             )
 
-    network = train(scenes, recipe, report)
-    native.save(network, arguments.out, model_settings(), name="Sample model", note="trained on synthetic shapes")
+    def keep(step: int, network: Network) -> None:
+        if step in MARKS or step == recipe.steps:
+            path = arguments.out / checkpoint_name(step)
+            native.save(
+                network, path, model_settings(), name="Sample model", note="trained on synthetic shapes", step=step
+            )
+
+    network = train(scenes, recipe, report, keep)
     card = {
         "name": "Sample model",
         "note": "trained on synthetic shapes",
@@ -190,8 +211,8 @@ def _main() -> None:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-    arguments.out.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    print(f"wrote {arguments.out} ({arguments.out.stat().st_size:,} bytes)")
+    (arguments.out / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    print(f"wrote {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
+from rpnviz.app.model_slot import ModelSlot
+from rpnviz.app.outputs import OutputStore
 from rpnviz.app.undo import History
 from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import compiled, pipeline, presets
@@ -31,7 +33,6 @@ from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, l
 from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.options import World
 from rpnviz.errors import ImageFileError, RpnvizError
-from rpnviz.models import registry as models
 from rpnviz.models.base import ProposalModel
 
 _QUICK_UP_TO = 400_000
@@ -83,8 +84,6 @@ class AppState(Viewing):
     dataset_changed = Signal()
     params_changed = Signal(object)
     computing_changed = Signal(bool)
-    model_changed = Signal()
-    model_asked = Signal(object, object)
     history_changed = Signal()
 
     def __init__(self, preset: Preset | None = None, parent: QObject | None = None) -> None:
@@ -95,20 +94,19 @@ class AppState(Viewing):
             self.preset, self.params = _trainer(preset), preset.params
         self.dataset: Dataset | None = None
         self.index = -1
-        self.model: ProposalModel | None = None
         self._history: History[tuple[Preset, Params]] = History()
         self._inputs: pipeline.Inputs | None = None
-        self._outputs: RPNOutput | None = None
-        self._output_cache: dict[tuple[int, str], RPNOutput] = {}
         self._before: Shown | None = None
         self.jobs = JobQueue(self)
+        self.models = ModelSlot(self.jobs, OutputStore(), "model", self)
+        self.models.taken.connect(self._on_model_taken)
+        self.models.answered.connect(self._request)
+        self.models.told.connect(self.tell)
         self._loading: Job | None = None
         self._wanted_index = -1
         self._listed = np.zeros(0, np.int64)
         self._loading_opens = False
         self._reopen: Callable[[Job], Dataset] | None = None
-        self._inference: Job | None = None
-        self._opening: Job | None = None
         self._search: Job | None = None
         self._warming = False
         self._compute = NewestWins(_compute, self)
@@ -277,9 +275,9 @@ class AppState(Viewing):
         self.dataset, self.index = dataset, index
         if new_dataset:
             self._listed = np.zeros(0, np.int64)
-            self._output_cache.clear()
         self._inputs = inputs_of(dataset.images[index], loaded.size)
-        self._before, self._outputs = None, None
+        self._before = None
+        self.models.show_image(dataset.images[index], loaded.pixels)
         self._put_image(dataset.images[index], loaded, dataset.names_of(dataset.images[index]))
         if new_dataset:
             self.dataset_changed.emit()
@@ -288,7 +286,8 @@ class AppState(Viewing):
         for finding in loaded.findings:
             self.tell(Message(Severity.WARNING, finding.what, f"{finding.where} {finding.way_out}".strip()))
         self.selection_changed.emit(self.selection)
-        if not self._infer():
+        self.models.run()
+        if self.models.outputs is None:
             self._request()
 
     def _tell_findings(self, dataset: Dataset) -> None:
@@ -406,7 +405,7 @@ class AppState(Viewing):
 
     def _request(self) -> None:
         if self._inputs is not None:
-            request = _Request(self._inputs, self.preset, self.params, self._outputs, self.shown)
+            request = _Request(self._inputs, self.preset, self.params, self.models.outputs, self.shown)
             self._compute.request(request, quick=request.is_quick)
             if self.computing:
                 self.computing_changed.emit(True)
@@ -436,54 +435,23 @@ class AppState(Viewing):
     def load_model(
         self, path: Path | None = None, options: Mapping[str, str] | None = None, *, show: bool = False
     ) -> None:
-        """Open a model file, or the bundled model; a failure leaves the present one standing, the newest wish wins.
+        """Open a model, or a training to play back; a failure leaves the present one standing.
 
         Args:
-            path: the file, or a folder of RPN dumps; None: the bundled model.
-            options: answers to what the file does not say, remembered beside it. None: those of last time; where there
-                are none and the file leaves something open, ``model_asked`` is emitted instead.
+            path: as for :meth:`~rpnviz.app.model_slot.ModelSlot.load`; None: the sample model's training.
+            options: answers to what the file does not say; None: those of last time, or ``models.asked`` is emitted.
             show: go to the Model world once it is open.
         """
-        if self._opening is not None:
-            self._opening.cancel()
+        self.models.load(path, options, lambda: self.set_world(World.MODEL) if show else None)
 
-        def work(job: Job) -> ProposalModel | models.ModelInfo:
-            if path is not None and options is None:
-                info = models.inspect_model(path)
-                if models.must_ask(info, path):
-                    return info
-            if path is not None and options:
-                models.remember(path, options)
-            return models.open_model(path, options)
+    @property
+    def model(self) -> ProposalModel | None:
+        """The model that is shown."""
+        return self.models.model
 
-        def done(found: ProposalModel | models.ModelInfo) -> None:
-            self._opening = None
-            if isinstance(found, models.ModelInfo):
-                self.model_changed.emit()
-                self.model_asked.emit(path, found)
-            else:
-                self._take_model(found)
-                if show:
-                    self.set_world(World.MODEL)
-
-        def failed(error: BaseException) -> None:
-            self._opening = None
-            self.model_changed.emit()
-            self.tell(from_error("Could not load the model", error))
-
-        def cancelled() -> None:
-            if self._opening is not None and self._opening.cancelled:
-                self._opening = None
-                self.model_changed.emit()
-
-        name = path.name if path else "the sample model"
-        self._opening = self.jobs.submit(f"Loading {name}", work, done, failed, cancelled, lane="model")
-        self.model_changed.emit()
-
-    def _take_model(self, model: ProposalModel) -> None:
-        self.model = model
-        self._output_cache.clear()
-        self._outputs = None
+    def _on_model_taken(self) -> None:
+        model = self.models.model
+        assert model is not None
         own = model.settings.proposals
         if own is not None and own != self.params.proposals:
             self._set_params(dataclasses.replace(self.params, proposals=own), f"thresholds of {model.name}")
@@ -495,62 +463,7 @@ class AppState(Viewing):
                     f"after NMS {own.post_nms:,}. Undo takes them back.",
                 )
             )
-        if not self._infer():
-            self._request()
-        self.model_changed.emit()
-
-    @property
-    def model_loading(self) -> bool:
-        """Whether a model is being opened."""
-        return self._opening is not None
-
-    def _infer(self) -> bool:
-        """Run the model on the present image, if there is one; True if its outputs were at hand and are requested."""
-        if self._inference is not None:
-            self._inference.cancel()
-            self._inference = None
-        if self.model is None or self.loaded is None or self.record is None:
-            return False
-        model, record, pixels = self.model, self.record, self.loaded.pixels
-        key = (id(model), str(record.path))
-        if key in self._output_cache:
-            self._outputs = self._output_cache[key]
-            self._request()
-            return True
-
-        def done(outputs: RPNOutput) -> None:
-            self._inference = None
-            if len(self._output_cache) >= 16:
-                self._output_cache.pop(next(iter(self._output_cache)))
-            self._output_cache[key] = outputs
-            if self.model is model and self.record is record:
-                self._outputs = outputs
-                self.model_changed.emit()
-                self._request()
-                warning = models.sanity(outputs)
-                if warning:
-                    self.tell(Message(Severity.WARNING, "The model's outputs look odd", warning))
-
-        def failed(error: BaseException) -> None:
-            self._inference = None
-            self.model_changed.emit()
-            self.tell(from_error(f"{model.name} failed on {record.file_name}", error))
-
-        def cancelled() -> None:
-            if self._inference is not None and self._inference.cancelled:
-                self._inference = None
-                self.model_changed.emit()
-
-        def work(job: Job) -> RPNOutput:
-            return model.propose(pixels, lambda: job.cancelled, record.file_name)
-
-        self._inference = self.jobs.submit(f"Running {model.name}", work, done, failed, cancelled, lane="model")
-        return False
-
-    @property
-    def inferring(self) -> bool:
-        """Whether the model runs on the present image or is being loaded."""
-        return self._opening is not None or self._inference is not None
+        self._request()
 
     # ------------------------------------------------------------------ view
 
@@ -560,10 +473,12 @@ class AppState(Viewing):
             return
         self._before = None
         super().set_world(world)
-        if world is World.MODEL and self.model is None and self._opening is None:
+        if world is not World.MODEL or self.models.busy:
+            return
+        if self.models.model is None:
             self.load_model()
-        elif world is World.MODEL and self._outputs is None and self._inference is None:
-            self._infer()  # it was cancelled or has failed: asking again is trying again
+        elif self.models.outputs is None or self.models.preview:
+            self.models.run()  # it was cancelled or has failed: asking again is trying again
 
     def try_fix(self, fix: Fix) -> None:
         """Make a change that was found; undo takes it back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,18 @@ class ProposalModel(Protocol):
             ShapeError: ``image`` is not a colour image of bytes.
             Cancelled: ``cancelled`` said so.
         """
+
+
+@runtime_checkable
+class Previewing(Protocol):
+    """A model that can run at half the resolution, in about a quarter of the time."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+
+    def at_half(self) -> ProposalModel:
+        """The same network on an input of half the sides, with settings that say so."""
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

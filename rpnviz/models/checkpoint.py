@@ -422,6 +422,16 @@ class CheckpointModel:
             )
         return RPNOutput(levels, frame.resized_size, frame.input_size, self.settings, self.name)
 
+    def at_half(self) -> CheckpointModel:
+        """See :meth:`rpnviz.models.base.Previewing.at_half`."""
+        resize = self.settings.resize
+        multiple = max(resize.pad_multiple, 1)
+        short, long = (
+            max(multiple, round(side / 2 / multiple) * multiple) for side in (resize.min_size, resize.max_size)
+        )
+        small = dataclasses.replace(resize, min_size=short, max_size=long)
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, resize=small))
+
     def _prepared(self, image: NDArray[np.uint8], frame: Frame) -> Any:
         """(1, 3, H, W) float32 as the framework gives it to its network."""
         import torch

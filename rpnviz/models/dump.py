@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,20 +72,36 @@ def read_dump(path: Path, preset: str | None = None) -> Dump:
         ) from error
 
 
-def _arrays(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """All arrays of a file, and what it says of itself."""
+def labels(path: Path) -> tuple[str, int | None]:
+    """The image's file name and the training step that a dump states, without reading its outputs.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    arrays, metadata = _arrays(path, ("file_name", "step"))
+    return metadata.get("file_name", ""), _step(arrays, metadata)
+
+
+def _step(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> int | None:
+    text = metadata.get("step", str(int(arrays["step"])) if "step" in arrays else "")
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def _arrays(path: Path, only: Sequence[str] | None = None) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """The arrays of a file, all or some, and what it says of itself."""
     try:
         if path.suffix.lower() == ".safetensors":
             from safetensors import safe_open
 
             with safe_open(path, "np") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+                names = [name for name in file.keys() if only is None or name in only]  # noqa: SIM118
+                return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
         with np.load(path, allow_pickle=False) as archive:
             infos = archive.zip.infolist()
             large = [info.filename for info in infos if info.file_size > _MOST]
             if large:
                 raise ModelFileError(f"its array {large[0]} unpacks to more than 2 GB.", where=str(path))
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files if only is None or name in only}
     except ModelFileError:
         raise
     except Exception as error:  # zip, npy and safetensors each have errors of their own
@@ -123,8 +139,7 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
     settings = ModelSettings(preset.params.resize, params, coder, preset.conventions)
     source = path.name
     output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
-    step = metadata.get("step", str(int(arrays["step"])) if "step" in arrays else "")
-    return Dump(output, original, metadata.get("file_name", ""), int(step) if step else None)
+    return Dump(output, original, metadata.get("file_name", ""), _step(arrays, metadata))
 
 
 def _level(arrays: Mapping[str, NDArray], number: int, order: str) -> LevelOutput:
@@ -219,14 +234,29 @@ def open_dump(path: Path, preset: str | None = None) -> DumpModel:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     if not files:
         raise ModelFileError("the folder holds no RPN dump (.npz or .safetensors).", where=str(path))
+    return dump_model(files, path.name, preset)
+
+
+def dump_model(files: Sequence[Path], name: str, preset: str | None = None) -> DumpModel:
+    """Dumps of several images as one model.
+
+    Args:
+        files: at least one; each is named like its image, or holds ``file_name``.
+        name: of the model.
+        preset: see :func:`read_dump`.
+
+    Raises:
+        ModelFileError: the first is no complete dump, or one is damaged.
+    """
     first = read_dump(files[0], preset)
     names = {}
     for file in files:
         names[file.stem] = file
-        named = read_dump(file, preset).file_name if first.file_name else ""
+        named = labels(file)[0]
         if named:
             names[Path(named).name] = file
-    return DumpModel(path.name, f"recordings of {len(files):,} images", first.output.settings, names, preset, None)
+    noun = "image" if len(files) == 1 else "images"
+    return DumpModel(name, f"recordings of {len(files):,} {noun}", first.output.settings, names, preset, None)
 
 
 def inspect(path: Path) -> ModelInfo:

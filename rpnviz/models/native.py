@@ -1,9 +1,9 @@
 """rpnviz's own weight files: safetensors whose metadata say how the network was built.
 
 Metadata, all strings as safetensors demands: ``format`` is ``rpnviz-rpn/1``; ``name`` and ``note`` are shown to the
-user; ``settings`` is a JSON object with the groups ``resize``, ``anchors`` and ``coder`` of a Params document, under
-torchvision's conventions; ``widths`` is a JSON object with the channels of the network. Weights are float16, computed
-with as float32.
+user; ``step`` is the number of training steps, if it is a checkpoint of a training; ``settings`` is a JSON object with
+the groups ``resize``, ``anchors`` and ``coder`` of a Params document, under torchvision's conventions; ``widths`` is a
+JSON object with the channels of the network. Weights are float16, computed with as float32.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return resized.astype(np.uint8, copy=False)
 
 
-def save(network: Network, path: Path, settings: ModelSettings, *, name: str, note: str) -> None:
+def save(
+    network: Network, path: Path, settings: ModelSettings, *, name: str, note: str, step: int | None = None
+) -> None:
     """Write the weights as float16 with everything that is needed to run them."""
     from safetensors.torch import save as serialise
 
@@ -92,6 +94,8 @@ def save(network: Network, path: Path, settings: ModelSettings, *, name: str, no
         "settings": json.dumps(document),
         "widths": json.dumps(network.widths._asdict()),
     }
+    if step is not None:
+        metadata["step"] = str(step)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     beside.write_bytes(serialise(tensors, metadata))

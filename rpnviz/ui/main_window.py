@@ -46,6 +46,7 @@ from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.params_file import read_preset
+from rpnviz.app.player import Player
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
@@ -60,6 +61,7 @@ from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
+from rpnviz.ui.panels.playback import PlaybackBar
 from rpnviz.ui.panels.selection import SelectionPanel
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
@@ -107,7 +109,9 @@ class MainWindow(QMainWindow):
         self.legend = LegendBar(state, settings.theme)
         self.images = ImagesPanel(state, settings.theme)
         self.selection = SelectionPanel(state, self.inspector)
-        self.controls = ControlsPanel(state)
+        self.player = Player(state)
+        self.controls = ControlsPanel(state, self.player, settings.theme)
+        self.playback = PlaybackBar(state, self.player)
         self.table = GtTable(state, settings.theme)
         self.funnel = FunnelBar(state)
         self.banner = Banner()
@@ -254,6 +258,7 @@ class MainWindow(QMainWindow):
         upper_layout.addWidget(self.strip)
         self.banner.setParent(self.canvas)
         upper_layout.addWidget(self.canvas, 1)
+        upper_layout.addWidget(self.playback)
         upper_layout.addWidget(self.legend)
         self.middle = QSplitter(Qt.Orientation.Vertical)
         self.middle.addWidget(upper)
@@ -332,8 +337,8 @@ class MainWindow(QMainWindow):
         state.params_changed.connect(lambda _params: self._show_params())
         state.history_changed.connect(self._show_history)
         state.world_changed.connect(self._show_world)
-        state.model_changed.connect(self._show_model)
-        state.model_asked.connect(self._ask_about_model)
+        state.models.changed.connect(self._show_model)
+        state.models.asked.connect(self._ask_about_model)
         state.selection_changed.connect(self._show_selection)
         state.frame_changed.connect(self._show_frame)
         state.computing_changed.connect(self._show_computing)
@@ -414,7 +419,7 @@ class MainWindow(QMainWindow):
         if state.world is World.MODEL:
             if state.model is not None:
                 text = f"{state.model.name}, {state.model.note}"
-            elif state.model_loading:
+            elif state.models.loading:
                 text = "Loading the model…"
             else:
                 text = "No model"
@@ -518,8 +523,9 @@ class MainWindow(QMainWindow):
         if file:
             self.state.load_model(Path(file), show=True)
 
-    def do_open_dumps(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open a folder of RPN dumps", self._last_folder())
+    def do_open_training(self) -> None:
+        title = "Open a folder of checkpoints or RPN dumps"
+        folder = QFileDialog.getExistingDirectory(self, title, self._last_folder())
         if folder:
             self.state.load_model(Path(folder), show=True)
 
@@ -650,6 +656,25 @@ class MainWindow(QMainWindow):
             self.state.tell(Message(Severity.INFO, "Nothing to follow", "Select a box first."))
         self.inspector.step(by)
 
+    def do_play(self) -> None:
+        if self._has_playback():
+            self.player.toggle()
+
+    def do_next_training_step(self) -> None:
+        if self._has_playback():
+            self.player.step_by(1)
+
+    def do_previous_training_step(self) -> None:
+        if self._has_playback():
+            self.player.step_by(-1)
+
+    def _has_playback(self) -> bool:
+        there = bool(self.player.labels) and self.state.world is World.MODEL
+        if not there:
+            way_out = "Press M for the model's proposals; a folder of checkpoints or dumps can be played back."
+            self.state.tell(Message(Severity.INFO, "No training to play back here", way_out))
+        return there
+
     def do_clear_selection(self) -> None:
         if not self.canvas.pointer.cancel():
             self.state.select(Selection())
@@ -712,7 +737,7 @@ class MainWindow(QMainWindow):
         self.legend.set_theme(theme)
         self.table.set_theme(theme)
         self.images.set_theme(theme)
-        self.controls.show_theme()
+        self.controls.show_theme(theme)
         if self.comparing is not None:
             self.comparing.set_theme(theme)
 

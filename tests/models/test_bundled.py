@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from rpnviz.models.registry import open_model, sanity
-from rpnviz.paths import resources
+from rpnviz.paths import bundled_model, resources
 from tools.evaluate_model import EVALUATION_SEED, NUM_SCENES, missed_requirements, scene_ious
 from tools.scenes import make_scene
 from tools.train_model import TRAIN_SEED
@@ -20,7 +20,7 @@ def test_fresh_scenes_are_recalled():
 
 
 def test_it_is_small_and_says_what_it_is():
-    assert (FOLDER / "bundled.safetensors").stat().st_size <= 1_400_000
+    assert bundled_model().stat().st_size <= 1_400_000
     assert open_model(None).note == "trained on synthetic shapes"
 
 
@@ -29,7 +29,7 @@ def test_it_looks_trained_on_a_scene():
 
 
 def test_its_card_records_the_required_figures_on_scenes_it_was_not_trained_on():
-    card = json.loads((FOLDER / "bundled.json").read_text(encoding="utf-8"))
+    card = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
     recipe, figures = card["recipe"], card["evaluation"]
     assert missed_requirements(figures) == []
     assert figures["scenes"] == NUM_SCENES

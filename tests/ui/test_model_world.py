@@ -140,7 +140,7 @@ def test_a_cancelled_load_can_be_asked_for_again(window, qtbot):
     window.do_model_world()
     window._cancel_jobs()
     qtbot.waitUntil(lambda: not window.state.jobs.running, timeout=30000)
-    assert not window.state.inferring
+    assert not window.state.models.busy
     window.do_training_world()
     window.do_model_world()
     qtbot.waitUntil(lambda: window.state.result is not None and settled(window), timeout=60000)

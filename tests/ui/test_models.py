@@ -101,7 +101,7 @@ def test_a_dump_shows_the_same_proposals_as_the_model_it_comes_from(small, qtbot
     assert np.array_equal(before.proposals.boxes, after.proposals.boxes)
     assert np.array_equal(before.anchors.boxes, after.anchors.boxes)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
-    small.do_open_dumps()
+    small.do_open_training()
     wait_for_model(small, qtbot, "dumps")
     open_image(small, qtbot, "coffee.jpg")
     qtbot.waitUntil(lambda: "no dump for coffee.jpg" in small.banner.text.text(), timeout=10000)

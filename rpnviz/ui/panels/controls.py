@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 from superqt import QCollapsible, QLargeIntSpinBox
 
+from rpnviz.app.player import Player
 from rpnviz.app.state import AppState
 from rpnviz.app.trainer_names import trainer_name
 from rpnviz.core.params import AnchorParams, Params, ProposalMode, ProposalParams, TopN
@@ -24,6 +25,8 @@ from rpnviz.core.rules import doc_of
 from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import World
 from rpnviz.errors import ParamsError
+from rpnviz.palette import Theme
+from rpnviz.ui.panels.playback import GatheringCurves
 from rpnviz.ui.panels.show import ShowControls
 from rpnviz.ui.widgets.basics import TrainerTips, label, tool_button
 from rpnviz.ui.widgets.number import NumberControl
@@ -33,9 +36,10 @@ from rpnviz.ui.widgets.thresholds import ThresholdControl
 class ControlsPanel(QScrollArea):
     """Matching, anchors, sampling and proposals, each in a section that collapses."""
 
-    def __init__(self, state: AppState) -> None:
+    def __init__(self, state: AppState, player: Player, theme: Theme) -> None:
         super().__init__()
         self._state = state
+        self._player = player
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -45,6 +49,7 @@ class ControlsPanel(QScrollArea):
         self.sampling = SamplingControls(state)
         self.proposals = ProposalControls(state)
         self.show_controls = ShowControls(state)
+        self.curves = GatheringCurves(player, theme)
         self._tips = TrainerTips()
         for field, control in (
             ("match.bg_iou_thresh", self.matching.thresholds.negative),
@@ -71,6 +76,7 @@ class ControlsPanel(QScrollArea):
         layout.setSpacing(4)
         self._sections: dict[str, QCollapsible] = {}
         for title, content, is_open in (
+            ("Training played back", self.curves, False),
             ("Matching", self.matching, True),
             ("Show", self.show_controls, False),
             ("Anchors", self.anchors, False),
@@ -95,15 +101,17 @@ class ControlsPanel(QScrollArea):
         self.setWidget(inner)
         self._shown: Params | None = None
         self._shown_preset: Preset | None = None
-        self.show_theme()
+        self.show_theme(theme)
+        player.changed.connect(self._show_playback)
         state.params_changed.connect(self._show_params)
         state.world_changed.connect(self._show_world)
-        state.model_changed.connect(lambda: self.anchors.show_world(state.world))
+        state.models.changed.connect(lambda: self.anchors.show_world(state.world))
         self._show_params(state.params)
         self._show_world(state.world)
 
-    def show_theme(self) -> None:
+    def show_theme(self, theme: Theme) -> None:
         """Follow the window's palette: the arrows are drawn once, in the text colour of that moment."""
+        self.curves.set_theme(theme)
         for section in self._sections.values():
             section.setExpandedIcon("▾")
             section.setCollapsedIcon("▸")
@@ -138,6 +146,15 @@ class ControlsPanel(QScrollArea):
         self._open("Proposals", model)
         self._open("Matching", not model)
         self.anchors.show_world(world)
+        self._show_playback()
+
+    def _show_playback(self) -> None:
+        """Curves where there is a training; they are open at first, and stay as the user leaves them."""
+        section = self._sections["Training played back"]
+        there = bool(self._player.labels) and self._state.world is World.MODEL
+        if there and section.isHidden():
+            self._open("Training played back", True)
+        section.setVisible(there)
 
     def _open(self, title: str, is_open: bool) -> None:
         section = self._sections[title]

@@ -71,7 +71,7 @@ class SelectionPanel(QWidget):
         self.setMinimumHeight(140)
         for signal in (state.selection_changed, state.result_changed, state.image_changed, state.world_changed):
             signal.connect(lambda *_: self._show())
-        state.model_changed.connect(self._show)
+        state.models.changed.connect(self._show)
         inspector.stepped.connect(self._on_step)
         self._show()
 
@@ -83,7 +83,7 @@ class SelectionPanel(QWidget):
         state, result = self._state, self._state.result
         chosen = state.selection
         if state.shown is None or result is None:
-            waiting = state.world is World.MODEL and state.inferring
+            waiting = state.world is World.MODEL and state.models.busy
             hint = (
                 f"{state.preset.name} has no region proposals: it is a one-stage detector"
                 if state.world is World.MODEL and not state.has_proposals

@@ -1,0 +1,290 @@
+"""A place for a model, or for a training played back: opens it, and runs it on the image that is shown."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from rpnviz.app.jobs import Job, JobQueue
+from rpnviz.app.messages import Message, Severity, from_error
+from rpnviz.app.outputs import OutputStore, identity
+from rpnviz.core.inputs import RPNOutput
+from rpnviz.datasets.base import ImageRecord
+from rpnviz.errors import ModelFileError, RpnvizError
+from rpnviz.models import checkpoint, playback, registry
+from rpnviz.models.base import ModelInfo, Previewing, ProposalModel
+
+_PREVIEW_FROM_SECONDS = 1.0
+"""Below this the whole network is fast enough."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model, and what tells its file from every other."""
+
+    model: ProposalModel
+    identity: str
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a file or folder turned out to be.
+
+    Attributes:
+        sources: one model, or one for every step of a training.
+        playback: the training; None for one model.
+    """
+
+    sources: tuple[Source, ...]
+    playback: playback.Playback | None
+
+
+class ModelSlot(QObject):
+    """One model at a time, the newest wish wins.
+
+    Attributes:
+        playback: the training that is played back; None for a single model.
+        step: which of its steps is shown; 0 without one.
+        outputs: of the model for the image; None until it has answered.
+        preview: whether those are of half the resolution, and the whole follows.
+    """
+
+    changed = Signal()
+    taken = Signal()
+    asked = Signal(object, object)
+    answered = Signal()
+    told = Signal(object)
+
+    def __init__(self, jobs: JobQueue, store: OutputStore, lane: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.store = store
+        self.playback: playback.Playback | None = None
+        self.step = 0
+        self.outputs: RPNOutput | None = None
+        self.preview = False
+        self._jobs, self._lane = jobs, lane
+        self._sources: tuple[Source, ...] = ()
+        self._image: tuple[ImageRecord, NDArray[np.uint8], str] | None = None
+        self._opening: Job | None = None
+        self._running: Job | None = None
+        self._seconds: dict[str, float] = {}
+
+    @property
+    def model(self) -> ProposalModel | None:
+        """The model, or that of the step; None before one is open."""
+        return self._sources[self.step].model if self._sources else None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The model, or those of all steps."""
+        return self._sources
+
+    @property
+    def image(self) -> tuple[ImageRecord, NDArray[np.uint8], str] | None:
+        """The image that the model is run on: its record, pixels and identity."""
+        return self._image
+
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being opened."""
+        return self._opening is not None
+
+    @property
+    def running(self) -> bool:
+        """Whether the model runs on the image."""
+        return self._running is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being opened or runs."""
+        return self._opening is not None or self._running is not None
+
+    # ------------------------------------------------------------------ opening
+
+    def load(
+        self,
+        path: Path | None,
+        options: Mapping[str, str] | None = None,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Open a file or folder; a failure leaves the present model standing.
+
+        Args:
+            path: a model file, a folder of dumps, or one with the steps of a training; None: the sample model's.
+            options: answers to what the file does not say, remembered beside it. None: those of last time; where there
+                are none and the file leaves something open, ``asked`` is emitted instead.
+            then: called once it is open.
+        """
+        if self._opening is not None:
+            self._opening.cancel()
+
+        def work(job: Job) -> Opened | ModelInfo:
+            return _open(path, options)
+
+        def done(found: Opened | ModelInfo) -> None:
+            self._opening = None
+            if isinstance(found, ModelInfo):
+                self.changed.emit()
+                self.asked.emit(path, found)
+            else:
+                self._take(found)
+                then()
+
+        def failed(error: BaseException) -> None:
+            self._opening = None
+            self.changed.emit()
+            self.told.emit(from_error("Could not load the model", error))
+
+        def cancelled() -> None:
+            if self._opening is not None and self._opening.cancelled:
+                self._opening = None
+                self.changed.emit()
+
+        name = path.name if path else "the sample model"
+        title = f"Loading {name}" if "torch" in sys.modules else f"Loading torch, then {name}"
+        self._opening = self._jobs.submit(title, work, done, failed, cancelled, lane=self._lane)
+        self.changed.emit()
+
+    def _take(self, found: Opened) -> None:
+        self._sources, self.playback = found.sources, found.playback
+        self.step = len(found.sources) - 1
+        self._seconds.clear()
+        self.outputs, self.preview = None, False
+        self.taken.emit()
+        self.run()
+        self.changed.emit()
+
+    def show_step(self, step: int) -> None:
+        """Go to another step of the training."""
+        if self.playback is not None and 0 <= step < len(self._sources) and step != self.step:
+            self.step = step
+            self.run()
+            self.changed.emit()
+
+    # ------------------------------------------------------------------ running
+
+    def show_image(self, record: ImageRecord, pixels: NDArray[np.uint8]) -> None:
+        """Another image: nothing is known of it until :meth:`run`."""
+        self._image = record, pixels, identity(record.path)
+        self.outputs, self.preview = None, False
+        self._stop()
+
+    def run(self) -> None:
+        """Run the model on the image, if there are both; ``answered`` follows, at once if it was run before.
+
+        While another step is computed, the outputs of the last one stay.
+        """
+        self._stop()
+        if self._image is None or not self._sources:
+            return
+        source = self._sources[self.step]
+        key = source.identity, self._image[2]
+        found = self.store.at_hand(*key)
+        if found is not None:
+            self._answer(found, preview=False)
+        elif self._wants_preview(source, key):
+            self._submit_preview(source, key)
+        else:
+            self._submit(source, key)
+
+    def _wants_preview(self, source: Source, key: tuple[str, str]) -> bool:
+        return (
+            isinstance(source.model, Previewing)
+            and self._seconds.get(source.identity, _PREVIEW_FROM_SECONDS) >= _PREVIEW_FROM_SECONDS
+            and not self.store.is_kept(*key)
+        )
+
+    def _submit_preview(self, source: Source, key: tuple[str, str]) -> None:
+        assert self._image is not None
+        record, pixels, _ = self._image
+        model = source.model
+        assert isinstance(model, Previewing)
+
+        def work(job: Job) -> RPNOutput | None:
+            try:
+                return model.at_half().propose(pixels, lambda: job.cancelled, record.file_name)
+            except (RpnvizError, RuntimeError):
+                return None  # what is wrong is told where the whole is run
+
+        def done(found: RPNOutput | None) -> None:
+            self._submit(source, key)
+            if found is not None:
+                self._answer(found, preview=True)
+
+        self._start(f"Running {model.name} at half resolution", work, done, lambda _error: self._submit(source, key))
+
+    def _submit(self, source: Source, key: tuple[str, str]) -> None:
+        assert self._image is not None
+        record, pixels, _ = self._image
+
+        def work(job: Job) -> tuple[RPNOutput, float]:
+            begin = time.perf_counter()
+            found = self.store.run(key, source.model, pixels, record.file_name, lambda: job.cancelled)
+            return found, time.perf_counter() - begin
+
+        def done(found: tuple[RPNOutput, float]) -> None:
+            self._running = None
+            self._seconds[source.identity] = found[1]
+            warning = registry.sanity(found[0])
+            self._answer(found[0], preview=False)
+            # The first steps of a training are untrained, and nobody needs to be warned of it.
+            if warning and self.step == len(self._sources) - 1:
+                self.told.emit(Message(Severity.WARNING, "The model's outputs look odd", warning))
+
+        def failed(error: BaseException) -> None:
+            self._running = None
+            self.changed.emit()
+            self.told.emit(from_error(f"{source.model.name} failed on {record.file_name}", error))
+
+        self._start(f"Running {source.model.name}", work, done, failed)
+
+    def _start(
+        self,
+        title: str,
+        work: Callable[[Job], object],
+        done: Callable[..., None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        def cancelled() -> None:
+            if self._running is not None and self._running.cancelled:
+                self._running = None
+                self.changed.emit()
+
+        self._running = self._jobs.submit(title, work, done, failed, cancelled, lane=self._lane)
+
+    def _answer(self, found: RPNOutput, preview: bool) -> None:
+        self.outputs, self.preview = found, preview
+        self.changed.emit()
+        self.answered.emit()
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            self._running = None
+
+
+def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | ModelInfo:
+    """Open what was asked for; what it does not say, where nobody has answered yet."""
+    try:
+        is_training = path is None or (path.is_dir() and len(playback.find_steps(path)) > 1)
+    except OSError as error:
+        raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
+    if path is not None and options is None:
+        info = playback.inspect_playback(path) if is_training else registry.inspect_model(path)
+        if registry.must_ask(info, path):
+            return info
+    if path is not None and options:
+        registry.remember(path, options)
+    given = {**(checkpoint.read_sidecar(path) if path is not None else {}), **(options or {})}
+    if is_training:
+        training = playback.open_playback(path, options)
+        return Opened(tuple(Source(model, identity(model.step.paths[0], given)) for model in training.models), training)
+    assert path is not None
+    return Opened((Source(registry.open_model(path, options), identity(path, given)),), None)

@@ -1,0 +1,158 @@
+"""What networks gave for images: the last outputs in memory, slow ones on disk too, so that going back is instant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QStandardPaths
+
+from rpnviz import __version__
+from rpnviz.core.inputs import LevelOutput, RPNOutput
+from rpnviz.errors import RpnvizError
+from rpnviz.files import write_whole
+from rpnviz.models.base import ProposalModel
+
+_MEMORY = 256 * 2**20
+"""Bytes; about 50 images at 800 px."""
+_DISK = 2 * 2**30
+_SLOW_SECONDS = 0.3
+"""What a network needs this long for is worth a file."""
+
+
+def identity(path: Path, options: Mapping[str, str] | None = None) -> str:
+    """Tells a file as it is now, and the answers it was opened with, from every other."""
+    try:
+        status = path.stat()
+        state = [status.st_mtime_ns, status.st_size]
+    except OSError:
+        state = []
+    return json.dumps([str(path.absolute()), state, sorted((options or {}).items())])
+
+
+class OutputStore:
+    """May be used from several threads.
+
+    Attributes:
+        folder: where outputs are kept on disk.
+    """
+
+    def __init__(self, folder: Path | None = None, memory: int = _MEMORY, disk: int = _DISK) -> None:
+        """``memory`` and ``disk``: bytes that outputs may take; the longest unused go first."""
+        self.folder = folder or _cache_folder()
+        self._memory, self._disk = memory, disk
+        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[str, str], RPNOutput] = OrderedDict()
+        self._bytes = 0
+
+    def at_hand(self, model: str, image: str) -> RPNOutput | None:
+        """Outputs in memory, by the identities of the model and of the image."""
+        with self._lock:
+            if (model, image) in self._held:
+                self._held.move_to_end((model, image))
+            return self._held.get((model, image))
+
+    def is_kept(self, model: str, image: str) -> bool:
+        """Whether outputs are on disk."""
+        return self._path((model, image)).is_file()
+
+    def run(
+        self,
+        key: tuple[str, str],
+        model: ProposalModel,
+        pixels: NDArray[np.uint8],
+        file_name: str,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> RPNOutput:
+        """Outputs from memory, from disk, else from the network itself; slow.
+
+        Args:
+            key: identities of the model and of the image.
+            model, pixels, file_name, cancelled: as for :meth:`~rpnviz.models.base.ProposalModel.propose`.
+
+        Raises:
+            RpnvizError: as the model does.
+        """
+        found = self.at_hand(*key) or self._read(key, model)
+        if found is None:
+            begin = time.perf_counter()
+            found = model.propose(pixels, cancelled, file_name)
+            if time.perf_counter() - begin >= _SLOW_SECONDS and not found.stated and found.anchors is None:
+                self._write(key, found)
+        self._hold(key, found)
+        return found
+
+    def _hold(self, key: tuple[str, str], output: RPNOutput) -> None:
+        with self._lock:
+            if key not in self._held:
+                self._bytes += _size(output)
+            self._held[key] = output
+            self._held.move_to_end(key)
+            while self._bytes > self._memory and len(self._held) > 1:
+                _, gone = self._held.popitem(last=False)
+                self._bytes -= _size(gone)
+
+    def _path(self, key: tuple[str, str]) -> Path:
+        name = hashlib.sha256(json.dumps([__version__, *key]).encode()).hexdigest()[:32]
+        return self.folder / f"{name}.safetensors"
+
+    def _read(self, key: tuple[str, str], model: ProposalModel) -> RPNOutput | None:
+        """From disk; a file that cannot be read counts as none."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, "np") as file:
+                sizes = json.loads(file.metadata()["sizes"])
+                levels = tuple(
+                    LevelOutput(file.get_tensor(f"{k}.objectness"), file.get_tensor(f"{k}.deltas"))
+                    for k in range(int(file.metadata()["levels"]))
+                )
+            path.touch()
+        except (OSError, SafetensorError, RpnvizError, ValueError, LookupError, TypeError):
+            return None
+        resized, padded = ((int(size[0]), int(size[1])) for size in sizes)
+        return RPNOutput(levels, resized, padded, model.settings, model.name)
+
+    def _write(self, key: tuple[str, str], output: RPNOutput) -> None:
+        """To disk; a disk that is full or write-protected is no reason to stop."""
+        from safetensors.numpy import save
+
+        arrays = {}
+        for number, level in enumerate(output.levels):
+            arrays[f"{number}.objectness"] = np.ascontiguousarray(level.objectness)
+            arrays[f"{number}.deltas"] = np.ascontiguousarray(level.deltas)
+        sizes = json.dumps([output.resized_size, output.input_size])
+        data = save(arrays, {"sizes": sizes, "levels": str(len(output.levels))})
+        with suppress(OSError, RpnvizError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(len(data))
+            write_whole(self._path(key), data)
+
+    def _make_room(self, size: int) -> None:
+        files = sorted(((path.stat(), path) for path in self.folder.glob("*.safetensors")), key=lambda f: f[0].st_mtime)
+        total = size + sum(status.st_size for status, _ in files)
+        for status, path in files:
+            if total <= self._disk:
+                break
+            path.unlink()
+            total -= status.st_size
+
+
+def _size(output: RPNOutput) -> int:
+    own = output.anchors.nbytes if output.anchors is not None else 0
+    return own + sum(level.objectness.nbytes + level.deltas.nbytes for level in output.levels)
+
+
+def _cache_folder() -> Path:
+    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.CacheLocation)) / "outputs"
