@@ -490,7 +490,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
     from rpnviz.export.proposals import coco_results, funnel_table, own_thresholds, run_model
     from rpnviz.files import write_whole
     from rpnviz.models.dump import dump_bytes
-    from rpnviz.models.registry import open_model
+    from rpnviz.models.playback import open_last
 
     if not (arguments.json or arguments.funnel or arguments.dump):
         raise ParamsError("nothing is asked for.", way_out="Give --json, --funnel or --dump.")
@@ -502,7 +502,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
     for target in (arguments.json, arguments.funnel):
         if target not in (None, "-"):
             _check_json(target, keep)
-    model = open_model(arguments.model, dict(arguments.model_option))
+    model = open_last(arguments.model, dict(arguments.model_option))
     if arguments.params is None:
         preset = dataclasses.replace(preset, params=own_thresholds(model, preset.params))
     results: list[dict[str, Any]] = []
@@ -543,9 +543,9 @@ def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | Non
             where="--stage",
             way_out="Choose another preset, or the stage gt, anchors or labels.",
         )
-    from rpnviz.models.registry import open_model
+    from rpnviz.models.playback import open_last
 
-    return open_model(arguments.model, dict(arguments.model_option))
+    return open_last(arguments.model, dict(arguments.model_option))
 
 
 def _print_failure(failure: Failure) -> None:

@@ -75,6 +75,7 @@ def main() -> None:
         window.state.select(Selection())
         window.state.set_world(World.MODEL)
         wait(lambda: window.state.result is not None and window.state.settled)
+        wait(lambda: bool(window.player.gatherings) and None not in window.player.gatherings)
         take(window, arguments.out / "model.png")
         window.state.set_world(World.TRAINING)
         show(window, "tiny_objects.png")

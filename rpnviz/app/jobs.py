@@ -170,10 +170,12 @@ class NewestWins(QObject):
             quick: it takes a millisecond or two. If nothing else runs it is done at once, in this thread: another
                 one would need as long to wake up, and its answer would queue behind the painting of what asked.
         """
+        if self._closed:
+            return
         self._newest += 1
         if self._running:
             self._waiting = argument
-        elif quick and not self._closed:
+        elif quick:
             self._on_finished(self._newest, *self._try(argument))
         else:
             self._start(argument)

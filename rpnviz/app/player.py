@@ -51,6 +51,7 @@ class Player(QObject):
         self.playing = False
         self._of: _Subject | None = None
         self._job: Job | None = None
+        self._rests = False  # after a cancel or a failure: not begun again until something else is asked for
         self._timer = QTimer(self)
         self._timer.setInterval(_STEP_MS)
         self._timer.timeout.connect(self._tick)
@@ -90,12 +91,19 @@ class Player(QObject):
     def go(self, step: int) -> None:
         """Show a step; playing stops there."""
         self._stop()
+        self._rests = False
         self._state.models.show_step(step)
         self.changed.emit()
 
     def step_by(self, by: int) -> None:
         """Show the next (1) or previous (-1) step."""
         self.go(min(max(self.step + by, 0), max(len(self.labels) - 1, 0)))
+
+    def close(self) -> None:
+        """Nothing plays or is measured any more."""
+        self._stop()
+        self._cancel()
+        self._rests = True
 
     def _stop(self) -> None:
         self.playing = False
@@ -123,13 +131,14 @@ class Player(QObject):
         old, self._of = self._of, of
         if of != old:
             self._cancel()
+            self._rests = False
             if of is None:
                 self._stop()
             anew = of is None or old is None or of.inputs is not old.inputs or of.playback is not old.playback
             if anew:
                 self.gatherings = [None] * len(self.labels)
             self._resting.start(0 if anew else _REST_MS)
-        elif self._state.world is World.MODEL and None in self.gatherings and self._job is None:
+        elif None in self.gatherings and self._job is None and not self._rests:
             self._resting.start(0)
         self.changed.emit()
 
@@ -171,11 +180,16 @@ class Player(QObject):
 
         def failed(error: BaseException) -> None:
             if job is self._job:
-                self._job = None
+                self._rests = True
                 state.tell(from_error(f"{source.model.name} could not be measured", error))
+                self._measure_step(step + 1, previous)
+
+        def cancelled() -> None:
+            if job is self._job:
+                self._job, self._rests = None, True
 
         title = f"Measuring step {step + 1} of {len(models.sources)} of the training"
-        self._job = job = state.jobs.submit(title, work, done, failed, lane="model")
+        self._job = job = state.jobs.submit(title, work, done, failed, cancelled, lane="model")
 
 
 def summary(gatherings: list[Gathering | None], labels: tuple[str, ...]) -> str:

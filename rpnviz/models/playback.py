@@ -107,6 +107,17 @@ def open_playback(path: Path | None, options: Mapping[str, str] | None = None) -
     return Playback(of, models)
 
 
+def open_last(path: Path | None, options: Mapping[str, str] | None = None) -> ProposalModel:
+    """A model as :func:`~rpnviz.models.registry.open_model` opens it; of a training, its last step.
+
+    Raises:
+        ModelFileError: it cannot be opened.
+    """
+    if path is not None and path.is_dir() and len(find_steps(path)) > 1:
+        return open_playback(path, options).models[-1]
+    return open_model(path, options)
+
+
 class _Opener:
     """Opens steps and holds the last few; may be called from several threads."""
 

@@ -51,6 +51,7 @@ from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
+from rpnviz.datasets.folder import IMAGE_SUFFIXES
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
@@ -508,7 +509,7 @@ class MainWindow(QMainWindow):
         annotations = [path for path in paths if path.suffix.lower() == ".json"]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
-        if len(paths) == 1 and paths[0].suffix.lower() in _MODEL_SUFFIXES:
+        if len(paths) == 1 and (paths[0].suffix.lower() in _MODEL_SUFFIXES or _holds_models(paths[0])):
             self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
             self.state.open_paths(images, annotations[0])
@@ -816,8 +817,18 @@ class MainWindow(QMainWindow):
         if self.comparing is not None:
             self.comparing.close()
             self.comparing.comparison.close()
+        self.player.close()
         self.state.close()
         super().closeEvent(event)
+
+
+def _holds_models(folder: Path) -> bool:
+    """Whether a folder holds several model files and no image: then it is a training, or a recording, and no data set."""
+    try:
+        suffixes = [entry.suffix.lower() for entry in folder.iterdir()] if folder.is_dir() else []
+    except OSError:
+        return False  # opening it says what is wrong
+    return sum(suffix in _MODEL_SUFFIXES for suffix in suffixes) > 1 and not IMAGE_SUFFIXES & set(suffixes)
 
 
 def _short(value: object) -> str:
