@@ -4,49 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-from PySide6.QtCore import QObject, Signal
+from collections.abc import Sequence
 
 from rpnviz.app.jobs import Job, NewestWins
+from rpnviz.app.linked import LinkedViews
 from rpnviz.app.messages import from_error
 from rpnviz.app.resting import Resting
 from rpnviz.app.state import AppState
-from rpnviz.app.viewing import Selection, Shown, Viewing
+from rpnviz.app.viewing import Shown
 from rpnviz.core import pipeline
-from rpnviz.core.diff import Diff, GtOutcome, Switch, compare, outcomes, partners
+from rpnviz.core.diff import Diff, GtOutcome, Switch, compare, outcomes
 from rpnviz.core.presets import Preset
+from rpnviz.drawing.options import World
 
 Change = tuple[int, GtOutcome, GtOutcome]
 """A box that fares differently: its index, and how it fares under each trainer."""
 
 
-class Comparison(QObject):
-    """Follows the window's image and parameters while it is :meth:`activated <activate>`.
+class Comparison(LinkedViews):
+    """The window's trainer against another one; training targets only.
 
     Attributes:
-        a: what the window's trainer does, training targets only.
-        b: what the other one does.
         preset: the other trainer.
         name: what it is called: of a preset, or of the file its parameters come from.
         changes: boxes that fare differently, by index.
         diff: the fields that make the difference; None until they are found.
-        failure: why there is no comparison; empty if nothing failed.
     """
 
-    changed = Signal()
-
     def __init__(self, state: AppState, preset: Preset) -> None:
-        super().__init__(state)
-        self._state = state
+        super().__init__(state, World.TRAINING)
         self.preset, self.name = preset, preset.name
-        self.a, self.b = Viewing(self), Viewing(self)
         self.changes: tuple[Change, ...] = ()
         self.diff: Diff | None = None
-        self.failure = ""
-        self._active = False
-        self._linking = False
         self._stale = True
         self._compute = NewestWins(_run, self)
         self._compute.answered.connect(self._on_other)
@@ -54,24 +43,6 @@ class Comparison(QObject):
         self._explaining = Resting(
             state.jobs, "Looking for what makes the difference", "compare", self._on_failed, parent=self
         )
-        state.image_changed.connect(self._on_image)
-        state.result_changed.connect(self._on_result)
-        state.selection_changed.connect(self._on_window_selection)
-        self.a.selection_changed.connect(lambda chosen: self._on_selection(self.a, self.b, chosen))
-        self.b.selection_changed.connect(lambda chosen: self._on_selection(self.b, self.a, chosen))
-        self.a.layers_changed.connect(lambda: self._on_layers(self.a, self.b))
-        self.b.layers_changed.connect(lambda: self._on_layers(self.b, self.a))
-        for side in (self.a, self.b):
-            side.told.connect(state.tell)
-
-    def activate(self, active: bool) -> None:
-        """Follow the window, or rest: nobody looks."""
-        self._active = active
-        if active:
-            self._on_image()
-            self._on_result()
-        else:
-            self._forget()
 
     def set_preset(self, preset: Preset, name: str) -> None:
         """Compare with another trainer."""
@@ -111,23 +82,12 @@ class Comparison(QObject):
     # ------------------------------------------------------------------ following the window
 
     def _forget(self) -> None:
-        """What was found belongs to another image or to other parameters."""
         self._explaining.forget()
         self._stale = True
         self.diff, self.failure = None, ""
 
-    def _on_image(self) -> None:
-        record, loaded = self._state.record, self._state.loaded
-        if not self._active or record is None or loaded is None:
-            return
-        if self.a.loaded is not loaded:
-            self._forget()
-            self.changes = ()
-            with self._quiet():  # a new image clears both selections; the window's stays
-                for side in (self.a, self.b):
-                    side.take_image(record, loaded, self._state.gt_names)
-            self._on_window_selection(self._state.selection)
-            self.changed.emit()
+    def _take_new_image(self) -> None:
+        self.changes = ()
 
     def _on_result(self) -> None:
         shown = self._state.shown
@@ -172,46 +132,6 @@ class Comparison(QObject):
             self.changed.emit()
 
         self._explaining.ask(work, done)
-
-    # ------------------------------------------------------------------ one selection
-
-    def _on_window_selection(self, chosen: Selection) -> None:
-        if self._active and self.a.selection.gt != chosen.gt and self._fits(chosen.gt):
-            self.a.select(Selection(gt=chosen.gt))
-
-    def _fits(self, gt: int | None) -> bool:
-        return gt is None or gt < len(self.a.gt_names)
-
-    def _on_selection(self, source: Viewing, target: Viewing, chosen: Selection) -> None:
-        """The other canvas, and the window, select the same box; an anchor where the grids are the same."""
-        if self._linking:
-            return
-        with self._quiet():
-            anchor = None if chosen.anchor is None else self._partner(source, target, chosen.anchor)
-            target.select(Selection(gt=chosen.gt, anchor=anchor))
-            if self._state.selection.gt != chosen.gt and self.a.loaded is self._state.loaded:
-                self._state.select(Selection(gt=chosen.gt))
-
-    def _on_layers(self, source: Viewing, target: Viewing) -> None:
-        if not self._linking:
-            with self._quiet():
-                target.take_layers(source)
-
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """What changes here is not carried over."""
-        before, self._linking = self._linking, True
-        try:
-            yield
-        finally:
-            self._linking = before
-
-    @staticmethod
-    def _partner(source: Viewing, target: Viewing, anchor: int) -> int | None:
-        if source.result is None or target.result is None:
-            return None
-        there = partners(source.result.anchors, target.result.anchors)
-        return None if there is None else int(there[anchor])
 
 
 def _run(request: tuple[Shown, Preset, pipeline.Result | None]) -> tuple[Shown, Shown]:

@@ -823,7 +823,7 @@ class MainWindow(QMainWindow):
 
 
 def _holds_models(folder: Path) -> bool:
-    """Whether a folder holds several model files and no image: then it is a training, or a recording, and no data set."""
+    """Whether a folder holds several model files and no image: a training, or a recording, and no data set."""
     try:
         suffixes = [entry.suffix.lower() for entry in folder.iterdir()] if folder.is_dir() else []
     except OSError:

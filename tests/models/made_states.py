@@ -7,7 +7,9 @@ import re
 import numpy as np
 
 
-def torchvision_state(depths=(1, 1, 1, 1), deep=True, width=8, cells=3, groups=1, norm=True, convs=1, seed=0, fpn=True):
+def torchvision_state(
+    depths=(1, 1, 1, 1), deep=True, width=8, cells=3, groups=1, norm=True, convs=1, seed=0, fpn=True, pyramid=16
+):
     """A ResNet with few channels, a pyramid and a head, under torchvision's names."""
     rng = np.random.default_rng(seed)
     state = {}
@@ -48,7 +50,6 @@ def torchvision_state(depths=(1, 1, 1, 1), deep=True, width=8, cells=3, groups=1
                 bn(f"{here}downsample.1", out)
             into = out
         outs.append(out)
-    pyramid = 16
     if fpn:
         for k, out in enumerate(outs):
             conv(f"backbone.fpn.inner_blocks.{k}.0", pyramid, out, 1, bias=True)
