@@ -1,7 +1,7 @@
 """The window while a network runs, offscreen, in a fresh process: gaps of the event loop, answers, memory.
 
-A ResNet-50 with FPN and random weights at 800 px on the coins; the sample model on a thousand images. Ratio: another NMS
-threshold on five levels of up to 1,000 candidates, slider to painted, against computing the proposals anew.
+A ResNet-50 with FPN and random weights at 800 px on the coins; the sample model on a thousand images. Ratio: another
+NMS threshold on five levels of up to 1,000 candidates, slider to painted, against computing the proposals anew.
 """
 
 from __future__ import annotations

@@ -203,6 +203,12 @@ def _stage_texts(result: Result) -> dict[str, tuple[str, str]]:
     }
 
 
+def stage_words(result: Result, name: str) -> str:
+    """What a stage of the proposals is called, as the first word of a line."""
+    words = _stage_texts(result)[name][0]
+    return words[0].upper() + words[1:]
+
+
 def proposal_funnel(result: Result) -> list[tuple[str, str, str]]:
     """Cells of the funnel of proposals; a stage that drops nothing is left out, except the first and the last."""
     assert result.proposals is not None

@@ -58,6 +58,7 @@ from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
+from rpnviz.ui.dialogs.open_model import SUFFIXES, ask_for_folder, ask_for_model
 from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
@@ -79,11 +80,10 @@ from rpnviz.ui.widgets.basics import (
 if TYPE_CHECKING:
     from rpnviz.app.snapshot import Snapshot
     from rpnviz.models.base import ModelInfo
+    from rpnviz.ui.compare_models_window import CompareModelsWindow
     from rpnviz.ui.compare_window import CompareWindow
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
-_MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".npz", ".ckpt", ".h5")
-_MODEL_FILTER = f"Models and RPN dumps ({' '.join(f'*{suffix}' for suffix in _MODEL_SUFFIXES)});;All files (*)"
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
@@ -118,6 +118,7 @@ class MainWindow(QMainWindow):
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
         self.comparing: CompareWindow | None = None
+        self.comparing_models: CompareModelsWindow | None = None
         self._alone = False
         self._build_menus()
         self._build_layout()
@@ -141,6 +142,7 @@ class MainWindow(QMainWindow):
         self._connect()
         self._show_params()
         self._show_history()
+        self._show_world(state.world)
         self._show_image()
         self._restore_layout()
 
@@ -203,9 +205,7 @@ class MainWindow(QMainWindow):
         top.addWidget(self.redo_button)
         self.find_button = tool_button("Find", "flat", "Find a command (Ctrl+K)", self.do_find_command)
         top.addWidget(self.find_button)
-        self.compare_button = tool_button(
-            "Compare", "flat", "Another trainer beside this one (Ctrl+T)", self.do_compare
-        )
+        self.compare_button = tool_button("Compare", "flat", "", self._compare_world)
         top.addWidget(self.compare_button)
         self.export_button = tool_button("Export", "chip", "Export the picture (Ctrl+E)", self.do_export_picture)
         top.addWidget(self.export_button)
@@ -411,7 +411,10 @@ class MainWindow(QMainWindow):
             button.setToolTip(f"{action.text().replace('&', '')} {what} ({keys})" if what else "Nothing to take back")
 
     def _show_world(self, world: World) -> None:
-        (self.training if world is World.TRAINING else self.model).setChecked(True)
+        training = world is World.TRAINING
+        (self.training if training else self.model).setChecked(True)
+        what = ("trainer", "Ctrl+T") if training else ("model", "Ctrl+Shift+T")
+        self.compare_button.setToolTip(f"Another {what[0]} beside this one ({what[1]})")
         self._show_model()
 
     def _show_model(self) -> None:
@@ -509,7 +512,7 @@ class MainWindow(QMainWindow):
         annotations = [path for path in paths if path.suffix.lower() == ".json"]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
-        if len(paths) == 1 and (paths[0].suffix.lower() in _MODEL_SUFFIXES or _holds_models(paths[0])):
+        if len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
             self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
             self.state.open_paths(images, annotations[0])
@@ -520,15 +523,14 @@ class MainWindow(QMainWindow):
         self.state.open_samples()
 
     def do_open_model(self) -> None:
-        file, _ = QFileDialog.getOpenFileName(self, "Load a model", self._last_folder(), _MODEL_FILTER)
-        if file:
-            self.state.load_model(Path(file), show=True)
+        path = ask_for_model(self, self.settings)
+        if path is not None:
+            self.state.load_model(path, show=True)
 
     def do_open_training(self) -> None:
-        title = "Open a folder of checkpoints or RPN dumps"
-        folder = QFileDialog.getExistingDirectory(self, title, self._last_folder())
-        if folder:
-            self.state.load_model(Path(folder), show=True)
+        path = ask_for_folder(self, self.settings)
+        if path is not None:
+            self.state.load_model(path, show=True)
 
     def _ask_about_model(self, path: Path, info: ModelInfo) -> None:
         """Ask what a model file does not say, then open it."""
@@ -556,9 +558,25 @@ class MainWindow(QMainWindow):
             from rpnviz.ui.compare_window import CompareWindow  # spares the start-up what few sessions need
 
             self.comparing = CompareWindow(self.state, self.settings, self)
-        self.comparing.show()
-        self.comparing.raise_()
-        self.comparing.activateWindow()
+        self._bring(self.comparing)
+
+    def do_compare_models(self) -> None:
+        if self.comparing_models is None:
+            from rpnviz.ui.compare_models_window import CompareModelsWindow  # likewise
+
+            self.comparing_models = CompareModelsWindow(self.state, self.settings, self)
+        self._bring(self.comparing_models)
+        self.comparing_models.begin()
+
+    def _compare_world(self) -> None:
+        """What the button compares: what the window shows."""
+        (self.do_compare if self.state.world is World.TRAINING else self.do_compare_models)()
+
+    @staticmethod
+    def _bring(other: QWidget) -> None:
+        other.show()
+        other.raise_()
+        other.activateWindow()
 
     def do_export_picture(self) -> None:
         from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
@@ -739,8 +757,9 @@ class MainWindow(QMainWindow):
         self.table.set_theme(theme)
         self.images.set_theme(theme)
         self.controls.show_theme(theme)
-        if self.comparing is not None:
-            self.comparing.set_theme(theme)
+        for other in (self.comparing, self.comparing_models):
+            if other is not None:
+                other.set_theme(theme)
 
     def do_find_command(self) -> None:
         dialog = CommandDialog(list(self.actions_by_id.values()), self)
@@ -814,9 +833,10 @@ class MainWindow(QMainWindow):
         stored.setValue("layout/middle", self.middle.saveState())
         stored.setValue("layout/right", self.right.saveState())
         self.settings.save()
-        if self.comparing is not None:
-            self.comparing.close()
-            self.comparing.comparison.close()
+        for other in (self.comparing, self.comparing_models):
+            if other is not None:
+                other.close()
+                other.comparison.close()
         self.player.close()
         self.state.close()
         super().closeEvent(event)
@@ -828,7 +848,7 @@ def _holds_models(folder: Path) -> bool:
         suffixes = [entry.suffix.lower() for entry in folder.iterdir()] if folder.is_dir() else []
     except OSError:
         return False  # opening it says what is wrong
-    return sum(suffix in _MODEL_SUFFIXES for suffix in suffixes) > 1 and not IMAGE_SUFFIXES & set(suffixes)
+    return sum(suffix in SUFFIXES for suffix in suffixes) > 1 and not IMAGE_SUFFIXES & set(suffixes)
 
 
 def _short(value: object) -> str:

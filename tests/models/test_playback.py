@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_the_sample_model_comes_with_its_training():
     assert training.models[0].name == "Sample model, step 0"
     image = make_scene(5).image
     by_step = [model.propose(image).levels[0].objectness for model in training.models]
-    for a, b in zip(by_step, by_step[1:], strict=False):
+    for a, b in pairwise(by_step):
         assert not np.array_equal(a, b)
     assert np.array_equal(by_step[-1], open_model(None).propose(image).levels[0].objectness)
 
