@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from rpnviz.ui.compare_window import CompareWindow
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
-_MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".npz", ".ckpt", ".h5")
+_MODEL_SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".npz", ".ckpt", ".h5", ".onnx")
 _MODEL_FILTER = f"Models and RPN dumps ({' '.join(f'*{suffix}' for suffix in _MODEL_SUFFIXES)});;All files (*)"
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
