@@ -185,8 +185,9 @@ def _anchors(path: Path, head: Head, preset: Preset) -> AnchorParams:
     strides = _OTHER_STRIDES.get((preset.name, len(cells)))
     if strides is not None and set(cells) == {15}:
         return replace(own, strides=strides, sizes=(_FIVE_SIZES,) * len(cells), aspect_ratios=(_RATIOS,) * len(cells))
+    levels = f"{len(cells)} level{'' if len(cells) == 1 else 's'}"
     raise ModelFileError(
-        f"it has {len(cells)} levels with {_listed(cells)} anchors per position; the preset {preset.name} has "
+        f"it has {levels} with {_listed(cells)} anchors per position; the preset {preset.name} has "
         f"{len(own.cells)} with {_listed(own.cells)}.",
         where=str(path),
         way_out=f"Choose another preset. {DUMP_INSTEAD}",

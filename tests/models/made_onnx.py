@@ -118,9 +118,7 @@ def whole(state, inside=False, foreign=True):
         x = maker.op("Resize", x, "", "", sides, mode="linear", coordinate_transformation_mode="half_pixel")
         x = maker.op("Pad", x, maker.put("room", np.array([0, 0, 0, 0, 0, 0, 0, 22])))
     pairs = network(maker, x)
-    flat = [
-        maker.op("Reshape", maker.op("Sigmoid", one), maker.put("flat", np.array([1, -1]))) for one, _ in pairs
-    ]
+    flat = [maker.op("Reshape", maker.op("Sigmoid", one), maker.put("flat", np.array([1, -1]))) for one, _ in pairs]
     joined = maker.op("Concat", *flat, axis=1)
     boxes = maker.op("NotKnown", joined, "image_sizes", domain="somebody") if foreign else joined
     sizes = helper.make_tensor_value_info("image_sizes", FLOAT, [2])
