@@ -86,7 +86,7 @@ class Graph:
         self.model = onnx.ModelProto()
         try:
             self.model.ParseFromString(path.read_bytes())
-        except damage as error:
+        except (damage, UnicodeDecodeError) as error:
             raise ModelFileError(
                 f"it is cut off, or no ONNX file: {error}.", where=str(path), way_out=_COPY_AGAIN
             ) from error
@@ -99,6 +99,9 @@ class Graph:
                 where=str(path),
                 way_out="Save it again through onnx.inliner.inline_local_functions.",
             )
+        # protobuf gives a name that is no UTF-8 as bytes.
+        if not all(isinstance(name, str) for name in _names(graph)):
+            raise ModelFileError("it is damaged: a name in it is no text.", where=str(path), way_out=_COPY_AGAIN)
         self.nodes: Sequence[Any] = list(graph.node)
         self.weights: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
         self.makers = {name: number for number, node in enumerate(self.nodes) for name in node.output if name}
@@ -321,6 +324,17 @@ def _all_nodes(nodes: Iterable[Any]) -> Iterator[Any]:
         yield node
         for graph in _bodies(node):
             yield from _all_nodes(graph.node)
+
+
+def _names(graph: Any) -> Iterator[Any]:
+    """Everything in a graph that should be text."""
+    for named in (graph.initializer, graph.input, graph.output):
+        yield from (value.name for value in named)
+    for tensor in _tensors(graph):
+        yield from (part for entry in tensor.external_data for part in (entry.key, entry.value))
+    for node in _all_nodes(graph.node):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (value.name for body in _bodies(node) for value in body.output)
 
 
 def _has_sparse(nodes: Iterable[Any]) -> bool:

@@ -218,7 +218,8 @@ def _session(path: Path, model: bytes) -> Any:
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what it has to say comes with its exceptions
     try:
-        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # Its fallback would print, and try the same processor again.
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its exceptions share no base of their own
         raise ModelFileError(
             f"onnxruntime cannot run it: {_first_line(error)}", where=str(path), way_out=DUMP_INSTEAD

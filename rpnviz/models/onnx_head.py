@@ -184,7 +184,7 @@ def _pairs(graph: Graph) -> tuple[str, list[Pair], str]:
     Raises:
         ModelFileError: there are none, or more than one choice.
     """
-    convs = [node for node in graph.nodes if node.op_type == "Conv" and len(node.input) > 1]
+    convs = [node for node in graph.nodes if node.op_type == "Conv" and len(node.input) > 1 and node.output]
     labels = [_labels(graph, node) for node in convs]
     for framework, objectness, deltas in _HEADS:
         logits, boxes = (

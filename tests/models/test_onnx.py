@@ -273,6 +273,29 @@ def test_a_detector_that_resizes_inside_takes_the_image_as_it_is(tmp_path, state
     assert opened.propose(IMAGE[:, :60]).resized_size == (800, 800)
 
 
+def test_a_graph_that_pads_by_itself_is_given_the_image_without_padding(tmp_path, state):
+    """As detectron2 is exported: normalised first, then padded to a multiple of 32."""
+
+    def made(pads):
+        maker = Maker(state)
+        x = maker.op("Sub", "image", maker.put("mean", np.full((1, 3, 1, 1), 100, np.float32)))
+        if pads:
+            sides = maker.op("Slice", maker.op("Shape", x), maker.put("two", np.array([2])), maker.put("end", [4]))
+            missing = maker.op("Mod", maker.op("Neg", sides), maker.put("multiple", np.array([32])))
+            x = maker.op("Pad", x, maker.op("Concat", maker.put("none", np.zeros(6, np.int64)), missing, axis=0))
+        return model(maker, [name for pair in network(maker, x) for name in pair])
+
+    options = {"preset": "detectron2", "min_size": "300", "max_size": "640"}
+    inside, outside = (open_model(written(tmp_path, made(pads)), options).propose(IMAGE) for pads in (True, False))
+    assert inside.resized_size == outside.resized_size == (300, 400)
+    assert inside.input_size == outside.input_size == (320, 416)
+    # At the far corner the one sees padding of 0 after normalisation, the other black.
+    assert not np.allclose(inside.levels[0].objectness[:, -3:], outside.levels[0].objectness[:, -3:], rtol=1e-3)
+    np.testing.assert_allclose(
+        inside.levels[0].objectness[:, :10, :10], outside.levels[0].objectness[:, :10, :10], rtol=1e-2, atol=1e-1
+    )
+
+
 def test_sizes_that_the_preset_does_not_make_are_told(tmp_path, state):
     path = written(tmp_path, whole(state, inside=True))
     opened = open_model(path, {"min_size": "600"})
@@ -449,6 +472,13 @@ def test_functions_in_the_file_are_refused(tmp_path, state):
     body = [helper.make_node("Identity", ["a"], ["b"])]
     made.functions.append(helper.make_function("own", "f", ["a"], ["b"], body, [helper.make_opsetid("", 17)]))
     refused(written(tmp_path, made), "1 functions of its own", "inline_local_functions")
+
+
+def test_damaged_names_are_no_traceback(tmp_path, state):
+    data = plain(state).SerializeToString()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(data.replace(b"rpn.head.cls_logits.weight", b"rpn.head.\xff\xfes_logits.weight"))
+    refused(path, "a name in it is no text")
 
 
 # ------------------------------------------------------------------ weights
