@@ -35,7 +35,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open_images", "&File", "&Open images or annotations…", "Ctrl+O", "Images, or a COCO JSON file"),
     ActionSpec("open_folder", "&File", "Open &folder…", "Ctrl+Shift+O", "A folder of images, with its COCO JSON"),
     ActionSpec("open_samples", "&File", "Open the &samples", "", "The bundled photos and scenes"),
-    ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A checkpoint, or an RPN dump", separated=True),
+    ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A checkpoint, ONNX graph or RPN dump", separated=True),
     ActionSpec("open_dumps", "&File", "Load a folder of RPN du&mps…", "", "What a trainer recorded: docs/rpn-dump.md"),
     ActionSpec("open_bundled_model", "&File", "Load the sample mo&del", "", "Trained on synthetic shapes"),
     ActionSpec("open_params", "&File", "Load para&meters…", "", "A Params document, as Copy parameters makes it"),
