@@ -200,7 +200,7 @@ def _listed(cells: Sequence[int]) -> str:
 
 def _note(head: Head, answers: Mapping[str, str]) -> str:
     """What one should know before trusting it."""
-    parts = [head.description, f"pixels as '{answers['pixels']}'"]
+    parts = [f"ONNX graph, {head.description}", f"pixels as '{answers['pixels']}'"]
     if "fit" in answers:
         how = {"pad": "scaled to fit and padded", "preset": "scaled by the preset's rule and padded"}
         parts.append(f"images are {how.get(answers['fit'], 'stretched')} to that fixed size")

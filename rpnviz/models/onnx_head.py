@@ -103,7 +103,7 @@ class Head:
         height, width = (side or "any" for side in self.entry.size)
         size = "any size" if self.entry.size == (None, None) else f"{width} x {height} px"
         levels = f"{len(self.pairs)} level{'' if len(self.pairs) == 1 else 's'}"
-        return f"ONNX graph, {levels}, {cells} anchors per position, found by {self.how}, input of {size}"
+        return f"{levels}, {cells} anchors per position, found by {self.how}, input of {size}"
 
 
 def find_head(path: Path) -> tuple[Graph, Head]:
