@@ -35,7 +35,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open_images", "&File", "&Open images or annotations…", "Ctrl+O", "Images, or a COCO JSON file"),
     ActionSpec("open_folder", "&File", "Open &folder…", "Ctrl+Shift+O", "A folder of images, with its COCO JSON"),
     ActionSpec("open_samples", "&File", "Open the &samples", "", "The bundled photos and scenes"),
-    ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A checkpoint, or an RPN dump", separated=True),
+    ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A checkpoint, ONNX graph or RPN dump", separated=True),
     ActionSpec(
         "open_training",
         "&File",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.inputs import ModelSettings, RPNOutput
-from rpnviz.errors import Cancelled, ShapeError
+from rpnviz.errors import Cancelled, ModelFileError, ShapeError
 
 
 class ProposalModel(Protocol):
@@ -92,6 +92,23 @@ class Question:
     text: str
     choices: tuple[tuple[str, str], ...]
     default: str
+
+
+def answered(path: Path, questions: Sequence[Question], options: Mapping[str, str]) -> dict[str, str]:
+    """An answer to every question: the given ones, else the defaults.
+
+    Raises:
+        ModelFileError: an option is none of the questions, or none of the choices.
+    """
+    asked = {question.key: question for question in questions}
+    for key, value in options.items():
+        if key not in asked:
+            raise ModelFileError(f"there is no option {key!r} for it; known are {', '.join(asked)}.", where=str(path))
+        choices = dict(asked[key].choices)
+        if choices and value not in choices:
+            allowed = ", ".join(choices)
+            raise ModelFileError(f"the option {key} is {value!r}, expected one of {allowed}.", where=str(path))
+    return {key: options.get(key, question.default) for key, question in asked.items()}
 
 
 @dataclass(frozen=True)

@@ -22,22 +22,17 @@ from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.params import AnchorParams, Params, TopN
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError
-from rpnviz.models.base import ModelInfo, Question, check_image, stop_if
+from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if
 from rpnviz.models.keras_h5 import is_matterport, read_arrays
 from rpnviz.models.keras_h5 import translate as translate_keras
 from rpnviz.models.layouts import Layout, is_softmax, layout_of, merge_softmax, translate
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
+from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, UNIT_MEAN, UNIT_STD, Pixels, prepared
 
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
 
 _RATIOS = (0.5, 1.0, 2.0)
-_IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""RGB, 0 to 255."""
-_MATTERPORT_MEAN = (123.7, 116.8, 103.9)
-"""RGB; mrcnn ``config.py``."""
-_UNIT_MEAN, _UNIT_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""The same, 0 to 1, as torchvision states it: not the same floats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,16 +136,7 @@ def open_checkpoint(path: Path, options: Mapping[str, str]) -> CheckpointModel:
         ModelFileError: as :func:`inspect`, or an answer is none of the choices.
     """
     weights = read_weights(path)
-    asked = {question.key: question for question in questions(weights)}
-    answers = {key: question.default for key, question in asked.items()}
-    for key, value in options.items():
-        if key not in asked:
-            known = ", ".join(asked)
-            raise ModelFileError(f"there is no option {key!r} for it; known are {known}.", where=str(path))
-        if asked[key].choices and value not in dict(asked[key].choices):
-            allowed = ", ".join(choice for choice, _ in asked[key].choices)
-            raise ModelFileError(f"the option {key} is {value!r}, expected one of {allowed}.", where=str(path))
-        answers[key] = value
+    answers = answered(path, questions(weights), options)
     device = _device(answers.pop("device"))
     detector = _detector(path, weights, answers, device)
     settings = _settings(path, weights, detector, answers)
@@ -352,35 +338,18 @@ def _usual_shapes(strides: tuple[int, ...], cells: int) -> tuple[Any, Any]:
     return sizes, (ratios,) * len(strides)
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """How pixels 0 to 255 become numbers.
-
-    Attributes:
-        mean, std: by colour, in the order of ``bgr``; of pixels 0 to 1 where ``resample`` is ``torch``.
-        bgr: whether blue comes first.
-        resample: ``torch`` (bilinear after normalisation, as torchvision), or before it, to bytes: ``pil`` (bilinear
-            with averaging where it shrinks), ``cv2`` (bilinear) or ``skimage`` (bilinear, cut off, padded with black).
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    bgr: bool
-    resample: str
-
-
 def _pixels(weights: Weights, answers: Mapping[str, str]) -> Pixels:
-    mean: tuple[float, ...] = _IMAGENET_MEAN
-    std: tuple[float, ...] = _IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     ones = (1.0, 1.0, 1.0)
     if weights.layout is Layout.TORCHVISION:
         own = _recovered(weights.module)
         if isinstance(own.get("image_mean"), (list, tuple)) and isinstance(own.get("image_std"), (list, tuple)):
             mean, std = tuple(map(float, own["image_mean"])), tuple(map(float, own["image_std"]))
             return Pixels(mean, std, False, "torch")
-        return Pixels(_UNIT_MEAN, _UNIT_STD, False, "torch")
+        return Pixels(UNIT_MEAN, UNIT_STD, False, "torch")
     if weights.layout is Layout.MATTERPORT:
-        return Pixels(_MATTERPORT_MEAN, ones, False, "skimage")
+        return Pixels(MATTERPORT_MEAN, ones, False, "skimage")
     if weights.layout is Layout.DETECTRON2:
         bgr = answers["channel_order"] == "bgr"
         step = -1 if bgr else 1
@@ -434,35 +403,7 @@ class CheckpointModel:
 
     def _prepared(self, image: NDArray[np.uint8], frame: Frame) -> Any:
         """(1, 3, H, W) float32 as the framework gives it to its network."""
-        import torch
-        from torch.nn import functional
-
-        pixels, size = self._pixels, frame.resized_size
-        colours: NDArray[Any] = np.array(image[:, :, ::-1] if pixels.bgr else image, order="C")
-        if pixels.resample == "cv2":
-            from rpnviz.imaging import cv2
-
-            if image.shape[:2] != size:
-                colours = cv2.resize(colours, size[::-1], interpolation=cv2.INTER_LINEAR)
-        batch = torch.from_numpy(colours).to(self._device).permute(2, 0, 1)[None].float().contiguous()
-        if pixels.resample == "pil" and image.shape[:2] != size:
-            batch = functional.interpolate(batch, size, mode="bilinear", align_corners=False, antialias=True)
-            batch = batch.round().clamp(0, 255)
-        top, left = frame.offset
-        bottom, right = (a - b for a, b in zip(frame.input_size, size, strict=True))
-        room = (left, right - left, top, bottom - top)
-        if pixels.resample == "skimage":
-            if image.shape[:2] != size:
-                batch = functional.interpolate(batch, size, mode="bilinear", align_corners=False).floor()
-            batch, room = functional.pad(batch, room), (0, 0, 0, 0)
-        mean, std = (torch.tensor(values, device=self._device)[:, None, None] for values in (pixels.mean, pixels.std))
-        if pixels.resample == "torch":
-            batch = (batch / 255 - mean) / std
-            if image.shape[:2] != size:
-                batch = functional.interpolate(batch, size, mode="bilinear", align_corners=False)
-        else:
-            batch = (batch - mean) / std
-        return functional.pad(batch, room)
+        return prepared(image, frame, self._pixels, self._device)
 
 
 def read_sidecar(path: Path) -> dict[str, str]:

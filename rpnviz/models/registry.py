@@ -20,7 +20,7 @@ import numpy as np
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.proposals import sigmoid
 from rpnviz.errors import ModelFileError
-from rpnviz.models import checkpoint, dump, native
+from rpnviz.models import checkpoint, dump, native, onnx_graph
 from rpnviz.models.base import ModelFormat, ModelInfo, ProposalModel
 from rpnviz.models.layouts import layout_of
 from rpnviz.paths import bundled_model
@@ -29,8 +29,8 @@ _HEAD = 512
 _MAX_HEADER = 100_000_000
 """Limit of the safetensors format for its JSON header, in bytes."""
 _CHOOSE_OTHER = (
-    "rpnviz reads checkpoints of torchvision, detectron2 and mmdetection (.pth, .pkl, .safetensors), Matterport's .h5 "
-    "and RPN dumps; any other network can write a dump with about ten lines: see docs/rpn-dump.md."
+    "rpnviz reads checkpoints of torchvision, detectron2 and mmdetection (.pth, .pkl, .safetensors), Matterport's .h5, "
+    "ONNX graphs and RPN dumps; any other network can write a dump with about ten lines: see docs/rpn-dump.md."
 )
 
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -120,6 +120,38 @@ class _Checkpoints:
         return checkpoint.open_checkpoint(path, {**checkpoint.read_sidecar(path), **options})
 
 
+class _OnnxGraphs:
+    """A backbone with an RPN head, or a whole detector."""
+
+    name = "onnx"
+    _FIELDS = (
+        b"\x08",
+        b"\x12",
+        b"\x1a",
+        b"\x22",
+        b"\x28",
+        b"\x32",
+        b"\x3a",
+        b"\x42",
+        b"\x72",
+        b"\xa2\x01",
+        b"\xca\x01",
+    )
+    """Number and kind of the fields of a model, as protobuf writes them; any may come first."""
+
+    def sniff(self, path: Path, head: bytes) -> int:
+        """See :meth:`~rpnviz.models.base.ModelFormat.sniff`."""
+        return 85 if path.suffix.lower() == ".onnx" and head.startswith(self._FIELDS) else 0
+
+    def inspect(self, path: Path) -> ModelInfo:
+        """See :meth:`~rpnviz.models.base.ModelFormat.inspect`."""
+        return onnx_graph.inspect(path)
+
+    def open(self, path: Path, options: Mapping[str, str]) -> ProposalModel:
+        """See :meth:`~rpnviz.models.base.ModelFormat.open`."""
+        return onnx_graph.open_graph(path, {**checkpoint.read_sidecar(path), **options})
+
+
 def _check_options(path: Path, options: Mapping[str, str], known: Sequence[str]) -> None:
     for key in options:
         if key not in known:
@@ -130,7 +162,7 @@ def _check_options(path: Path, options: Mapping[str, str], known: Sequence[str])
 _RARELY_ASKED = ("bn_eps", "device")
 """Questions whose usual answer is nearly always right; they are shown where others are asked."""
 
-_BUILT_IN: tuple[ModelFormat, ...] = (_Native(), _Dumps(), _Checkpoints())
+_BUILT_IN: tuple[ModelFormat, ...] = (_Native(), _Dumps(), _Checkpoints(), _OnnxGraphs())
 
 
 @lru_cache(maxsize=1)
@@ -340,8 +372,6 @@ def _describe(path: Path, head: bytes) -> tuple[str, str]:
         return "an image", "Open it as an image."
     if head.startswith(b"PK"):
         return _describe_zip(path)
-    if path.suffix.lower() == ".onnx":
-        return "an ONNX graph", _CHOOSE_OTHER
     start = head.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n").lower()
     if start.startswith(("<!doctype html", "<html")):
         return "a web page, as a failed download leaves it", "Download the file itself."

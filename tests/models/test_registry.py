@@ -70,7 +70,7 @@ def refused(path, *words):
         ("photo.pth", b"\xff\xd8\xff\xe0" + bytes(100), ["a JPEG image", "Open it as an image"]),
         ("photo.bmp", b"BM\x00\x01\x00\x00" + bytes(20), ["an image"]),
         ("car.txt", b"BMW is not a bitmap", ["a text file"]),
-        ("graph.onnx", b"\x08\x07\x12\x07pytorch", ["an ONNX graph"]),
+        ("graph.onnx", b"\x08\x07\x12\x07pytorch", ["holds no graph of operators"]),
         ("weights.bin", b"\x00\x01\x02\x03\x04\x05\x06\x07\x08", ["unknown kind", "00 01 02 03"]),
         ("broken.pth", b"PK\x03\x04" + bytes(200), ["a damaged zip archive", "Copy or download it again"]),
         ("cut.safetensors", b"\x00\x01\x00\x00\x00\x00\x00\x00{", ["cut off", "its header alone takes 264"]),

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 
 from rpnviz.app.settings import Settings
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".npz", ".ckpt", ".h5")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".npz", ".ckpt", ".h5", ".onnx")
 """Of model files and RPN dumps."""
 _FILTER = f"Models and RPN dumps ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
 
