@@ -113,6 +113,14 @@ def test_mmdetection_with_torchvision_preprocessing_is_the_same_network(tmp_path
         assert np.corrcoef(left.objectness.ravel(), right.objectness.ravel())[0, 1] > 0.99
 
 
+def test_the_detector_rpn_of_mmdetection_3_calls_its_head_another_name(tmp_path):
+    state = as_mmdetection(torchvision_state())
+    alone = {name.replace("rpn_head.", "bbox_head."): value for name, value in state.items()}
+    path = written(tmp_path, alone, "rpn.pth")
+    assert inspect_model(path).format == "mmdetection"
+    same(outputs(path), outputs(written(tmp_path, state, "faster.pth")))
+
+
 def test_detectron2_names_order_and_stride(tmp_path):
     state = torchvision_state()
     path = tmp_path / "model_final.pkl"
