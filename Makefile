@@ -21,10 +21,11 @@ test: $(STAMP)
 test-reference: $(STAMP)
 	$(BIN)/python -m pytest tests/reference
 
-# Against torchvision and Keras themselves: wheels without their dependencies, which would replace torch by
+# Against torchvision, Keras and mmdetection themselves: wheels without their dependencies, which would replace torch by
 # gigabytes; what else they import comes with them.
 PARITY := torchvision==0.28.0 pillow==13.0.0 \
-  keras==3.15.1 absl-py==2.5.1 ml-dtypes==0.6.0 namex==0.1.0 optree==0.20.0
+  keras==3.15.1 absl-py==2.5.1 ml-dtypes==0.6.0 namex==0.1.0 optree==0.20.0 \
+  mmdet==3.3.0 mmengine==0.10.7 mmcv-lite==2.1.0 addict==2.4.0 pyyaml==6.0.4 six==1.17.0 termcolor==3.3.0
 
 $(VENV)/parity/.installed: $(STAMP) Makefile
 	rm -rf $(VENV)/parity
