@@ -21,9 +21,18 @@ test: $(STAMP)
 test-reference: $(STAMP)
 	$(BIN)/python -m pytest tests/reference
 
-# Against torchvision itself: its wheel without its dependencies, which would replace torch by gigabytes.
-test-parity: $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/parity torchvision==0.28.0 pillow==13.0.0
+# Against torchvision, Keras and mmdetection themselves: wheels without their dependencies, which would replace torch by
+# gigabytes; what else they import comes with them.
+PARITY := torchvision==0.28.0 pillow==13.0.0 \
+  keras==3.15.1 absl-py==2.5.1 ml-dtypes==0.6.0 namex==0.1.0 optree==0.20.0 \
+  mmdet==3.3.0 mmengine==0.10.7 mmcv-lite==2.1.0 addict==2.4.0 pyyaml==6.0.4 six==1.17.0 termcolor==3.3.0
+
+$(VENV)/parity/.installed: $(STAMP) Makefile
+	rm -rf $(VENV)/parity
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/parity $(PARITY)
+	touch $@
+
+test-parity: $(VENV)/parity/.installed
 	PYTHONPATH=$(VENV)/parity $(BIN)/python -m pytest tests/parity
 
 lint: $(STAMP)

@@ -294,6 +294,9 @@ def _settings(path: Path, weights: Weights, detector: Detector, answers: Mapping
 
 def _params(preset: Preset, detector: Detector, own: Mapping[str, Any], answers: Mapping[str, str]) -> Params:
     params = dataclasses.replace(preset.params, anchors=_anchors(preset, detector, own))
+    if len(detector.strides) == 1:
+        # detectron2 config/defaults.py, which only Base-RCNN-FPN.yaml changes; mmdet faster-rcnn_r50-caffe-c4.py.
+        params = params.with_values("proposals", pre_nms_top_n=TopN(12000, 6000), post_nms_top_n=TopN(2000, 1000))
     if answers.get("variant") == "320":
         params = params.with_values("resize", min_size=320, max_size=640)
         params = params.with_values("proposals", pre_nms_top_n=TopN(2000, 150), post_nms_top_n=TopN(2000, 150))

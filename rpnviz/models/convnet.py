@@ -75,11 +75,12 @@ class Conv:
     norm: Frozen | BatchNorm | None = None
     stride: int = 1
     groups: int = 1
+    dilation: int = 1
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H / stride, W / stride)."""
-        pad = (self.weight.shape[-1] - 1) // 2
-        y = functional.conv2d(x, self.weight, self.bias, self.stride, pad, groups=self.groups)
+        pad = self.dilation * (self.weight.shape[-1] - 1) // 2
+        y = functional.conv2d(x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups)
         return y if self.norm is None else self.norm(y)
 
 
@@ -160,9 +161,9 @@ class ResNet:
         name: such as ResNet-50.
     """
 
-    strides = (4, 8, 16, 32)
-
-    def __init__(self, weights: Weights, prefix: str) -> None:
+    def __init__(self, weights: Weights, prefix: str, dilated: bool) -> None:
+        """``dilated``: the fourth stage keeps the resolution, and its 3x3 convolutions reach twice as far (DC5)."""
+        self.strides = (4, 8, 16, 16 if dilated else 32)
         self._same_pool = weights.options.same_pool
         self._stem = weights.conv(f"{prefix}conv1", f"{prefix}bn1", 2)
         self._stages: list[list[_Block]] = []
@@ -170,13 +171,14 @@ class ResNet:
         last = 3 if deep else 2
         for stage in range(1, 5):
             blocks = []
+            kept = dilated and stage == 4
             for number in range(weights.count(f"{prefix}layer{stage}.{{}}.conv1.weight")):
                 here = f"{prefix}layer{stage}.{number}."
-                stride = 2 if stage > 1 and number == 0 else 1
+                stride = 2 if stage > 1 and number == 0 and not kept else 1
                 first = stride if not deep or weights.options.stride_in_1x1 else 1
                 strides = (first, stride // first, 1)[:last]
                 convs = [
-                    _grouped(weights.conv(f"{here}conv{k + 1}", f"{here}bn{k + 1}", strides[k]), before)
+                    _grouped(weights.conv(f"{here}conv{k + 1}", f"{here}bn{k + 1}", strides[k]), before, 1 + kept)
                     for k, before in zip(range(last), _inputs(weights, here, last), strict=True)
                 ]
                 down = f"{here}downsample.0"
@@ -211,10 +213,10 @@ def _inputs(weights: Weights, here: str, last: int) -> list[int]:
     ]
 
 
-def _grouped(conv: Conv, inputs: int) -> Conv:
-    """With as many groups as its shape says."""
+def _grouped(conv: Conv, inputs: int, dilation: int) -> Conv:
+    """With as many groups as its shape says; dilation of a 1x1 means nothing."""
     groups = inputs // conv.weight.shape[1] if conv.weight.shape[1] else 1
-    return replace(conv, groups=max(groups, 1))
+    return replace(conv, groups=max(groups, 1), dilation=dilation)
 
 
 _DEPTHS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
@@ -319,12 +321,13 @@ class Detector:
 
     def __init__(self, state: State, options: NetOptions, device: str = "cpu") -> None:
         weights = Weights(state, options, device)
-        body = "backbone.body."
-        self._body: ResNet | MobileNetV3 = (
-            MobileNetV3(weights, body) if f"{body}0.0.weight" in weights else ResNet(weights, body)
-        )
-        fpn = "backbone.fpn."
+        body, fpn = "backbone.body.", "backbone.fpn."
         levels = weights.count(fpn + "inner_blocks.{}.0.weight")
+        # Without a pyramid the frameworks' only models of four stages are dilated: detectron2 Base-RCNN-DilatedC5.yaml,
+        # mmdet faster-rcnn_r50-caffe-dc5.py.
+        self._body: ResNet | MobileNetV3 = (
+            MobileNetV3(weights, body) if f"{body}0.0.weight" in weights else ResNet(weights, body, dilated=not levels)
+        )
         inputs = [weights.shape(f"{fpn}inner_blocks.{k}.0.weight")[1] for k in range(levels)]
         # Without a pyramid the head stands on the last stage there is: a C4 model has three.
         self._used = _positions(inputs, self._body.widths) if levels else [len(self._body.widths) - 1]
@@ -346,7 +349,8 @@ class Detector:
         norm = f"{fpn}inner_blocks.0.1.running_var" in weights
         pyramid = f"FPN with {levels} + 1 levels{' and batch normalisation' if norm else ''}"
         if not levels:
-            pyramid = f"C{len(self._body.widths) + 1} without a pyramid"
+            dilated = "D" if len(self._body.widths) == 4 else ""
+            pyramid = f"{dilated}C{len(self._body.widths) + 1} without a pyramid"
         depth = f"a head of {len(convs)} convolution{'' if len(convs) == 1 else 's'}"
         self.description = f"{self._body.name}, {pyramid}, {depth}, {self.cells} anchors per position"
 

@@ -1,7 +1,8 @@
 """Who wrote a state_dict, told by the names of its weights, and the same weights under torchvision's names.
 
 Sources: torchvision ``models/detection``; detectron2 ``modeling/backbone/{resnet,fpn}.py``,
-``modeling/proposal_generator/rpn.py``; mmdet ``models/necks/fpn.py``, ``models/dense_heads/rpn_head.py``.
+``modeling/proposal_generator/rpn.py``; mmdet ``models/necks/fpn.py``, ``models/dense_heads/rpn_head.py``,
+``models/detectors/rpn.py``.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ class Layout(StrEnum):
     """Keras files; see :mod:`rpnviz.models.keras_h5`."""
 
 
-_SIGNS = {
-    Layout.DETECTRON2: "proposal_generator.rpn_head.objectness_logits.weight",
-    Layout.MMDETECTION: "rpn_head.rpn_cls.weight",
-    Layout.TORCHVISION: "rpn.head.cls_logits.weight",
-}
+_SIGNS = (
+    (Layout.DETECTRON2, "proposal_generator.rpn_head.objectness_logits.weight"),
+    (Layout.MMDETECTION, "rpn_head.rpn_cls.weight"),
+    (Layout.MMDETECTION, "bbox_head.rpn_cls.weight"),  # the detector RPN of mmdet 3, which has no other head
+    (Layout.TORCHVISION, "rpn.head.cls_logits.weight"),
+)
 _PREFIXES = re.compile(r"^(?:(?:module|model|_orig_mod|ema|student|teacher)\.)+")
 """What wrappers put before all names: DistributedDataParallel, Lightning, torch.compile, averages of weights."""
 
@@ -60,10 +62,10 @@ _MMDETECTION_NAMES = [
     (rf"neck\.lateral_convs\.(\d)\.bn\.{_NORM}", r"backbone.fpn.inner_blocks.\1.1.\2"),
     (r"neck\.fpn_convs\.(\d)\.conv\.(weight|bias)", r"backbone.fpn.layer_blocks.\1.0.\2"),
     (rf"neck\.fpn_convs\.(\d)\.bn\.{_NORM}", r"backbone.fpn.layer_blocks.\1.1.\2"),
-    (r"rpn_head\.rpn_conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
-    (r"rpn_head\.rpn_conv\.(\d+)\.conv\.(weight|bias)", r"rpn.head.conv.\1.0.\2"),
-    (r"rpn_head\.rpn_cls\.(weight|bias)", r"rpn.head.cls_logits.\1"),
-    (r"rpn_head\.rpn_reg\.(weight|bias)", r"rpn.head.bbox_pred.\1"),
+    (r"(?:rpn|bbox)_head\.rpn_conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
+    (r"(?:rpn|bbox)_head\.rpn_conv\.(\d+)\.conv\.(weight|bias)", r"rpn.head.conv.\1.0.\2"),
+    (r"(?:rpn|bbox)_head\.rpn_cls\.(weight|bias)", r"rpn.head.cls_logits.\1"),
+    (r"(?:rpn|bbox)_head\.rpn_reg\.(weight|bias)", r"rpn.head.bbox_pred.\1"),
 ]
 # Before 0.13 torchvision's pyramid and head had no Sequential around their convolutions.
 _TORCHVISION_NAMES = [
@@ -80,7 +82,7 @@ _NAMES = {
 def layout_of(names: Mapping[str, object]) -> Layout | None:
     """Whose weights these are; None if they are no RPN's of a known framework."""
     bare = {_PREFIXES.sub("", name) for name in names}
-    for layout, sign in _SIGNS.items():
+    for layout, sign in _SIGNS:
         if sign in bare or sign.removesuffix(".weight") in bare:
             return layout
     return None

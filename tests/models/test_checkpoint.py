@@ -113,6 +113,14 @@ def test_mmdetection_with_torchvision_preprocessing_is_the_same_network(tmp_path
         assert np.corrcoef(left.objectness.ravel(), right.objectness.ravel())[0, 1] > 0.99
 
 
+def test_the_detector_rpn_of_mmdetection_3_calls_its_head_another_name(tmp_path):
+    state = as_mmdetection(torchvision_state())
+    alone = {name.replace("rpn_head.", "bbox_head."): value for name, value in state.items()}
+    path = written(tmp_path, alone, "rpn.pth")
+    assert inspect_model(path).format == "mmdetection"
+    same(outputs(path), outputs(written(tmp_path, state, "faster.pth")))
+
+
 def test_detectron2_names_order_and_stride(tmp_path):
     state = torchvision_state()
     path = tmp_path / "model_final.pkl"
@@ -140,8 +148,21 @@ def test_a_c4_model_has_one_level(tmp_path):
     model = open_model(path)
     assert model.settings.anchors.strides == (16,)
     assert model.settings.anchors.sizes == ((32.0, 64.0, 128.0, 256.0, 512.0),)
+    proposals = model.settings.proposals
+    assert (proposals.pre_nms_top_n.test, proposals.post_nms_top_n.test) == (6000, 1000)
     (level,) = outputs(path).levels
     assert level.objectness.shape[0] == 15
+
+
+def test_four_stages_without_a_pyramid_are_dilated(tmp_path):
+    """The fourth stage keeps the resolution of the third."""
+    state = torchvision_state(fpn=False, cells=15)
+    path = tmp_path / "dc5.pkl"
+    path.write_bytes(pickle.dumps({"model": as_detectron2(state)}))
+    assert "DC5 without a pyramid" in inspect_model(path).description
+    assert open_model(path).settings.anchors.strides == (16,)
+    found = outputs(path)
+    assert found.levels[0].objectness.shape == (15, found.input_size[0] // 16, found.input_size[1] // 16)
 
 
 def test_a_softmax_head_becomes_one_logit(tmp_path):

@@ -378,9 +378,9 @@ def test_options_are_checked_and_remembered(tmp_path, state):
     refused(path, "no option 'colour'", "preset, pixels", colour="red")
     refused(path, "expected one of unit, bgr", pixels="grey")
     refused(path, "expected one of torchvision, detectron2", preset="keras-retinanet")
-    assert "pixels as '255'" in open_model(path, {"preset": "mmdetection"}).note
-    write_sidecar(path, {"pixels": "bgr"})
-    assert "pixels as 'bgr'" in open_model(path).note
+    assert "pixels as 'bgr'" in open_model(path, {"preset": "detectron2"}).note
+    write_sidecar(path, {"pixels": "rgb"})
+    assert "pixels as 'rgb'" in open_model(path).note
 
 
 def test_anchors_of_another_number_are_refused_with_both(tmp_path):

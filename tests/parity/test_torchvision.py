@@ -33,6 +33,10 @@ BUILDERS |= {
 }
 
 
+MOBILENET_GAIN = 1.5, 2.5
+"""With less, half of the logits are equal to others to the bit, and which of equals torch.topk takes is open."""
+
+
 def own_result(path, image, **options):
     model = open_model(path, {"device": "cpu", **options})
     preset = presets.load("torchvision")
@@ -57,19 +61,10 @@ def reference(model, image):
     return logits, deltas, anchors[0].numpy(), boxes[0].numpy(), scores[0].numpy()
 
 
-def share_found(own, boxes, scores):
-    """Share of the first 300 reference proposals that have a partner within 0.5 px and 0.002."""
-    found = 0
-    for box, score in list(zip(boxes, scores, strict=True))[:300]:
-        near = np.abs(own.proposals.boxes - box).max(axis=1) < 0.5
-        found += bool((near & (np.abs(own.proposals.scores - score) < 0.002)).any())
-    return found / max(min(300, len(boxes)), 1)
-
-
 @pytest.mark.parametrize("name", BUILDERS)
-def test_outputs_are_equal_to_the_bit_and_proposals_as_sets(name, tmp_path, randomise, photo):
-    # Residuals of a hundred layers add up beyond what float32 holds, unless each is small.
-    model = randomise(BUILDERS[name](), gain=(0.2, 0.5) if name == "resnet101" else (0.7, 1.3))
+def test_outputs_are_equal_to_the_bit_and_proposals_as_sets(name, tmp_path, randomise, photo, share_found):
+    gain = {"gain": MOBILENET_GAIN} if "mobilenet" in name else {}
+    model = randomise(BUILDERS[name](), **gain)
     path = tmp_path / "model.pth"
     torch.save(model.state_dict(), path)
     options = {"variant": "320" if "320" in name else "large"} if "mobilenet" in name else {}
@@ -79,12 +74,11 @@ def test_outputs_are_equal_to_the_bit_and_proposals_as_sets(name, tmp_path, rand
         assert np.array_equal(level.objectness, a[0].numpy())
         assert np.array_equal(level.deltas.reshape(b.shape[1:]), b[0].numpy())
     assert np.array_equal(own.anchors.boxes, anchors)
-    assert len(own.proposals.boxes) == len(boxes) > 50
-    # Of random MobileNets most outputs are equal to others to the bit, and which of equals torch.topk takes is open.
-    assert share_found(own, boxes, scores) >= (0.85 if name == "fasterrcnn_mobilenet_v3_large_fpn" else 0.97)
+    assert len(own.proposals.boxes) == len(boxes) >= 150
+    assert share_found(own, boxes, scores) >= 0.99
 
 
-def test_a_whole_pickled_model_brings_its_settings(tmp_path, randomise, photo):
+def test_a_whole_pickled_model_brings_its_settings(tmp_path, randomise, photo, share_found):
     model = randomise(
         detection.fasterrcnn_mobilenet_v3_large_320_fpn(
             weights=None,
@@ -97,7 +91,8 @@ def test_a_whole_pickled_model_brings_its_settings(tmp_path, randomise, photo):
             rpn_score_thresh=0.01,
             image_mean=[0.5, 0.5, 0.5],
             image_std=[0.25, 0.25, 0.25],
-        )
+        ),
+        gain=MOBILENET_GAIN,
     )
     path = tmp_path / "whole.pth"
     torch.save(model, path)
@@ -112,7 +107,9 @@ def test_a_whole_pickled_model_brings_its_settings(tmp_path, randomise, photo):
     assert share_found(own, boxes, scores) >= 0.97
 
 
-def test_the_recipe_of_the_documentation_runs_and_gives_the_same_proposals(tmp_path, randomise, photo, monkeypatch):
+def test_the_recipe_of_the_documentation_runs_and_gives_the_same_proposals(
+    tmp_path, randomise, photo, share_found, monkeypatch
+):
     from pathlib import Path
 
     text = (Path(__file__).parents[2] / "docs" / "rpn-dump.md").read_text()

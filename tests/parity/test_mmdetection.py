@@ -1,0 +1,212 @@
+"""Outputs of mmdetection's own detectors, anchors and proposals, built from its published configurations.
+
+mmdet needs compiled operators and packages that play no part in an RPN at inference: stand-ins take their place while
+it is imported, and a plain NMS that of ``mmcv.ops.batched_nms``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dense import greedy_nms
+
+from rpnviz.core import pipeline, presets
+from rpnviz.core.presets import Preset
+from rpnviz.export.proposals import own_thresholds, with_outputs
+from rpnviz.models.dump import read_dump
+from rpnviz.models.registry import open_model
+from rpnviz.paths import sample_images
+
+PHOTO = sample_images() / "coffee.jpg"
+MIN_SIZE, MAX_SIZE = 400, 667
+"""Half of the configurations' own, for speed."""
+
+
+class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Modules whose every name is an empty class."""
+
+    names = ("mmcv.ops", "matplotlib", "pycocotools", "scipy", "shapely", "terminaltables", "tqdm", "yapf")
+
+    def find_spec(self, name, path=None, target=None):
+        if any(name == missing or name.startswith(f"{missing}.") for missing in self.names):
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        module = types.ModuleType(spec.name)
+        module.__getattr__ = self._empty
+        return module
+
+    def exec_module(self, module):
+        pass
+
+    @staticmethod
+    def _empty(name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def batched_nms(boxes, scores, groups, config):
+    """As mmcv's: the best of each level, rows of box and score, best first."""
+    kept = [
+        rows[greedy_nms(boxes[rows].numpy(), scores[rows].numpy(), config["iou_threshold"])]
+        for rows in (torch.nonzero(groups == group)[:, 0] for group in groups.unique())
+    ]
+    kept = torch.cat(kept)
+    kept = kept[scores[kept].argsort(descending=True, stable=True)]
+    return torch.cat([boxes[kept], scores[kept, None]], dim=1), kept
+
+
+_finder = StandIns()
+sys.meta_path.insert(0, _finder)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mmdet
+    import mmengine
+    from mmcv.transforms import Compose
+    from mmdet.models.dense_heads import rpn_head
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+    from mmengine.config import Config
+    from mmengine.logging import MMLogger
+    from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
+
+    register_all_modules()
+    MMLogger.get_instance("mmdet", log_level="ERROR")  # it would list every weight
+sys.meta_path.remove(_finder)
+for _name in [name for name, module in sys.modules.items() if getattr(module, "__loader__", None) is _finder]:
+    del sys.modules[_name]
+rpn_head.batched_nms = batched_nms
+
+CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
+
+
+def built(name, **changes):
+    """A configuration and its detector, without what follows the RPN, with random weights whose outputs differ."""
+    config = Config.fromfile(CONFIGS / name)
+    config.merge_from_dict({f"model.{key}": value for key, value in changes.items()})
+    if "roi_head" in config.model:
+        config.model.roi_head = None
+    config.model.backbone.init_cfg = None  # no download
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    model.init_weights()
+    for module in model.modules():
+        if hasattr(module, "running_var"):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.2, 0.5)
+            module.bias.data.uniform_(-0.1, 0.1)
+    if config.model.data_preprocessor.std[0] == 1:
+        model.backbone.conv1.weight.data /= 58  # pixels of 0 to 255 enter it
+    head = rpn_of(model)
+    for layer in (head.rpn_cls, head.rpn_reg):
+        torch.nn.init.normal_(layer.weight, std=0.5)
+    return config, model.eval()
+
+
+def rpn_of(model):
+    """The head: of the detector RPN it is the only one."""
+    return model.rpn_head if "rpn_head" in dict(model.named_children()) else model.bbox_head
+
+
+def packed(config):
+    """The photo as the configuration's test pipeline makes it, at half its size."""
+    steps = [step for step in config.test_dataloader.dataset.pipeline if step.type != "LoadAnnotations"]
+    for step in steps:
+        if step.type == "Resize":
+            assert step.scale == (1333, 800)
+            step.scale = (MAX_SIZE, MIN_SIZE)
+    return Compose(steps)({"img_path": str(PHOTO), "img_id": 0})
+
+
+def saved(path, config, model):
+    """A checkpoint as mmengine's runner writes it."""
+    meta = {"epoch": 12, "iter": 87_960, "cfg": config.text, "mmengine_version": mmengine.__version__}
+    save_checkpoint({"meta": meta, "state_dict": get_state_dict(model)}, str(path))
+    return path
+
+
+def opened(path, options):
+    """The file as rpnviz opens it, at half the size."""
+    model = open_model(path, {"device": "cpu", **options})
+    resize = dataclasses.replace(model.settings.resize, min_size=MIN_SIZE, max_size=MAX_SIZE)
+    return dataclasses.replace(model, settings=dataclasses.replace(model.settings, resize=resize))
+
+
+def followed(model, photo, output):
+    """The pipeline on outputs, under mmdetection's rules and the thresholds that come with the model."""
+    preset = presets.load("mmdetection")
+    preset = Preset(preset.name, own_thresholds(model, preset.params), preset.conventions)
+    return with_outputs(pipeline.Inputs(photo.shape[:2], np.zeros((0, 4))), output, preset)
+
+
+FASTER = "faster_rcnn/faster-rcnn_"
+CASES = {
+    "R-50": (f"{FASTER}r50_fpn_1x_coco.py", {}, {}),
+    "RPN alone": ("rpn/rpn_r50_fpn_1x_coco.py", {}, {}),
+    "two convolutions": ("rpn/rpn_r50_fpn_1x_coco.py", {"rpn_head.num_convs": 2}, {}),
+    "Caffe's R-50": (f"{FASTER}r50-caffe_fpn_1x_coco.py", {}, {"style": "caffe"}),
+    "Caffe's R-50 C4": (f"{FASTER}r50-caffe_c4-1x_coco.py", {}, {"style": "caffe"}),
+    "Caffe's R-50 DC5": (f"{FASTER}r50-caffe-dc5_1x_coco.py", {}, {"style": "caffe"}),
+    "X-50": (f"{FASTER}x101-32x4d_fpn_1x_coco.py", {"backbone.depth": 50}, {}),
+    "softmax": (f"{FASTER}r50_fpn_1x_coco.py", {"rpn_head.loss_cls.use_sigmoid": False}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_outputs_anchors_and_proposals_are_those_of_mmdetection(case, tmp_path, photo, share_found):
+    name, changes, options = CASES[case]
+    config, model = built(name, **changes)
+    inputs = packed(config)
+    data = model.data_preprocessor({key: [value] for key, value in inputs.items()}, False)
+    head = rpn_of(model)
+    with torch.no_grad():
+        features = model.extract_feat(data["inputs"])
+        logits, deltas = head(features)
+        (proposals,) = head.predict(features, data["data_samples"], rescale=False)
+    priors = torch.cat(head.prior_generator.grid_priors([level.shape[-2:] for level in logits], device="cpu"))
+
+    own_model = opened(saved(tmp_path / "epoch_12.pth", config, model), options)
+    output = own_model.propose(photo)
+    for level, a, b in zip(output.levels, logits, deltas, strict=True):
+        if head.use_sigmoid_cls:
+            assert np.array_equal(level.objectness, a[0].numpy())
+        else:
+            # Foreground first. Their difference is taken of the weights and not of the logits.
+            a = (a[0, 0::2] - a[0, 1::2]).numpy()
+            assert np.abs(level.objectness - a).max() < 1e-5 * a.std()
+        assert np.array_equal(level.deltas.reshape(b.shape[1:]), b[0].numpy())
+    own = followed(own_model, photo, output)
+    assert np.array_equal(own.anchors.boxes, priors.numpy())
+    assert len(own.proposals.boxes) == len(proposals.bboxes) > 900
+    assert share_found(own, proposals.bboxes.numpy(), proposals.scores.numpy()) >= 0.97
+
+
+def test_the_recipe_of_the_documentation_runs_and_gives_the_same_outputs(tmp_path, photo, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "rpn-dump.md").read_text()
+    code = text.split("## mmdetection")[1].split("```python\n")[1].split("```")[0]
+    config, model = built(f"{FASTER}r50_fpn_1x_coco.py")
+    inputs = packed(config)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"model": model, "image": inputs["inputs"], "sample": inputs["data_samples"]})
+    dump = read_dump(tmp_path / "dump.npz")
+    own_model = opened(saved(tmp_path / "epoch_12.pth", config, model), {})
+    output = own_model.propose(photo)
+    assert dump.original_size == photo.shape[:2]
+    assert (dump.output.resized_size, dump.output.input_size) == (output.resized_size, output.input_size)
+    for ours, theirs in zip(output.levels, dump.output.levels, strict=True):
+        assert np.array_equal(ours.objectness, theirs.objectness)
+        assert np.array_equal(ours.deltas, theirs.deltas)
+    ours, theirs = (followed(own_model, photo, each).proposals.boxes for each in (output, dump.output))
+    assert np.array_equal(ours, theirs)
