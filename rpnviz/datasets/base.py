@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.inputs import Inputs
-from rpnviz.errors import ShapeError
+from rpnviz.errors import ImageFileError, ShapeError
 from rpnviz.imaging import image_size, read_image
 
 Severity = Literal["error", "warning", "note"]
@@ -81,7 +81,9 @@ class Finding:
         where: file and record, e.g. ``instances.json: annotation 17 (coins.png)``.
         way_out: what the user can do about it; may be empty.
         image: index into ``Dataset.images``, None if the finding is about no image of it.
-        kind: a few words that are the same for all findings of the kind, to filter and count by; not shown.
+        kind: a few words that are the same for all findings of the kind, to filter and count by.
+        gt: index of the box in the image's ground truth, None if the finding is about no single box.
+        count: how many records it speaks of; more than 1 where only the number was kept.
     """
 
     severity: Severity
@@ -90,12 +92,13 @@ class Finding:
     way_out: str = ""
     image: int | None = None
     kind: str = ""
+    gt: int | None = None
+    count: int = 1
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} {self.way_out}".rstrip()
 
 
-@dataclass(frozen=True, eq=False)
 class ImageRecord:
     """One image of a data set; its pixels are read when it is shown.
 
@@ -103,15 +106,56 @@ class ImageRecord:
         file_name: as in the annotation file; for plain images the name of the file.
         path: where the image is, or was expected if it is missing.
         size: (H, W) in pixels as the annotation file states it, None if it does not.
-        gt: its ground truth, empty if it has none.
         image_id: its id in the annotation file, None for plain images.
+        box_count: number of its ground-truth boxes; unlike ``gt`` it never needs the image.
     """
 
-    file_name: str
-    path: Path
-    size: tuple[int, int] | None = None
-    gt: GroundTruth = field(default_factory=GroundTruth.empty)
-    image_id: RecordId | None = None
+    __slots__ = ("_gt", "_normalised", "file_name", "image_id", "path", "size")
+
+    def __init__(
+        self,
+        file_name: str,
+        path: Path,
+        size: tuple[int, int] | None = None,
+        gt: GroundTruth | None = None,
+        image_id: RecordId | None = None,
+        normalised: bool = False,
+    ) -> None:
+        """``normalised``: the boxes of ``gt`` are shares of width and height, not pixels yet."""
+        self.file_name = file_name
+        self.path = path
+        self.size = size
+        self.image_id = image_id
+        self._gt = GroundTruth.empty() if gt is None else gt
+        self._normalised = normalised and len(self._gt) > 0
+
+    @property
+    def box_count(self) -> int:
+        return len(self._gt)
+
+    @property
+    def gt(self) -> GroundTruth:
+        """Its ground truth, empty if it has none.
+
+        Formats such as YOLO state boxes as shares of an image whose size only the image tells: its header is read at
+        the first call. The boxes are NaN where that cannot be read; then the image cannot be shown either.
+        """
+        given = self._gt
+        if self._normalised:
+            try:
+                height, width = shown_size(self)
+            except ImageFileError:
+                height, width = 0, 0
+            scale = np.array([width, height, width, height], np.float64)
+            with np.errstate(over="ignore", invalid="ignore"):
+                boxes = given.boxes * scale if width else np.full_like(given.boxes, np.nan)
+            given = GroundTruth(boxes, given.labels, given.ignore, given.ids)
+            self._gt, self._normalised = given, False  # two threads may both do it, with the same outcome
+        return given
+
+    def at(self, path: Path) -> ImageRecord:
+        """The same image, its file elsewhere."""
+        return ImageRecord(self.file_name, path, self.size, self._gt, self.image_id, self._normalised)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,20 +165,66 @@ class Dataset:
     Attributes:
         name: shown to the user.
         source: the annotation file, folder or image that was opened.
-        images: in the order of the annotation file, plain images by name.
+        images: in the order of the annotation file, plain images by name. Large sets make a record when it is asked
+            for, and the same one ever after.
         categories: names by label.
         findings: what is wrong with single records.
+        format: name of the format, empty for plain images.
     """
 
     name: str
     source: Path
-    images: tuple[ImageRecord, ...]
+    images: Sequence[ImageRecord]
     categories: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    format: str = ""
+
+    def box_counts(self) -> NDArray[np.int64]:
+        """(N,) number of ground-truth boxes per image, without making a record or opening an image."""
+        counts = getattr(self.images, "box_counts", None)
+        return np.array([record.box_count for record in self.images], np.int64) if counts is None else counts()
 
     def names_of(self, record: ImageRecord) -> tuple[str, ...]:
         """Category names of an image's ground truth, in its order."""
         return tuple(self.categories[label] for label in record.gt.labels.tolist())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a file or folder is of a format.
+
+    Attributes:
+        source: what :meth:`Reader.read` is given: the file or folder itself, or the file in it that decides.
+        why: what it was recognised by, e.g. ``'data.yaml' with 'names'``.
+        nearby: it stands beside the folder that was asked about, so it may belong to other images.
+    """
+
+    source: Path
+    why: str
+    nearby: bool = False
+
+
+class Reader(Protocol):
+    """What the module of a format offers; modules register in ``registry.FORMATS`` or as entry points.
+
+    Pixel conventions differ between formats: each reader states its own as a ``pixels.PixelConvention`` and converts
+    once. It fills ``GroundTruth.ignore`` with whatever its format has for crowds and ignore regions, keeps every record
+    that it can, and notes in ``findings`` what is wrong with it.
+    """
+
+    def claims(self, path: Path) -> Sequence[Claim]:
+        """What of the format there is at a file or folder; empty if nothing.
+
+        Raises:
+            AnnotationError: a file cannot be read, or is broken whatever its format.
+        """
+
+    def read(self, path: Path, images: Path | None = None, progress: Progress = no_progress) -> Dataset:
+        """Read what was claimed; ``images`` is the folder of the images, if it is known.
+
+        Raises:
+            AnnotationError: it cannot be used as a whole.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,13 +326,14 @@ def load_image(record: ImageRecord) -> LoadedImage:
 
 
 def judge_position(
-    boxes: NDArray[np.float64], sizes: NDArray[np.float64] | tuple[int, ...]
+    boxes: NDArray[np.float64], sizes: NDArray[np.float64] | tuple[int, ...], margin: float = ROUNDING_PX
 ) -> list[tuple[Severity, NDArray[np.int64], str]]:
     """Which boxes lie outside their image.
 
     Args:
         boxes: (N, 4) xyxy pixels; boxes that are NaN anywhere are not judged.
         sizes: (N, 2) or (2,) image height and width in pixels, NaN where unknown.
+        margin: how far a box may reach beyond the image and be taken for rounded, in the unit of the boxes.
 
     Returns:
         For boxes outside and partly outside: severity, their indices, and the judgement ("lies outside the image").
@@ -252,7 +343,7 @@ def judge_position(
     # Comparisons with NaN are False: a box or size that is unknown is neither.
     outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
     partly = (
-        (x1 < -ROUNDING_PX) | (y1 < -ROUNDING_PX) | (x2 > width + ROUNDING_PX) | (y2 > height + ROUNDING_PX)
+        (x1 < -margin) | (y1 < -margin) | (x2 > width + margin) | (y2 > height + margin)
     ) & ~outside
     return [
         ("warning", np.flatnonzero(outside), "lies outside the image"),
