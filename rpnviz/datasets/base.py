@@ -131,6 +131,7 @@ class ImageRecord:
 
     @property
     def box_count(self) -> int:
+        """See the class."""
         return len(self._gt)
 
     @property
@@ -342,9 +343,7 @@ def judge_position(
     x1, y1, x2, y2 = boxes.T
     # Comparisons with NaN are False: a box or size that is unknown is neither.
     outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
-    partly = (
-        (x1 < -margin) | (y1 < -margin) | (x2 > width + margin) | (y2 > height + margin)
-    ) & ~outside
+    partly = ((x1 < -margin) | (y1 < -margin) | (x2 > width + margin) | (y2 > height + margin)) & ~outside
     return [
         ("warning", np.flatnonzero(outside), "lies outside the image"),
         ("note", np.flatnonzero(partly), "reaches beyond the image"),

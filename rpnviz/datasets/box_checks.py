@@ -52,7 +52,8 @@ class BoxChecks:
         with np.errstate(invalid="ignore", over="ignore"):
             self._finite = np.isfinite(numbers.T.sum(axis=0)) & np.isfinite(x1 + x2 + y1 + y2)
             unsure = ~self._finite  # a sum overflows before its parts do
-            self._finite[unsure] = np.isfinite(numbers[unsure]).all(axis=1) & np.isfinite(columns.boxes[unsure]).all(axis=1)
+            sure = np.isfinite(numbers[unsure]).all(axis=1) & np.isfinite(columns.boxes[unsure]).all(axis=1)
+            self._finite[unsure] = sure
             # In formats whose corners are inclusive 7, 7 is one pixel wide, here it is 6, 7: empty is empty.
             self._flat = self._finite & ((x2 <= x1) | (y2 <= y1))
         self._has_box = np.ones(len(x1), bool)
@@ -139,7 +140,8 @@ class BoxChecks:
 
     def _check_slips(self, usable: NDArray[np.int64]) -> set[str]:
         """Numbers that mean something else than the format says; the kinds that were noted."""
-        convention, found = self._convention, set()
+        convention = self._convention
+        found: set[str] = set()
         sound = self._finite & self._has_box
         numbers = self._numbers if sound.all() else self._numbers[sound]
         if not len(numbers):
@@ -257,9 +259,7 @@ class BoxChecks:
             found.add(self._slip(LAST_PIXEL, "note", what, "Add 1 to the right and lower ends."))
 
 
-def same_boxes(
-    owners: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def same_boxes(owners: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:
     """Rows that repeat an earlier row: (K, 2) of the row and the first one like it; NaN equals nothing.
 
     Args:

@@ -112,9 +112,7 @@ def _take_all(batch: list[_Image], start: int, images: Images, first_use: dict[s
     return True
 
 
-def _take(
-    image: _CheckedImage, position: int, images: Images, first_use: dict[str, int], findings: FindingLog
-) -> None:
+def _take(image: _CheckedImage, position: int, images: Images, first_use: dict[str, int], findings: FindingLog) -> None:
     index = len(images.names)
     if image.id is not None and image.id in images.indices:
         findings.add(
@@ -180,7 +178,11 @@ def _checked(image: _Image | None) -> _CheckedImage | None:
     width, height = image.width, image.height
     if width is None or height is None:
         return _CheckedImage(image.id, name, None) if width is height else None
-    return _CheckedImage(image.id, name, (height, width)) if 0 < min(width, height) <= max(width, height) <= MAX_SIDE else None
+    return (
+        _CheckedImage(image.id, name, (height, width))
+        if 0 < min(width, height) <= max(width, height) <= MAX_SIDE
+        else None
+    )
 
 
 def name_in_url(url: object) -> str:

@@ -144,9 +144,7 @@ class Collector:
         self._places.append(min(place, (1 << 31) - 1))
         self._counts[image] += 1
 
-    def note(
-        self, kind: str, severity: Severity, image: int, what: str, place: str = "", way_out: str = ""
-    ) -> None:
+    def note(self, kind: str, severity: Severity, image: int, what: str, place: str = "", way_out: str = "") -> None:
         """Note something about the next box of an image."""
         self.log.add(kind, severity, what, place, way_out, image, self._counts[image])
 
@@ -228,7 +226,9 @@ def assemble(
         for image, (path, own) in enumerate(zip(located, known, strict=True)):
             found.append(own if own is not None else path or _search(image, columns, finder, log))
     findings = by_severity((*parsed.findings, *log.all()))
-    return Dataset(source.name, source, Records(columns, found), parsed.categories, findings, format_)
+    generic = source.name.lower() in ("annotations", "labels", "label_2", "xmls")
+    name = f"{source.absolute().parent.name}/{source.name}" if generic else source.name
+    return Dataset(name, source, Records(columns, found), parsed.categories, findings, format_)
 
 
 def _search(image: int, columns: Columns, finder: ImageFinder, log: FindingLog) -> str:
@@ -262,4 +262,3 @@ def pixels_stated(value: object) -> int | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 1 <= value <= MAX_SIDE:
         return None
     return int(value) if value == int(value) else None
-

@@ -157,6 +157,7 @@ def columns_of(images: Sequence[ImageRecord]) -> Columns:
     truths = [record.gt for record in images]
     counts = [len(gt) for gt in truths]
     ids: list[RecordId | None] = [id_ for gt in truths for id_ in gt.ids]
+    places = np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0)
     return Columns(
         [record.file_name for record in images],
         np.array([record.size or (0, 0) for record in images], np.int32).reshape(-1, 2),
@@ -167,5 +168,5 @@ def columns_of(images: Sequence[ImageRecord]) -> Columns:
         np.concatenate([gt.labels for gt in truths] or [np.zeros(0, np.int64)]),
         np.concatenate([gt.ignore for gt in truths] or [np.zeros(0, bool)]),
         id_column(ids),
-        np.concatenate([np.arange(count) for count in counts] or [np.zeros(0)]).astype(np.int32),
+        places.astype(np.int32),
     )

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from rpnviz.datasets.folder import is_image_name
+
 
 def image_folders(annotations: Path) -> tuple[Path, ...]:
     """Where the images of an annotation file are looked for, in this order.
@@ -33,6 +35,7 @@ class ImageFinder:
         self._first = candidates[0]
         self._folders = [str(folder) for folder in candidates if folder.is_dir()]
         self._listings: dict[str, dict[str, str]] = {}
+        self._stems: dict[str, dict[str, str]] = {}
 
     @property
     def looked_in(self) -> str:
@@ -64,6 +67,19 @@ class ImageFinder:
         """Where an image is by the last part of its name, for folders that were moved or are another computer's."""
         last = re.split(r"[\\/]", file_name)[-1]
         return self._find(last) if last and last != file_name else None
+
+    def find_stem(self, stem: str) -> Path | None:
+        """An image of that name, whatever its suffix."""
+        for folder in self._folders:
+            if folder not in self._stems:
+                names = self._names_in(folder)
+                self._stems[folder] = {
+                    os.path.splitext(name)[0]: own for name, own in names.items() if is_image_name(name)
+                }
+            found = self._stems[folder].get(unicodedata.normalize("NFC", stem))
+            if found is not None:
+                return Path(folder, found)
+        return None
 
     def _find(self, name: str) -> Path | None:
         for folder in self._folders:

@@ -187,6 +187,18 @@ def decode_slowly(text: bytes, path: Path, expected: str) -> Any:
         raise AnnotationError(f"no usable JSON: {error}.", where=str(path), way_out=COPY_AGAIN) from error
 
 
+def four_of(value: object) -> list[float] | None:
+    """Four numbers of a list; None if it is none."""
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    if any(isinstance(part, bool) or not isinstance(part, int | float) for part in value):
+        return None
+    try:
+        return [float(part) for part in value]
+    except OverflowError:  # a whole number beyond every float
+        return None
+
+
 def kind_of(value: object) -> str:
     """What a decoded value is, in JSON's words."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}

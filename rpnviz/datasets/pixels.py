@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -51,3 +52,11 @@ class PixelConvention:
             boxes = numbers[:, [0, 2, 1, 3]] if self.order is Order.SPANS else numbers
             end = self.inclusive - self.first
             return boxes + np.array([-self.first, -self.first, end, end], np.float64)
+
+
+def around_rotated(centre: tuple[float, float], size: tuple[float, float], degrees: float) -> list[float]:
+    """The upright box x1, y1, x2, y2 around a box of that centre and size, turned about its centre."""
+    (x, y), (width, height) = centre, size
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    half_width, half_height = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
+    return [x - half_width, y - half_height, x + half_width, y + half_height]

@@ -73,7 +73,7 @@ def read_text(path: Path, log: FindingLog | None = None, where: str = "") -> str
 
 
 def number(text: str) -> float | None:
-    """A number as programs write it; None if it is none. Python's own ``float`` would take ``1_0`` and Arabic digits."""
+    """A number as programs write it; None if it is none. Python's ``float`` would take ``1_0`` and Arabic digits."""
     if len(text) > 400 or not text.isascii() or not _NUMBER.fullmatch(text):
         return None
     return float(text)

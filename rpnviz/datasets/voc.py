@@ -62,7 +62,9 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     collector = Collector(path, PIXELS, "line", own_files=True)
     finder = ImageFinder(folder / "annotations.xml", images)
     places = _places(folder, images)
-    listings = [{os.path.splitext(name)[0]: name for name in names_in(place) if is_image_name(name)} for place in places]
+    listings = [
+        {os.path.splitext(name)[0]: name for name in names_in(place) if is_image_name(name)} for place in places
+    ]
     categories = Categories()
     for index, name in enumerate(files):
         if index % 64 == 0:
@@ -118,7 +120,9 @@ def _size(root: Element, path: Path, collector: Collector) -> tuple[int, int] | 
         return None
     width, height = (pixels_stated(text) for text in texts)
     if width is None or height is None:
-        what = f"size is {shown(texts[0])} x {shown(texts[1])}, expected whole pixels; the size is taken from the image."
+        what = (
+            f"size is {shown(texts[0])} x {shown(texts[1])}, expected whole pixels; the size is taken from the image."
+        )
         collector.log.add("size", "warning", what, path.name, image=collector.image_count)
         return None
     return height, width
@@ -135,7 +139,11 @@ def _image_of(
     """The image of an XML file: the one named like the file, as in all trainers, else the one that it names."""
     stated_name = stated.replace("\\", "/").split("/")[-1]
     own = next(
-        (str(place / listing[path.stem]) for place, listing in zip(places, listings, strict=True) if path.stem in listing),
+        (
+            str(place / listing[path.stem])
+            for place, listing in zip(places, listings, strict=True)
+            if path.stem in listing
+        ),
         None,
     )
     if own is not None:

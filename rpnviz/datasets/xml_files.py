@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.sax import SAXException
 from xml.sax.handler import ContentHandler
 
@@ -53,26 +54,22 @@ class _TooDeep(Exception):
 class _Builder(ContentHandler):
     """Puts finished children of the root into ``finished``, and forgets them."""
 
-    def __init__(self) -> None:
+    def __init__(self, parser: Any) -> None:
         super().__init__()
+        self._parser = parser
         self.finished: list[Element] = []
         self.root: Element | None = None
         self._open: list[Element] = []
         self._texts: list[list[str]] = []
-        self._place = None
 
-    def setDocumentLocator(self, locator) -> None:  # type: ignore[no-untyped-def]  # noqa: N802
-        self._place = locator
-
-    def startElement(self, name, attrs) -> None:  # type: ignore[no-untyped-def]  # noqa: N802
+    def startElement(self, name: str, attrs: Any) -> None:
         if len(self._open) >= _MAX_DEPTH:
             raise _TooDeep
-        line = self._place.getLineNumber() if self._place is not None else 0
-        element = Element(name, dict(attrs.items()), line or 0)
-        if self._open and len(self._open) > 1:
-            self._open[-1].children.append(element)
-        elif not self._open:
+        element = Element(name, dict(attrs.items()), self._parser.getLineNumber() or 0)
+        if not self._open:
             self.root = element
+        elif len(self._open) > 1:
+            self._open[-1].children.append(element)
         self._open.append(element)
         self._texts.append([])
 
@@ -80,7 +77,7 @@ class _Builder(ContentHandler):
         if self._texts:
             self._texts[-1].append(content)
 
-    def endElement(self, name: str) -> None:  # noqa: N802
+    def endElement(self, name: str) -> None:
         element = self._open.pop()
         element.text = "".join(self._texts.pop()).strip()
         if len(self._open) == 1:
@@ -98,7 +95,9 @@ class XmlFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem = ""
-        self._builder = _Builder()
+        self._parser = make_parser()
+        self._builder = _Builder(self._parser)
+        self._parser.setContentHandler(self._builder)
 
     @property
     def root(self) -> Element | None:
@@ -114,8 +113,7 @@ class XmlFile:
         Raises:
             AnnotationError: the file cannot be opened.
         """
-        parser = make_parser()
-        parser.setContentHandler(self._builder)
+        parser = self._parser
         data = read_bytes(self.path, limit)
         try:
             for start in range(0, len(data), _CHUNK):

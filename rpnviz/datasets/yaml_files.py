@@ -37,7 +37,7 @@ def read_yaml(path: Path) -> Any:
             f"the YAML file has more than {_MAX_BYTES:,} bytes, expected a page of names and folders.", where=str(path)
         )
     try:
-        return yaml.load(decode(data), Loader=_Loader)  # noqa: S506
+        return yaml.load(decode(data), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f" at line {mark.line + 1:,}, column {mark.column + 1:,}" if mark is not None else ""

@@ -84,7 +84,12 @@ def test_string_ids_and_gaps_in_category_ids(read_coco):
 
 
 def test_ignore_field_is_an_ignore_region(read_coco):
-    dataset = read_coco([annotation((k, 0, 9, 9), k, **more) for k, more in enumerate(({"ignore": 1}, {"iscrowd": True}, {"iscrowd": False}))])
+    dataset = read_coco(
+        [
+            annotation((k, 0, 9, 9), k, **more)
+            for k, more in enumerate(({"ignore": 1}, {"iscrowd": True}, {"iscrowd": False}))
+        ]
+    )
     assert dataset.images[0].gt.ignore.tolist() == [True, True, False]
     assert dataset.findings == ()
 
