@@ -198,7 +198,7 @@ def _count(job: Job, dataset: Dataset, counts: Counts, preset: Preset, params: P
         job.progress(number / len(dataset.images))
         if counts.problems[number] != UNKNOWN:
             continue
-        if not len(record.gt.boxes):
+        if not record.box_count:
             counts.ranks[number], counts.problems[number] = 0, 0  # whatever its size
             continue
         try:

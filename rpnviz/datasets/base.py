@@ -180,6 +180,11 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
     format: str = ""
 
+    def file_names(self) -> Sequence[str]:
+        """(N,) file names of the images, without making a record of them."""
+        columns = getattr(self.images, "columns", None)
+        return [record.file_name for record in self.images] if columns is None else columns.file_names
+
     def box_counts(self) -> NDArray[np.int64]:
         """(N,) number of ground-truth boxes per image, without making a record or opening an image."""
         counts = getattr(self.images, "box_counts", None)

@@ -119,15 +119,7 @@ def _said_choice(found: Sequence[Candidate], dataset: Dataset) -> list[Finding]:
 def _holds_any(folder: Path, dataset: Dataset) -> bool:
     """Whether an image of the data set lies in the folder."""
     names = {path.name for path in folders.image_files(folder)}
-    return any(PureWindowsPath(name).name in names for name in _file_names(dataset))
-
-
-def _file_names(dataset: Dataset) -> Sequence[str]:
-    """File names of the images, without making their records."""
-    images = dataset.images
-    if isinstance(images, Records):
-        return images.columns.file_names
-    return [record.file_name for record in images]
+    return any(PureWindowsPath(name).name in names for name in dataset.file_names())
 
 
 def _with_images_of(folder: Path, dataset: Dataset) -> Dataset:
@@ -152,7 +144,7 @@ def _with_images_of(folder: Path, dataset: Dataset) -> Dataset:
 def _select(dataset: Dataset, files: Sequence[Path]) -> Dataset:
     """The records of these image files, in their order, and what was found about them."""
     by_name: dict[str, list[int]] = {}
-    for index, file_name in enumerate(_file_names(dataset)):
+    for index, file_name in enumerate(dataset.file_names()):
         by_name.setdefault(_parts(file_name)[-1], []).append(index)
     chosen, missing = [], []
     for path in files:

@@ -52,6 +52,7 @@ from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
 from rpnviz.datasets.folder import IMAGE_SUFFIXES
+from rpnviz.datasets.formats import is_annotation_file
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
@@ -83,7 +84,10 @@ if TYPE_CHECKING:
     from rpnviz.ui.compare_models_window import CompareModelsWindow
     from rpnviz.ui.compare_window import CompareWindow
 
-_IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
+_IMAGE_FILTER = (
+    "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json *.xml *.yaml *.yml *.csv *.odgt *.txt)"
+    ";;All files (*)"
+)
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
@@ -509,7 +513,7 @@ class MainWindow(QMainWindow):
 
     def open_paths(self, paths: list[Path]) -> None:
         """Open what the user chose or dropped: an annotation file beside images applies to them."""
-        annotations = [path for path in paths if path.suffix.lower() == ".json"]
+        annotations = [path for path in paths if is_annotation_file(path)]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
         if len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
