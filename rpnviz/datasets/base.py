@@ -95,6 +95,13 @@ class Finding:
     gt: int | None = None
     count: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("what", "where"):
+            text = getattr(self, name)
+            if not text.isprintable():  # names of a broken file may hold what steers a terminal
+                shown = (mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+                object.__setattr__(self, name, "".join(shown))
+
     def __str__(self) -> str:
         return f"{self.where}: {self.what} {self.way_out}".rstrip()
 

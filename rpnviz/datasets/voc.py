@@ -95,9 +95,12 @@ def _read_file(
     except AnnotationError as error:
         collector.log.add("file", "error", f"{error.what} Left out.", path.name, error.way_out)
         return
+    usable = root is not None and root.tag == "annotation"
     if problem:
         what = f"no whole XML: {problem}; what stands before that was kept."
-        collector.log.add("broken file", "error", what, path.name, "Export the file again.", collector.image_count)
+        collector.log.add(
+            "broken file", "error", what, path.name, "Export the file again.", collector.image_count if usable else None
+        )
     if root is None or root.tag != "annotation":
         given = "has no root element" if root is None else f"has the root element {root.tag!r}"
         collector.log.add("file", "error", f"the file {given}, expected 'annotation'; left out.", path.name)
