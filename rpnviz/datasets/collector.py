@@ -144,6 +144,16 @@ class Collector:
         self._places.append(min(place, (1 << 31) - 1))
         self._counts[image] += 1
 
+    def rows(self, image: int, numbers: Sequence[float], labels: Sequence[int], places: range) -> None:
+        """Add many sound boxes of one image at once: four numbers, a label and a place of each."""
+        self._numbers.extend(numbers)
+        self._owners.extend([image] * len(labels))
+        self._labels.extend(labels)
+        self._ignore.extend(bytes(len(labels)))
+        self._ids.extend([None] * len(labels))
+        self._places.extend(places)
+        self._counts[image] += len(labels)
+
     def note(self, kind: str, severity: Severity, image: int, what: str, place: str = "", way_out: str = "") -> None:
         """Note something about the next box of an image."""
         self.log.add(kind, severity, what, place, way_out, image, self._counts[image])

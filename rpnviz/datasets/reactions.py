@@ -126,7 +126,7 @@ _VOC_PIXELS = {
     "torchvision": "hands over the text: your own code subtracts",
     "detectron2": "subtracts 1 from xmin and ymin: the box as it is shown",
     "mmdetection": "subtracts 1 from all four and measures x2 - x1: 1 px narrower and lower",
-    "py-faster-rcnn": "subtracts 1 from all four and measures x2 - x1 + 1: the same pixels; a corner at 0 becomes 65,535",
+    "py-faster-rcnn": "subtracts 1 from all four and measures x2 - x1 + 1: the same pixels; 65,535 for a corner at 0",
     "keras-retinanet": "subtracts 1 from all four and measures x2 - x1: 1 px narrower and lower",
 }
 _VOC_DIFFICULT = {

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rpnviz.datasets.findings import FindingLog
 from rpnviz.errors import AnnotationError
 
 _MAX_DEPTH = 12
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[ \t]*[+-]?([0-9]+\.?[0-9]*(e[+-]?[0-9]+)?|\.[0-9]+(e[+-]?[0-9]+)?|nan|inf(inity)?)[ \t]*", re.IGNORECASE
+)
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
@@ -74,7 +76,7 @@ def read_text(path: Path, log: FindingLog | None = None, where: str = "") -> str
 
 def number(text: str) -> float | None:
     """A number as programs write it; None if it is none. Python's ``float`` would take ``1_0`` and Arabic digits."""
-    if len(text) > 400 or not text.isascii() or not _NUMBER.fullmatch(text):
+    if len(text) > 400 or not _NUMBER.fullmatch(text) or not text.isascii():  # İnf, to ignored case
         return None
     return float(text)
 
@@ -100,7 +102,7 @@ def names_in(folder: Path | str, suffix: str = "") -> list[str]:
             return sorted(
                 entry.name
                 for entry in entries
-                if entry.name.lower().endswith(suffix) and not entry.name.startswith(".") and entry.is_file()
+                if entry.name.lower().endswith(suffix) and not entry.name.startswith(".") and _is(entry.is_file)
             )
     except (OSError, ValueError):
         return []
@@ -110,9 +112,17 @@ def folders_in(folder: Path | str) -> list[str]:
     """Names of the folders in a folder, sorted; empty if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is(entry.is_dir))
     except (OSError, ValueError):
         return []
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """An answer about an entry; a link that leads to itself is neither file nor folder."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def walk(folder: Path) -> Iterator[Path]:

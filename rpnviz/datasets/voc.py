@@ -22,7 +22,6 @@ from rpnviz.datasets.base import Claim, Dataset, Progress, no_progress
 from rpnviz.datasets.collector import Categories, Collector, pixels_stated
 from rpnviz.datasets.findings import shown
 from rpnviz.datasets.folder import IMAGE_SUFFIXES, is_image_name, natural_order
-from rpnviz.datasets.image_finder import ImageFinder
 from rpnviz.datasets.pixels import Order, PixelConvention
 from rpnviz.datasets.text_files import names_in, number
 from rpnviz.datasets.xml_files import Element, read_xml, root_tag
@@ -60,7 +59,6 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     folder = path if path.is_dir() else path.parent
     files = sorted(names_in(folder, ".xml"), key=natural_order) if path.is_dir() else [path.name]
     collector = Collector(path, PIXELS, "line", own_files=True)
-    finder = ImageFinder(folder / "annotations.xml", images)
     places = _places(folder, images)
     listings = [
         {os.path.splitext(name)[0]: name for name in names_in(place) if is_image_name(name)} for place in places
@@ -69,7 +67,7 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     for index, name in enumerate(files):
         if index % 64 == 0:
             progress(index / len(files))
-        _read_file(folder / name, collector, categories, places, listings, finder)
+        _read_file(folder / name, collector, categories, places, listings)
     progress(1.0)
     dataset = collector.dataset(categories.names, FORMAT)
     return dataset
@@ -88,7 +86,6 @@ def _read_file(
     categories: Categories,
     places: list[Path],
     listings: list[dict[str, str]],
-    finder: ImageFinder,
 ) -> None:
     try:
         root, problem = read_xml(path)
@@ -107,7 +104,7 @@ def _read_file(
         return
     size = _size(root, path, collector)
     stated = root.text_of("filename") or ""
-    where = _image_of(path, stated, places, listings, finder, collector)
+    where = _image_of(path, stated, places, listings, collector)
     image = collector.image(os.path.basename(where), path=where, size=size, image_id=path.stem, source=path.name)
     for position, element in enumerate(child for child in root.children if child.tag == "object"):
         _read_object(element, position, image, path, collector, categories)
@@ -136,7 +133,6 @@ def _image_of(
     stated: str,
     places: list[Path],
     listings: list[dict[str, str]],
-    finder: ImageFinder,
     collector: Collector,
 ) -> str:
     """The image of an XML file: the one named like the file, as in all trainers, else the one that it names."""
@@ -155,12 +151,13 @@ def _image_of(
             way_out = "Correct the tag: trainers go by the name of the XML file."
             collector.log.add("file name tag", "note", what, path.name, way_out, collector.image_count)
         return own
-    found = finder.find(stated_name) if stated_name else None
+    both = zip(places, listings, strict=True)
+    found = next((str(place / stated_name) for place, listing in both if stated_name in listing.values()), None)
     if found is not None:
         what = f"no image is called {path.stem!r}; {stated_name!r}, which 'filename' names, is shown."
         way_out = "Rename one of the two: trainers go by the name of the XML file."
         collector.log.add("file name tag", "warning", what, path.name, way_out, collector.image_count)
-        return str(found)
+        return found
     suffix = os.path.splitext(stated_name)[1].lower()
     name = path.stem + (suffix if suffix in IMAGE_SUFFIXES else ".jpg")
     collector.missing_image(name, ", ".join(map(str, places)), path.name)

@@ -11,6 +11,7 @@ beside the image. An image without one is background.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ PIXELS = PixelConvention(Order.CENTRE_SIZE, normalised=True, word="line")
 _SPLITS = ("train", "val", "valid", "test")
 _YAML = (".yaml", ".yml")
 _LOOKED_AT = 5
+_PLAIN = re.compile(r"[0-9.eE+ \r\n-]*")
 _PROGRESS_EVERY = 256
 
 
@@ -276,7 +278,10 @@ class _Reader:
         except AnnotationError as error:
             collector.log.add("file", "error", f"{error.what} The image has no boxes.", source, error.way_out, image)
             return
-        for line, content in enumerate(text.splitlines(), 1):
+        lines = text.splitlines()
+        if self._add_plain(image, text, lines):
+            return
+        for line, content in enumerate(lines, 1):
             fields = content.split()
             if fields:
                 self._add_line(image, fields, line, source)
@@ -293,6 +298,26 @@ class _Reader:
         except ValueError:  # another drive
             return path
         return path if relative.startswith(os.pardir) else relative.replace(os.sep, "/")
+
+    def _add_plain(self, image: int, text: str, lines: list[str]) -> bool:
+        """Take a file of nothing but listed classes with four numbers each; otherwise take nothing and say so.
+
+        Nearly all files are such, and a tenth of the time is enough for them.
+        """
+        if not _PLAIN.fullmatch(text):
+            return False
+        try:
+            values = [float(field) for field in text.split()]
+        except ValueError:
+            return False
+        classes = values[::5]
+        if len(values) != 5 * len(lines) or any(line.count(" ") != 4 or line[0] == " " for line in lines):
+            return False
+        if any(not value.is_integer() or not 0 <= value < self._listed for value in classes):
+            return False
+        numbers = [value for index in range(0, len(values), 5) for value in values[index + 1 : index + 5]]
+        self._collector.rows(image, numbers, [int(value) for value in classes], range(1, len(lines) + 1))
+        return True
 
     def _add_line(self, image: int, fields: list[str], line: int, source: str) -> None:
         where = f"{source}: line {line}"
