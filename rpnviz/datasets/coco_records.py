@@ -22,10 +22,12 @@ BATCH = 8192
 
 
 def decode_batch(records: Sequence[Any], decode: Callable[[Any], Any]) -> list[Any] | None:
-    """``Raw`` records decoded to their type; None if one of them is not as it should be."""
+    """``Raw`` records decoded to their type; None if one is not as it should be, or they are decoded already."""
+    if records and not isinstance(records[0], msgspec.Raw):
+        return None
     try:
         return [decode(record) for record in records]
-    except (msgspec.DecodeError, TypeError):  # TypeError: they are decoded already
+    except msgspec.DecodeError:
         return None
 
 

@@ -240,7 +240,7 @@ def test_unknown_category(read_coco):
     dataset = read_coco([annotation((k, 0, 9, 9), k, category_id=id_) for k, id_ in enumerate((7, 99, 99))])
     finding = only(dataset.findings)
     assert finding.severity == "warning"
-    assert "annotation 2 (a.png)" in finding.where
+    assert "annotation 1 (a.png)" in finding.where
     assert "99" in finding.what
     assert "2 annotations" in finding.what
     assert dataset.categories == ("coin", "unknown (99)")
@@ -644,16 +644,16 @@ def test_forbidden_file(write_coco, monkeypatch):
     assert "Permission denied" in error_of(path).what
 
 
-def test_recognises(write_coco, tmp_path):
-    assert coco.recognises(write_coco())
-    assert coco.recognises(write_coco([annotation((math.nan, 1, 2, 3))]))
+def test_what_is_coco(write_coco, tmp_path):
+    assert coco.claims(write_coco())
+    assert coco.claims(write_coco([annotation((math.nan, 1, 2, 3))]))
     for text in ('{"images": []}', "[]", '{"images": {}, "annotations": []}', '{"x": NaN}', "5"):
         path = tmp_path / "other.json"
         path.write_text(text)
-        assert not coco.recognises(path), text
+        assert not coco.claims(path), text
     path.write_text('{"images": [')
     with pytest.raises(AnnotationError):
-        coco.recognises(path)
+        coco.claims(path)
 
 
 def test_progress_and_cancel(write_coco, make_image):
