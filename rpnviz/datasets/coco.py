@@ -20,6 +20,7 @@ import msgspec
 from rpnviz.datasets import cache
 from rpnviz.datasets.base import Claim, Dataset, Progress, no_progress
 from rpnviz.datasets.coco_annotations import AnnotationReader
+from rpnviz.datasets.coco_pieces import NoSplit, Pieces, split_annotations
 from rpnviz.datasets.coco_records import BATCH, Categories, read_images
 from rpnviz.datasets.collector import Parsed, assemble
 from rpnviz.datasets.findings import FindingLog
@@ -58,24 +59,62 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
 def _parse(path: Path, progress: Progress) -> Parsed:
     findings = FindingLog(path.name)
     text = read_text(path, _EXPECTED, findings)
+    progress(0.1)
+    pieces = split_annotations(text)
+    if pieces is not None:
+        try:
+            reader = _read_pieces(pieces, path, progress)
+            del text, pieces  # it is large, and so is what the checks need
+            return _finish(reader)
+        except NoSplit:
+            pass
     content = _decode(text, path)
-    del text  # the records hold it as long as they need it
-    progress(0.2)
+    del text, pieces  # the records hold it as long as they need it
+    reader = _start(content, path, findings)
+    if content.annotations is None:
+        findings.add("no annotations", "note", "the file has no 'annotations': no image has ground truth.")
+    annotations = content.annotations or ()
+    for start in range(0, len(annotations), BATCH):
+        progress(0.2 + 0.7 * start / len(annotations))
+        reader.add_batch(annotations[start : start + BATCH], start)
+    del content, annotations
+    return _finish(reader)
+
+
+def _read_pieces(pieces: Pieces, path: Path, progress: Progress) -> AnnotationReader:
+    """A reader that has taken all of a large file.
+
+    Raises:
+        NoSplit: it was not split between two records.
+    """
+    content = _decode(pieces.rest, path)
+    if content.annotations is None or len(content.annotations):
+        raise NoSplit  # it was split elsewhere than at the list of annotations
+    findings = FindingLog(path.name)
+    reader = _start(content, path, findings)
+    start = 0
+    for piece, fraction in pieces:
+        progress(0.1 + 0.8 * fraction)
+        start += reader.add_text(piece, start)
+    return reader
+
+
+def _start(content: _Content, path: Path, findings: FindingLog) -> AnnotationReader:
+    """Read images and categories.
+
+    Raises:
+        AnnotationError: there is no image.
+    """
     categories = Categories(content.categories, findings)
     images = read_images(content.images, findings)
     if not images.names:
         raise _without_images(path, findings)
-    progress(0.3)
-    if content.annotations is None:
-        findings.add("no annotations", "note", "the file has no 'annotations': no image has ground truth.")
-    reader = AnnotationReader(images, categories, findings)
-    annotations = content.annotations or ()
-    for start in range(0, len(annotations), BATCH):
-        progress(0.3 + 0.5 * start / len(annotations))
-        reader.add_batch(annotations[start : start + BATCH], start)
-    del content, annotations  # they hold the text
+    return AnnotationReader(images, categories, findings)
+
+
+def _finish(reader: AnnotationReader) -> Parsed:
     columns = reader.finish()
-    return Parsed(columns, tuple(categories.names), findings.all())
+    return Parsed(columns, tuple(reader.categories.names), reader.findings.all())
 
 
 def claims(path: Path) -> list[Claim]:

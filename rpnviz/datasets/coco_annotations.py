@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rpnviz.datasets.base import RecordId, Severity
 from rpnviz.datasets.box_checks import NO_BOX, BoxChecks
+from rpnviz.datasets.coco_pieces import NoSplit
 from rpnviz.datasets.coco_records import LEFT_OUT, Categories, Images, decode_batch, record_name
 from rpnviz.datasets.columns import Columns, id_column
 from rpnviz.datasets.findings import FindingLog, shown
@@ -39,6 +40,8 @@ class _Annotation(msgspec.Struct, gc=False):
     ignore: int = 0
 
 
+_decode_annotations = msgspec.json.Decoder(list[_Annotation]).decode
+_decode_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_annotation = msgspec.json.Decoder(_Annotation).decode
 
 
@@ -60,8 +63,8 @@ class AnnotationReader:
 
     def __init__(self, images: Images, categories: Categories, findings: FindingLog) -> None:
         self._images = images
-        self._categories = categories
-        self._findings = findings
+        self.categories = categories
+        self.findings = findings
         self._numbers = array("d")
         """x, y, width, height of one row after the other."""
         self._owners = array("q")
@@ -82,9 +85,28 @@ class AnnotationReader:
             for position, record in enumerate(records, start):
                 self._add(record, position)
 
+    def add_text(self, text: bytes, start: int) -> int:
+        """Take a JSON list of annotations, the first of which is ``annotations[start]``; how many there were.
+
+        Raises:
+            NoSplit: it is no JSON.
+        """
+        try:
+            batch = _decode_annotations(text)
+            if self._take_all(batch, start):
+                return len(batch)
+        except msgspec.ValidationError:
+            pass
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise NoSplit from error
+        records = _decode_records(text)
+        for position, record in enumerate(records, start):
+            self._add(record, position)
+        return len(records)
+
     def _take_all(self, batch: list[_Annotation], start: int) -> bool:
         """Take records that are all as they should be; otherwise take none of them and say so."""
-        indices, listed = self._images.indices, self._categories.listed
+        indices, listed = self._images.indices, self.categories.listed
         owners = [indices.get(annotation.image_id, LEFT_OUT) for annotation in batch]
         labels = [listed.get(annotation.category_id, LEFT_OUT) for annotation in batch]  # type: ignore[arg-type]
         ignore = [annotation.iscrowd or annotation.ignore for annotation in batch]
@@ -112,11 +134,11 @@ class AnnotationReader:
         row = len(self._ids)
         self._numbers.extend(annotation.bbox)
         self._owners.append(owner)
-        self._labels.append(self._categories.label(annotation.category_id))
+        self._labels.append(self.categories.label(annotation.category_id))
         self._ignore.append(annotation.iscrowd or annotation.ignore)
         self._ids.append(annotation.id)
         self._places.append(position)
-        if not self._categories.lists(annotation.category_id):
+        if not self.categories.lists(annotation.category_id):
             self._unlisted[annotation.category_id] += 1
             self._first_unlisted.setdefault(annotation.category_id, row)
         for problem in problems:
@@ -150,20 +172,20 @@ class AnnotationReader:
         place_of[order] = np.arange(len(order))
         for row, problem in self._problems:
             self._report(columns, int(place_of[row]), problem)
-        BoxChecks(columns, numbers, PIXELS, self._findings, place_of[self._without_box]).run()
+        BoxChecks(columns, numbers, PIXELS, self.findings, place_of[self._without_box]).run()
         return columns
 
     def _defer(self, row: int, problem: _Problem) -> None:
-        if self._findings.room(problem.kind):
+        if self.findings.room(problem.kind):
             self._problems.append((row, problem))
         else:
-            self._findings.count(problem.kind)
+            self.findings.count(problem.kind)
 
     def _report(self, columns: Columns, row: int, problem: _Problem) -> None:
         image = columns.image_of(row)
         gt = row - int(columns.starts[image])
         where = columns.where(row)
-        self._findings.add(problem.kind, problem.severity, problem.what, where, problem.way_out, image, gt)
+        self.findings.add(problem.kind, problem.severity, problem.what, where, problem.way_out, image, gt)
 
     def _report_ids(self, ids: NDArray) -> None:
         """Annotation ids that are used again."""
@@ -184,7 +206,7 @@ class AnnotationReader:
         """What can be used of an annotation that is not quite right; None if it can belong to no image."""
         if not isinstance(fields, dict):
             what = f"the record is {shown(fields)}, expected an object; left out."
-            self._findings.add("no annotation", "error", what, f"annotations[{position}]")
+            self.findings.add("no annotation", "error", what, f"annotations[{position}]")
             return None
         id_ = record_id(fields.get("id"))
         if id_ is None and fields.get("id") is not None:
@@ -193,7 +215,7 @@ class AnnotationReader:
         if image_id is None:
             given = shown(fields["image_id"]) if "image_id" in fields else "missing"
             what = f"image_id is {given}, expected the id of an image; left out."
-            self._findings.add("no image_id", "error", what, record_name("annotation", id_, position))
+            self.findings.add("no image_id", "error", what, record_name("annotation", id_, position))
             return None
         bbox, wrong = _bbox_from(fields)
         if wrong:
@@ -213,13 +235,13 @@ class AnnotationReader:
         image_id, name = annotation.image_id, record_name("annotation", annotation.id, position)
         if image_id in self._images.indices:
             what = f"its image {image_id!r} was left out, and so was this."
-            self._findings.add("image left out", "error", what, name)
+            self.findings.add("image left out", "error", what, name)
             return LEFT_OUT
         other = other_kind(image_id)
         owner = self._images.indices.get(other, LEFT_OUT) if other is not None else LEFT_OUT
         if owner == LEFT_OUT:
             what = f"image_id {image_id!r} is the id of no image; left out."
-            self._findings.add("unknown image", "error", what, name, "Add the image, or remove the annotation.")
+            self.findings.add("unknown image", "error", what, name, "Add the image, or remove the annotation.")
             return LEFT_OUT
         what = f"image_id is {image_id!r} and the image's id {other!r}; taken for the same."
         problems.append(_Problem("kind of id", "warning", what, "Write both the same way: a trainer finds no image."))
@@ -228,11 +250,11 @@ class AnnotationReader:
     def _report_categories(self) -> None:
         """One finding per category that the file does not list, not one per annotation: it is one mistake."""
         for id_, count in self._unlisted.items():
-            name = self._categories.names[self._categories.label(id_)]
+            name = self.categories.names[self.categories.label(id_)]
             used = f"{count:,} annotation{'s' if count > 1 else ''}, this one first"
             if id_ is None:
                 what = f"category_id is missing, or neither number nor text; named {name!r} ({used})."
-            elif self._categories.lists(other_kind(id_)):
+            elif self.categories.lists(other_kind(id_)):
                 what = f"category_id is {id_!r} and the category's id {other_kind(id_)!r}; taken for {name!r} ({used})."
             else:
                 what = f"category_id {id_!r} is not in 'categories'; named {name!r} ({used})."

@@ -48,11 +48,16 @@ class ImageFinder:
 
     def locate(self, file_names: Sequence[str]) -> list[str | None]:
         """Where each image is, as :meth:`find` says; names without folders take a microsecond each."""
-        plain = [(folder, self._names_in(folder)) for folder in self._folders]
+        plain = [(os.path.join(folder, ""), self._names_in(folder)) for folder in self._folders]
         located: list[str | None] = []
         for name in file_names:
             if name.isascii() and "/" not in name and "\\" not in name:
-                located.append(next((os.path.join(folder, name) for folder, names in plain if name in names), None))
+                for folder, names in plain:
+                    if name in names:
+                        located.append(folder + name)
+                        break
+                else:
+                    located.append(None)
             else:
                 path = self.find(name)
                 located.append(None if path is None else str(path))
@@ -96,5 +101,7 @@ class ImageFinder:
                 names = os.listdir(folder)
             except (OSError, ValueError):  # ValueError: a NUL character in the name
                 names = []
-            self._listings[folder] = {unicodedata.normalize("NFC", name): name for name in names}
+            self._listings[folder] = {
+                name if name.isascii() else unicodedata.normalize("NFC", name): name for name in names
+            }
         return self._listings[folder]
