@@ -63,7 +63,7 @@ def _parse(path: Path, progress: Progress) -> Parsed:
     pieces = split_annotations(text)
     if pieces is not None:
         try:
-            reader = _read_pieces(pieces, path, progress)
+            reader = _read_pieces(pieces, path, findings.copy(), progress)
             del text, pieces  # it is large, and so is what the checks need
             return _finish(reader)
         except NoSplit:
@@ -81,16 +81,19 @@ def _parse(path: Path, progress: Progress) -> Parsed:
     return _finish(reader)
 
 
-def _read_pieces(pieces: Pieces, path: Path, progress: Progress) -> AnnotationReader:
+def _read_pieces(pieces: Pieces, path: Path, findings: FindingLog, progress: Progress) -> AnnotationReader:
     """A reader that has taken all of a large file.
 
     Raises:
         NoSplit: it was not split between two records.
     """
-    content = _decode(pieces.rest, path)
-    if content.annotations is None or len(content.annotations):
+    try:
+        rest = msgspec.json.decode(pieces.rest, type=_RawLists)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NoSplit from error
+    if rest.annotations is None or len(rest.annotations):
         raise NoSplit  # it was split elsewhere than at the list of annotations
-    findings = FindingLog(path.name)
+    content = _Content(rest.images, rest.annotations, rest.categories or ())
     reader = _start(content, path, findings)
     start = 0
     for piece, fraction in pieces:

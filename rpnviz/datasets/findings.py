@@ -23,6 +23,12 @@ class FindingLog:
         self._findings: list[Finding] = []
         self._counts: Counter[str] = Counter()
 
+    def copy(self) -> FindingLog:
+        """Another log that goes on from here."""
+        other = FindingLog(self.file)
+        other._findings, other._counts = list(self._findings), self._counts.copy()
+        return other
+
     def add(
         self,
         kind: str,
