@@ -95,11 +95,12 @@ class AnnotationReader:
             batch = _decode_annotations(text)
             if self._take_all(batch, start):
                 return len(batch)
-        except msgspec.ValidationError:
-            pass
+        except (msgspec.DecodeError, RecursionError):
+            pass  # a record is not as it should be, or the text is not
+        try:
+            records = _decode_records(text)
         except (msgspec.DecodeError, RecursionError) as error:
             raise NoSplit from error
-        records = _decode_records(text)
         for position, record in enumerate(records, start):
             self._add(record, position)
         return len(records)
