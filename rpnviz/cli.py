@@ -642,10 +642,11 @@ def _hint_at_annotations(dataset: Dataset) -> None:
 
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:
+    from rpnviz.datasets.base import CHOICE
     from rpnviz.datasets.registry import open_dataset
 
     dataset = open_dataset([arguments.path], arguments.annotations)
-    serious = [finding for finding in dataset.findings if finding.severity != "note"]
+    serious = [finding for finding in dataset.findings if finding.severity != "note" or finding.kind == CHOICE]
     for finding in serious[:_MAX_FINDINGS]:
         print(f"rpnviz: {finding}", file=sys.stderr)
     if len(serious) > _MAX_FINDINGS:

@@ -31,6 +31,10 @@ ABOUT_PLACES = frozenset({MISSING_IMAGE, MOVED_IMAGE})
 """Kinds of findings that depend on where the images are, not on what the annotation file says."""
 
 
+CHOICE = "choice"
+"""Kind of the note that something could have been opened in another way too; it is always told."""
+
+
 def no_progress(fraction: float) -> None:
     """For callers who do not watch."""
 
@@ -114,10 +118,11 @@ class ImageRecord:
         path: where the image is, or was expected if it is missing.
         size: (H, W) in pixels as the annotation file states it, None if it does not.
         image_id: its id in the annotation file, None for plain images.
+        normalised: its file states boxes as shares of width and height, not as pixels.
         box_count: number of its ground-truth boxes; unlike ``gt`` it never needs the image.
     """
 
-    __slots__ = ("_gt", "_normalised", "file_name", "image_id", "path", "size")
+    __slots__ = ("_given", "_gt", "file_name", "image_id", "normalised", "path", "size")
 
     def __init__(
         self,
@@ -128,18 +133,18 @@ class ImageRecord:
         image_id: RecordId | None = None,
         normalised: bool = False,
     ) -> None:
-        """``normalised``: the boxes of ``gt`` are shares of width and height, not pixels yet."""
         self.file_name = file_name
         self.path = path
         self.size = size
         self.image_id = image_id
-        self._gt = GroundTruth.empty() if gt is None else gt
-        self._normalised = normalised and len(self._gt) > 0
+        self.normalised = normalised
+        self._given = GroundTruth.empty() if gt is None else gt
+        self._gt = None if normalised and len(self._given) else self._given
 
     @property
     def box_count(self) -> int:
         """See the class."""
-        return len(self._gt)
+        return len(self._given)
 
     @property
     def gt(self) -> GroundTruth:
@@ -148,22 +153,22 @@ class ImageRecord:
         Formats such as YOLO state boxes as shares of an image whose size only the image tells: its header is read at
         the first call. The boxes are NaN where that cannot be read; then the image cannot be shown either.
         """
-        given = self._gt
-        if self._normalised:
+        gt = self._gt
+        if gt is None:
+            given = self._given
             try:
                 height, width = shown_size(self)
+                scale = np.array([width, height, width, height], np.float64)
             except ImageFileError:
-                height, width = 0, 0
-            scale = np.array([width, height, width, height], np.float64)
+                scale = np.full(4, np.nan)
             with np.errstate(over="ignore", invalid="ignore"):
-                boxes = given.boxes * scale if width else np.full_like(given.boxes, np.nan)
-            given = GroundTruth(boxes, given.labels, given.ignore, given.ids)
-            self._gt, self._normalised = given, False  # two threads may both do it, with the same outcome
-        return given
+                gt = GroundTruth(given.boxes * scale, given.labels, given.ignore, given.ids)
+            self._gt = gt  # two threads may both come here, with the same outcome
+        return gt
 
     def at(self, path: Path) -> ImageRecord:
         """The same image, its file elsewhere."""
-        return ImageRecord(self.file_name, path, self.size, self._gt, self.image_id, self._normalised)
+        return ImageRecord(self.file_name, path, self.size, self._given, self.image_id, self.normalised)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +303,7 @@ def load_image(record: ImageRecord) -> LoadedImage:
     pixels = read_image(record.path)
     findings: list[Finding] = []
     where = record.path.name
-    if record.size is None:
+    if record.size is None and not record.normalised:  # shares were judged when they were read
         for severity, indices, what in judge_position(record.gt.boxes, pixels.shape[:2]):
             findings += [
                 Finding(
@@ -306,7 +311,7 @@ def load_image(record: ImageRecord) -> LoadedImage:
                 )
                 for index in indices.tolist()
             ]
-    elif record.size != pixels.shape[:2]:
+    elif record.size is not None and record.size != pixels.shape[:2]:
         stated, upright = _size_text(record.size), _size_text(pixels.shape[:2])
         # EXIF keeps or swaps the sides: only where they would be the stated ones is the file worth another look.
         stored = read_image(record.path, upright=False) if record.size == pixels.shape[1::-1] else pixels

@@ -14,7 +14,7 @@ from rpnviz.core.conventions import (
     InvalidBoxRule,
     OutsideRule,
 )
-from rpnviz.datasets.base import MISSING_IMAGE
+from rpnviz.datasets.base import CHOICE, MISSING_IMAGE
 from rpnviz.datasets.box_checks import BEYOND, FLAT, FROM_ZERO, NO_BOX, NOT_FINITE, OUTSIDE, TWICE
 
 CROWD, NO_BOXES, ALL_POSITIVE, OVERFLOW, SMALL = (
@@ -55,7 +55,7 @@ TITLES = {
     "pixels": "sign of pixels where shares of the image are expected",
     "corners": "sign of corners where x, y, width, height is expected",
     "sides": "sign of another order of the four numbers",
-    "choice": "choice between several formats",
+    CHOICE: "choice between several formats",
     "not used": "files that were not used",
     "not in it": "images that the annotations do not know",
     "no label file": "images without a label file",

@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 from rpnviz import paths as places
 from rpnviz.datasets import folder as folders
-from rpnviz.datasets.base import ABOUT_PLACES, Dataset, Finding, ImageRecord, Progress, no_progress
+from rpnviz.datasets.base import ABOUT_PLACES, CHOICE, Dataset, Finding, ImageRecord, Progress, no_progress
 from rpnviz.datasets.columns import Records
 from rpnviz.datasets.formats import Candidate, candidates_at, is_annotation_file, reader_for
 from rpnviz.errors import AnnotationError
@@ -113,7 +113,7 @@ def _said_choice(found: Sequence[Candidate], dataset: Dataset) -> list[Finding]:
     others = [f"{one.claim.source.name} ({one.name})" for one in found[1:6]] + (["..."] if len(found) > 6 else [])
     what = f"taken for {found[0].name} ({taken.source.name}: {taken.why}); there is also {', '.join(others)}."
     way_out = "To have another one, open it itself, or name it with --annotations."
-    return [Finding("note", what, dataset.source.name, way_out, kind="choice")]
+    return [Finding("note", what, dataset.source.name, way_out, kind=CHOICE)]
 
 
 def _holds_any(folder: Path, dataset: Dataset) -> bool:
