@@ -9,7 +9,16 @@ from pathlib import Path, PureWindowsPath
 
 from rpnviz import paths as places
 from rpnviz.datasets import folder as folders
-from rpnviz.datasets.base import ABOUT_PLACES, CHOICE, Dataset, Finding, ImageRecord, Progress, no_progress
+from rpnviz.datasets.base import (
+    ABOUT_PLACES,
+    CHOICE,
+    MISSING_IMAGE,
+    Dataset,
+    Finding,
+    ImageRecord,
+    Progress,
+    no_progress,
+)
 from rpnviz.datasets.columns import Records
 from rpnviz.datasets.formats import Candidate, candidates_at, is_annotation_file, reader_for
 from rpnviz.errors import AnnotationError
@@ -91,6 +100,9 @@ def _open_folder(folder: Path, progress: Progress) -> Dataset:
         if candidate.claim.nearby and not _holds_any(folder, dataset):
             findings.append(_not_used(candidate, "none of its images is in the folder.", ""))
             continue
+        if index + 1 < len(found) and _all_missing(dataset):
+            findings.append(_not_used(candidate, "none of its images can be found.", "Open it itself."))
+            continue
         dataset = _with_images_of(folder, dataset)
         return _with(dataset, [*findings, *_said_choice(found[index:], dataset)])
     return _with(folders.read_folder(folder), findings)
@@ -114,6 +126,12 @@ def _said_choice(found: Sequence[Candidate], dataset: Dataset) -> list[Finding]:
     what = f"taken for {found[0].name} ({taken.source.name}: {taken.why}); there is also {', '.join(others)}."
     way_out = "To have another one, open it itself, or name it with --annotations."
     return [Finding("note", what, dataset.source.name, way_out, kind=CHOICE)]
+
+
+def _all_missing(dataset: Dataset) -> bool:
+    """Whether no image was found."""
+    missing = sum(finding.count for finding in dataset.findings if finding.kind == MISSING_IMAGE)
+    return missing >= len(dataset.images)
 
 
 def _holds_any(folder: Path, dataset: Dataset) -> bool:

@@ -165,6 +165,15 @@ def test_what_else_could_be_opened_is_said(tmp_path):
     assert open_dataset([tmp_path / "set"], tmp_path / "set" / "data.yaml").format == "YOLO"
 
 
+def test_annotations_whose_images_are_elsewhere_come_last(tmp_path):
+    shutil.copytree(EXAMPLES / "supervision_yolo", tmp_path / "set")
+    text = (EXAMPLES / "supervision_coco" / "annotations.json").read_text()
+    (tmp_path / "set" / "annotations.json").write_text(text.replace(".png", "_elsewhere.png"))
+    dataset = open_dataset([tmp_path / "set"])
+    assert dataset.format == "YOLO"
+    assert [(finding.kind, finding.where) for finding in dataset.findings] == [("not used", "annotations.json")]
+
+
 def test_no_image_is_opened_to_read_yolo(tmp_path):
     """100,000 headers take minutes on a server: they are read when an image is looked at."""
     shutil.copytree(EXAMPLES / "supervision_yolo", tmp_path / "set")
