@@ -26,6 +26,7 @@ from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix
 from rpnviz.core.inputs import RPNOutput
+from rpnviz.core.nms import KEPT_FROM
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
@@ -37,6 +38,8 @@ from rpnviz.models.base import ProposalModel
 
 _QUICK_UP_TO = 400_000
 """Anchors whose labels another threshold gives in about 2 ms."""
+_QUICK_CANDIDATES = 10_000
+"""Boxes of which another NMS threshold takes about 2 ms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +52,41 @@ class _Request:
 
     @property
     def is_quick(self) -> bool:
-        """Whether only thresholds or the draw of the mini-batch changed: the IoUs of all anchors are there already."""
+        """Whether only what follows the IoUs changed, and they are there already.
+
+        The thresholds of a label, the draw of the mini-batch, the threshold of NMS and the number kept after it.
+        """
         if self.previous is None:
             return False
         old = self.previous.training
         barring = (old.params.match.border_thresh, old.params.match.ignore_iof_thresh)
-        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample)
+        proposals = dataclasses.replace(
+            self.params.proposals,
+            nms_thresh=old.params.proposals.nms_thresh,
+            post_nms_top_n=old.params.proposals.post_nms_top_n,
+        )
+        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample, proposals=proposals)
         return (
             old.inputs is self.inputs
             and old.conventions == self.preset.conventions
             and old.params == same
             and barring == (self.params.match.border_thresh, self.params.match.ignore_iof_thresh)
-            and (self.previous.model is None) == (self.outputs is None)
             and len(old.anchors) <= _QUICK_UP_TO
+            and self._has_overlaps
+        )
+
+    @property
+    def _has_overlaps(self) -> bool:
+        """Whether the candidates of the outputs, if there are any, are compared with each other already."""
+        assert self.previous is not None
+        old = self.previous.model
+        if self.outputs is None or old is None:
+            return self.outputs is None and old is None
+        return (
+            old.inputs.outputs is self.outputs
+            and old.proposals is not None
+            and len(old.proposals.candidates.boxes) <= _QUICK_CANDIDATES
+            and self.params.proposals.nms_thresh >= float(KEPT_FROM)
         )
 
 
@@ -72,9 +97,8 @@ def _compute(request: _Request) -> Shown:
     training = pipeline.run(request.inputs, request.params, conventions, old.training if old else None)
     model = None
     if request.outputs is not None:
-        params, built_in = request.outputs.settings.applied_to(request.params, conventions)
-        inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
-        model = pipeline.run(inputs, params, built_in, old.model if old else None)
+        before = old.model if old else None
+        model = pipeline.run_outputs(request.inputs, request.outputs, request.params, conventions, before)
     return Shown(request.preset, training, model, time.perf_counter() - begin)
 
 
