@@ -20,6 +20,7 @@ from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.model_slot import ModelSlot
 from rpnviz.app.outputs import OutputStore
+from rpnviz.app.texts import anchors_against
 from rpnviz.app.undo import History
 from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import compiled, pipeline, presets
@@ -477,17 +478,28 @@ class AppState(Viewing):
         model = self.models.model
         assert model is not None
         own = model.settings.proposals
+        told = []
         if own is not None and own != self.params.proposals:
             self._set_params(dataclasses.replace(self.params, proposals=own), f"thresholds of {model.name}")
-            self.tell(
-                Message(
-                    Severity.INFO,
-                    f"{model.name} brings its own thresholds",
-                    f"Keep before NMS {own.pre_nms:,}, score {own.score_thresh:g}, NMS IoU {own.nms_thresh:g}, keep "
-                    f"after NMS {own.post_nms:,}. Undo takes them back.",
-                )
+            told.append(
+                f"Keep before NMS {own.pre_nms:,}, score {own.score_thresh:g}, NMS IoU {own.nms_thresh:g}, keep after "
+                f"NMS {own.post_nms:,}. Undo takes them back."
             )
+        title = f"{model.name} brings its own thresholds" if told else f"{model.name} has other anchors"
+        anchors = anchors_against(model.settings, self.params, self.preset.name)
+        if anchors and not self.models.is_sample:
+            way = "The Training world shows the settings' anchors; Edit > Use the model's settings makes them the same."
+            told.append(f"{anchors} {way}")
+        if told:
+            self.tell(Message(Severity.INFO, title, "\n".join(told)))
         self._request()
+
+    def use_model_settings(self) -> None:
+        """Train with the resize, anchors, coder and rules that the model was built with; undo takes it back."""
+        if self.models.model is not None:
+            params, built_in = self.models.model.settings.applied_to(self.params, self.preset.conventions)
+            preset = dataclasses.replace(self.preset, conventions=built_in)
+            self._change(preset, params, f"settings of {self.models.model.name}")
 
     # ------------------------------------------------------------------ view
 
