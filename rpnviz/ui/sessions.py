@@ -1,0 +1,134 @@
+"""Saving a session, opening it again, and the menu of what was opened lately."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
+
+from rpnviz.app.messages import Message, Severity, from_error
+from rpnviz.app.recent import Place, Recent
+from rpnviz.app.session import Session, ViewPart, read_session, relocated, restore, save_session, session_of
+from rpnviz.app.settings import Settings
+from rpnviz.app.state import AppState
+from rpnviz.errors import RpnvizError
+from rpnviz.ui.canvas.view import CanvasView
+
+_FILTER = "Sessions (*.rpnviz.json)"
+_ENDING = ".rpnviz.json"
+_SHOWN = 10
+_NAMED = 10
+
+
+class Sessions:
+    """The commands of the File menu."""
+
+    def __init__(self, window: QWidget, state: AppState, settings: Settings, canvas: CanvasView) -> None:
+        """``window`` is what dialogs belong to."""
+        self._window, self._state, self._settings, self._canvas = window, state, settings, canvas
+
+    def save(self) -> None:
+        """Ask for a place and write the session there."""
+        state = self._state
+        if state.record is None:
+            state.tell(Message(Severity.INFO, "Nothing to save yet", "Open images first."))
+            return
+        start = Path(self._settings.last_folder) / f"{state.record.path.stem}{_ENDING}"
+        name, _ = QFileDialog.getSaveFileName(self._window, "Save session", str(start), _FILTER)
+        if not name:
+            return
+        path = Path(name if name.lower().endswith(".json") else f"{name}{_ENDING}")
+        self._settings.last_folder = str(path.parent)
+        place = self._canvas.place
+        try:
+            save_session(session_of(state, None if place is None else ViewPart(*place)), path)
+        except RpnvizError as error:
+            state.tell(from_error("Could not save the session", error))
+            return
+        state.tell(Message(Severity.INFO, f"Saved the session as {path.name}", str(path.parent)))
+
+    def ask_and_open(self) -> None:
+        """Ask for a session and open it."""
+        name, _ = QFileDialog.getOpenFileName(self._window, "Open session", self._settings.last_folder, _FILTER)
+        if name:
+            self.open(Path(name))
+
+    def open(self, path: Path) -> None:
+        """Open a session; where files are not there any more, ask where they are now."""
+        self._settings.last_folder = str(path.parent)
+        try:
+            session = read_session(path)
+        except RpnvizError as error:
+            self._refuse(error)
+            return
+        if session.missing:
+            self._ask_where(path, session)
+        else:
+            self._show(session)
+
+    def _refuse(self, error: RpnvizError) -> None:
+        self._state.tell(from_error("Could not open the session", error))
+
+    def _show(self, session: Session) -> None:
+        def shown() -> None:
+            view = session.view
+            if view is None:
+                self._canvas.fit()
+            else:
+                self._canvas.look_at(view.scale, view.x, view.y)
+
+        try:
+            restore(self._state, session, shown)
+        except RpnvizError as error:
+            self._refuse(error)
+
+    def _ask_where(self, path: Path, session: Session) -> None:
+        """Say what is missing, and take the folder where it is now."""
+        box = QMessageBox(self._window)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setWindowTitle("Files of the session are not there")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setText(f"{path.name} needs files that are not there any more.")
+        more = len(session.missing) - _NAMED
+        names = [str(missing) for missing in session.missing[:_NAMED]]
+        box.setInformativeText("\n".join([*names, f"and {more:,} more"] if more > 0 else names))
+        locate = box.addButton("Locate…", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(locate)
+
+        def choose() -> None:
+            folder = QFileDialog.getExistingDirectory(self._window, "Where they are now", str(path.parent))
+            if folder:
+                self._show(relocated(session, Path(folder)))
+
+        box.accepted.connect(choose)
+        box.open()
+
+
+class RecentMenu(QMenu):
+    """What was opened lately, the newest first."""
+
+    def __init__(self, recent: Recent, parent: QWidget) -> None:
+        super().__init__("Open &recent", parent)
+        self._recent = recent
+        self.setToolTipsVisible(True)
+        recent.changed.connect(self._fill)
+        self._fill()
+
+    def _fill(self) -> None:
+        self.clear()
+        places = self._recent.places[:_SHOWN]
+        for number, place in enumerate(places, 1):
+            key = f"&{number} " if number < 10 else ""
+            action = self.addAction(key + place.title.replace("&", "&&"))
+            action.setToolTip("\n".join((*place.paths[:5], place.annotations, f"at {place.image}")))
+            action.triggered.connect(lambda _checked=False, place=place: self._open(place))
+        if places:
+            self.addSeparator()
+            self.addAction("&Forget these").triggered.connect(self._recent.forget)
+        self.setEnabled(bool(places))
+
+    def _open(self, place: Place) -> None:
+        self._recent.open([Path(path) for path in place.paths], Path(place.annotations) if place.annotations else None)
