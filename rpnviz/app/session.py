@@ -128,10 +128,12 @@ def session_of(state: AppState, view: ViewPart | None = None) -> Session:
     )
 
 
-def session_bytes(session: Session, folder: Path) -> bytes:
-    """The document, with paths relative to the folder it will lie in."""
+def session_bytes(session: Session, folder: Path | None) -> bytes:
+    """The document, with paths relative to the folder it will lie in; None: they are already."""
 
     def relative(path: str) -> str:
+        if folder is None:
+            return path
         try:
             return Path(os.path.relpath(path, folder)).as_posix()
         except ValueError:  # on another drive

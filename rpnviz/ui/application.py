@@ -14,6 +14,7 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from rpnviz import __version__, paths
+from rpnviz.app.case import is_case
 from rpnviz.app.messages import Message, Severity
 from rpnviz.app.session import is_session
 from rpnviz.app.settings import load_settings
@@ -67,8 +68,8 @@ def run(
     window.show()
 
     def open_first() -> None:
-        if len(files) == 1 and annotations is None and is_session(files[0]):
-            window.sessions.open(files[0])
+        if len(files) == 1 and annotations is None and (is_session(files[0]) or is_case(files[0])):
+            window.open_paths(list(files))
         elif files or annotations is not None:
             paths = list(files) if files else [Path(str(annotations))]
             window.recent.open(paths, annotations if files else None, keep_params=preset is not None)

@@ -42,6 +42,7 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
+from rpnviz.app.case import is_case
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
@@ -520,6 +521,8 @@ class MainWindow(QMainWindow):
         self.settings.last_folder = str(paths[0].parent)
         if len(paths) == 1 and is_session(paths[0]):
             self.sessions.open(paths[0])
+        elif len(paths) == 1 and is_case(paths[0]):
+            self.sessions.open_case(paths[0])
         elif len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
             self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
@@ -591,6 +594,11 @@ class MainWindow(QMainWindow):
 
     def do_save_session(self) -> None:
         self.sessions.save()
+
+    def do_share_case(self) -> None:
+        snapshot = self._snapshot("share")
+        if snapshot is not None:
+            self.sessions.share(snapshot)
 
     def do_export_picture(self) -> None:
         from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need

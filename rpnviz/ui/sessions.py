@@ -7,13 +7,17 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
+from rpnviz.app.case import case_bytes, save_case, unpack_case
+from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.recent import Place, Recent
 from rpnviz.app.session import Session, ViewPart, read_session, relocated, restore, save_session, session_of
 from rpnviz.app.settings import Settings
+from rpnviz.app.snapshot import Snapshot
 from rpnviz.app.state import AppState
 from rpnviz.errors import RpnvizError
 from rpnviz.ui.canvas.view import CanvasView
+from rpnviz.ui.dialogs.share import ShareDialog
 
 _FILTER = "Sessions (*.rpnviz.json)"
 _ENDING = ".rpnviz.json"
@@ -66,6 +70,59 @@ class Sessions:
             self._ask_where(path, session)
         else:
             self._show(session)
+
+    def share(self, snapshot: Snapshot) -> None:
+        """Ask how much of the image to share and where to, and write the case."""
+        dialog = ShareDialog(snapshot, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.accepted.connect(lambda: self._share(snapshot, dialog.region))
+        dialog.open()
+
+    def _share(self, snapshot: Snapshot, region: tuple[float, float, float, float] | None) -> None:
+        state = self._state
+        start = Path(self._settings.last_folder) / f"{snapshot.record.path.stem}_case.zip"
+        name, _ = QFileDialog.getSaveFileName(self._window, "Share case", str(start), "Cases (*.zip)")
+        if not name:
+            return
+        path = Path(name if name.lower().endswith(".zip") else f"{name}.zip")
+        self._settings.last_folder = str(path.parent)
+        place, record, dataset = self._canvas.place, snapshot.record, snapshot.dataset
+        try:
+            session = session_of(state, None if place is None else ViewPart(*place))
+        except RpnvizError as error:
+            state.tell(from_error("Could not share the case", error))
+            return
+
+        def work(job: Job) -> int:
+            index = next(number for number, other in enumerate(dataset.images) if other is record)
+            findings = tuple(finding for finding in dataset.findings if finding.image == index)
+            data = case_bytes(snapshot, session, region, findings)
+            job.progress(0.9)
+            save_case(data, path)
+            return len(data)
+
+        def done(count: int) -> None:
+            state.tell(Message(Severity.INFO, f"Wrote {path.name}, {count / 1e6:.1f} MB", str(path.parent)))
+
+        state.jobs.submit(
+            f"Writing {path.name}", work, done, lambda error: state.tell(from_error("Could not share the case", error))
+        )
+
+    def open_case(self, path: Path) -> None:
+        """Open a shared case, unpacked into the cache."""
+        self._settings.last_folder = str(path.parent)
+        state = self._state
+        state.jobs.submit(
+            f"Unpacking {path.name}",
+            lambda _job: unpack_case(path),
+            self._open_unpacked,
+            lambda error: state.tell(from_error("Could not open the case", error)),
+        )
+
+    def _open_unpacked(self, path: Path) -> None:
+        folder = self._settings.last_folder
+        self.open(path)
+        self._settings.last_folder = folder  # not the cache
 
     def _refuse(self, error: RpnvizError) -> None:
         self._state.tell(from_error("Could not open the session", error))
