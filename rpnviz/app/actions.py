@@ -58,6 +58,22 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open_bundled_model", "&File", "Load the sample mo&del", "", "Trained on synthetic shapes"),
     ActionSpec("open_params", "&File", "Load para&meters…", "", "A Params document, as Copy parameters makes it"),
     ActionSpec(
+        "open_session",
+        "&File",
+        "Open sess&ion…",
+        "",
+        "What was opened, with its parameters, layers and selection",
+        separated=True,
+    ),
+    ActionSpec("save_session", "&File", "Sa&ve session…", "Ctrl+S", "To go on later, or on another machine"),
+    ActionSpec(
+        "share_case",
+        "&File",
+        "S&hare case…",
+        "",
+        "One zip with the image, its boxes, parameters, picture and findings, for a colleague or an issue",
+    ),
+    ActionSpec(
         "export_picture", "&File", "&Export picture…", "Ctrl+E", "The picture with legend and numbers", separated=True
     ),
     ActionSpec("reload", "&File", "&Reload", "F5", "Read the data set's files again", separated=True),
@@ -65,6 +81,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("undo", "&Edit", "&Undo", "Ctrl+Z", "Take the last parameter change back"),
     ActionSpec("redo", "&Edit", "&Redo", "Ctrl+Shift+Z | Ctrl+Y", "Bring the undone change back"),
     ActionSpec("reset_params", "&Edit", "Reset all &parameters", "", "Back to the trainer's defaults", separated=True),
+    ActionSpec(
+        "use_model_settings",
+        "&Edit",
+        "Use the &model's settings",
+        "",
+        "Train with the resize, anchors and coder that the loaded model was built with",
+    ),
     ActionSpec("copy_picture", "&Edit", "Copy p&icture", "Ctrl+Alt+C", "As on the screen, with legend and numbers"),
     ActionSpec("copy_params", "&Edit", "&Copy parameters", "Ctrl+Shift+C", "The Params document as JSON, for --params"),
     ActionSpec(
