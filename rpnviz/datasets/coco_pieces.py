@@ -42,11 +42,11 @@ class Pieces:
 
     def __iter__(self) -> Iterator[tuple[bytes, float]]:
         """The pieces as JSON lists, and how far each begins, from 0 to 1."""
-        here = self.start
+        here, view = self.start, memoryview(self.text)
         while here < self.stop:
             between = _BETWEEN.search(self.text, min(here + PIECE, self.stop), self.stop)
             end, following = (self.stop, self.stop) if between is None else (between.start() + 1, between.end() - 1)
-            yield b"[" + self.text[here:end] + b"]", (here - self.start) / (self.stop - self.start)
+            yield b"".join((b"[", view[here:end], b"]")), (here - self.start) / (self.stop - self.start)
             here = following
 
 
