@@ -183,7 +183,8 @@ def _check_all_positive(
 
 def _gap(preset: Preset) -> float:
     """Side in input pixels up to which a box can lie between the anchors of all levels; 0 or less: none can."""
-    sample = pipeline.run(pipeline.Inputs((64, 64), np.zeros((0, 4))), preset.params, preset.conventions)
+    params = preset.params.with_values("resize", mode="none")  # a small image, not one enlarged to the input
+    sample = pipeline.run(pipeline.Inputs((64, 64), np.zeros((0, 4))), params, preset.conventions)
     gaps = []
     for level in sample.anchors.lattice:
         widths, heights = level.x2[:, 0] - level.x1[:, 0], level.y2[:, 0] - level.y1[:, 0]
