@@ -55,8 +55,9 @@ def claims(path: Path) -> list[Claim]:
     swapped = _swapped(str(path.absolute()) + os.sep)
     if swapped is not None and _has_labels(Path(swapped)):
         return [Claim(path, f"labels in {swapped}", nearby=True)]
-    images = {os.path.splitext(name)[0] for name in names_in(path) if is_image_name(name)}
-    beside = [name for name in names_in(path, ".txt") if os.path.splitext(name)[0] in images][:_LOOKED_AT]
+    texts = names_in(path, ".txt")
+    images = {os.path.splitext(name)[0] for name in names_in(path) if is_image_name(name)} if texts else set()
+    beside = [name for name in texts if os.path.splitext(name)[0] in images][:_LOOKED_AT]
     if any(_looks_like_labels(path / name) for name in beside):
         return [Claim(path, "a text file of normalised boxes beside each image")]
     return []
