@@ -468,6 +468,8 @@ def _render(arguments: argparse.Namespace) -> int:
                 f"the name asks for {kind.upper()}, but --format says {arguments.format!r}.", where=str(target.path)
             )
     model = _model(arguments, preset)
+    if model is not None:
+        preset = _with_thresholds(preset, model, arguments)
     warned = False
 
     def write(target: Target) -> None:
@@ -490,7 +492,7 @@ def _render(arguments: argparse.Namespace) -> int:
 def _proposals(arguments: argparse.Namespace) -> int:
     from rpnviz.datasets.base import ImageRecord
     from rpnviz.export.batch import Target, check_place, files_of, run_batch
-    from rpnviz.export.proposals import coco_results, funnel_table, own_thresholds, run_model
+    from rpnviz.export.proposals import coco_results, funnel_table, run_model
     from rpnviz.files import write_whole
     from rpnviz.models.dump import dump_bytes
     from rpnviz.models.playback import open_last
@@ -506,8 +508,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
         if target not in (None, "-"):
             _check_json(target, keep)
     model = open_last(arguments.model, dict(arguments.model_option))
-    if arguments.params is None:
-        preset = dataclasses.replace(preset, params=own_thresholds(model, preset.params))
+    preset = _with_thresholds(preset, model, arguments)
     results: list[dict[str, Any]] = []
     funnels: list[dict[str, Any]] = []
     number_of = {id(record): number for number, record in enumerate(dataset.images)}
@@ -534,6 +535,22 @@ def _proposals(arguments: argparse.Namespace) -> int:
     if arguments.funnel:
         _write_json(funnels, arguments.funnel)
     return _UNUSABLE if outcome.failures else 0
+
+
+def _with_thresholds(preset: Preset, model: ProposalModel, arguments: argparse.Namespace) -> Preset:
+    """The thresholds that come with the model, unless a document gives others; and whose rules are applied."""
+    from rpnviz.export.proposals import own_thresholds
+
+    own = model.settings.preset
+    if arguments.model is not None and own not in ("", preset.name):
+        print(
+            f"rpnviz: {model.name} belongs to {own}; the rules of {preset.name} for top-k and NMS are applied "
+            f"(--preset {own} takes its own).",
+            file=sys.stderr,
+        )
+    if arguments.params is not None:
+        return preset
+    return dataclasses.replace(preset, params=own_thresholds(model, preset.params))
 
 
 def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | None:

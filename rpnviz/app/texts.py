@@ -49,12 +49,17 @@ FATE_TEXT = {
 
 
 def anchors_against(model: ModelSettings, params: Params, trainer: str) -> str:
-    """How the anchors a model was built with differ from those of the settings; empty if they do not."""
+    """How the anchors a model was built with differ from those of the settings; empty if they do not.
+
+    Recorded anchors have no sizes and ratios to compare: their number per cell and the strides are.
+    """
     own, here = model.anchors, params.anchors
     if (own.strides, own.level_sizes, own.aspect_ratios) == (here.strides, here.level_sizes, here.aspect_ratios):
         return ""
     if (own.cells, own.strides) != (here.cells, here.strides):
         return f"It was built with {_anchors_words(own)}; {trainer} is set here to {_anchors_words(here)}."
+    if not model.shapes_known:
+        return ""
     what = [
         words
         for words, differ in (

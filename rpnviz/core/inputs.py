@@ -76,6 +76,10 @@ class ModelSettings:
     conventions: Conventions
     proposals: ProposalParams | None = None
     """The thresholds and top-n that come with it, where the file has them; a user may turn them."""
+    preset: str = ""
+    """Name of the trainer whose rules belong to it; empty: unknown."""
+    shapes_known: bool = True
+    """Whether sizes and ratios are the anchors' own; those of a recording with anchors only count them."""
 
     def applied_to(self, params: Params, conventions: Conventions) -> tuple[Params, Conventions]:
         """``params`` and ``conventions`` with what was built in: those under which the outputs mean something."""

@@ -543,17 +543,20 @@ class MainWindow(QMainWindow):
         if path is not None:
             self.state.load_model(path, show=True)
 
-    def _ask_about_model(self, path: Path, info: ModelInfo) -> None:
+    def _ask_about_model(self, path: Path, info: ModelInfo, answers: dict[str, str]) -> None:
         """Ask what a model file does not say, then open it."""
         from rpnviz.ui.dialogs.model_options import ModelOptionsDialog
 
-        dialog = ModelOptionsDialog(path.name, info, {}, self)
+        dialog = ModelOptionsDialog(path.name, info, answers, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self.state.load_model(path, dialog.answers, show=True))
         dialog.open()
 
     def do_open_bundled_model(self) -> None:
         self.state.load_model(None, show=True)
+
+    def do_model_options(self) -> None:
+        self.state.models.ask_again()
 
     def do_open_params(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Load parameters", self._last_folder(), _PARAMS_FILTER)
@@ -649,8 +652,6 @@ class MainWindow(QMainWindow):
         self.state.reset_params()
 
     def do_use_model_settings(self) -> None:
-        if self.state.model is None:
-            self.state.tell(Message(Severity.INFO, "No model is loaded", "Load one with Ctrl+M."))
         self.state.use_model_settings()
 
     def do_copy_params(self) -> None:
@@ -701,6 +702,11 @@ class MainWindow(QMainWindow):
         if not self.inspector.way:
             self.state.tell(Message(Severity.INFO, "Nothing to follow", "Select a box first."))
         self.inspector.step(by)
+
+    def do_run_model(self) -> None:
+        self.state.set_world(World.MODEL)
+        if not self.state.models.busy:
+            self.state.models.run()
 
     def do_play(self) -> None:
         if self._has_playback():
