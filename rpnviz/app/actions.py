@@ -116,7 +116,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec("next_stage", "&Go", "Next s&tage", ".", "Where the selected box goes next", separated=True),
     ActionSpec("previous_stage", "&Go", "Previous sta&ge", ",", "Where the selected box was before"),
-    ActionSpec("run_model", "&Go", "&Run the model again", "R", "After it was stopped or has failed", separated=True),
+    ActionSpec("run_model", "&Go", "&Run the model again", "Ctrl+R", "After it was stopped or has failed", separated=True),
     ActionSpec("play", "&Go", "Pla&y the training", "K", "Its steps one after the other, or stop"),
     ActionSpec("next_training_step", "&Go", "Next step of the training", "L", "How the model was later"),
     ActionSpec("previous_training_step", "&Go", "Previous step of the training", "J", "How the model was before"),

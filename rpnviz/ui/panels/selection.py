@@ -91,7 +91,7 @@ class SelectionPanel(QWidget):
                 if waiting and state.model is None
                 else "Running the model"
                 if waiting
-                else f"{state.models.problem} Press R to run it again."
+                else f"{state.models.problem} Press Ctrl+R to run it again."
                 if state.world is World.MODEL and state.models.problem
                 else "Load a model, or try the sample model (trained on synthetic shapes)"
                 if state.world is World.MODEL and state.model is None
