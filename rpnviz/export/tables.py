@@ -160,6 +160,7 @@ def _explanation(result: Result, gt: int, fixes: bool) -> dict[str, Any]:
         "threshold": found.threshold,
         "needed": found.needed,
         "stolen_by": None,
+        "sampling": {"expected": found.chance.expected, "chance": found.chance.seen},
         "fixes": [_fix(fix) for fix in (search_fixes(result, gt, found).fixes if fixes else ())],
     }
     if thief is not None:
