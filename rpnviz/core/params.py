@@ -220,7 +220,7 @@ class CropStage(StrEnum):
     ORIGINAL = "original"
     """The original image; the crop is then resized. detectron2's ``INPUT.CROP``."""
     RESIZED = "resized"
-    """The resized image, as in large-scale jittering (torchvision ``FixedSizeCrop``, mmdetection's ``lsj`` pipelines)."""
+    """The resized image, as in large-scale jittering (torchvision ``FixedSizeCrop``, mmdetection's ``lsj``)."""
 
 
 MOST_VIEWS = 256

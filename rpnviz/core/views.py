@@ -86,6 +86,7 @@ class Outcome:
         view: which.
         resized_size, input_size: (H, W) of the view, before and after padding.
         ranks: per box; None where the crop cuts it off.
+        anchors: how many the view has.
         positives: (M,) anchors trained towards it, forced ones included.
         best_iou: (M,) NaN where it is cut off or not trained on.
         area: (4,) xyxy, the part of the image that is shown, original px.
@@ -96,6 +97,7 @@ class Outcome:
     resized_size: tuple[int, int]
     input_size: tuple[int, int]
     ranks: tuple[Rank | None, ...]
+    anchors: int
     positives: NDArray[np.int64]
     best_iou: NDArray[np.float64]
     area: NDArray[np.float64]
@@ -226,10 +228,10 @@ def _cut(
     """Boxes of a crop (H, W), and the rows of ``moved`` they are; broken ones stay what they are."""
     with np.errstate(invalid="ignore"):
         cut = clip_boxes(moved, size)
-        broken = ~(moved[:, 2:] > moved[:, :2]).all(axis=1)
-        index = np.flatnonzero((cut[:, 2:] > cut[:, :2]).all(axis=1) | broken)
+        broken = ~np.all(moved[:, 2:] > moved[:, :2], axis=1)
+        index = np.flatnonzero(np.all(cut[:, 2:] > cut[:, :2], axis=1) | broken)
     # Where the trainer cuts them after all resizing, its own cut decides the last bit.
-    kept = moved if conventions.box_clip is BoxClip.IMAGE else np.where(broken[:, None], moved, cut)
+    kept = moved if conventions.box_clip is BoxClip.IMAGE else np.where(np.reshape(broken, (-1, 1)), moved, cut)
     return kept[index].astype(np.float64), index
 
 
@@ -273,6 +275,7 @@ def outcome_of(seen: Seen, inputs: Inputs, params: Params) -> Outcome:
         result.frame.resized_size,
         result.frame.input_size,
         tuple(ranks),
+        len(result.anchors),
         frozen(positives),
         frozen(best),
         frozen(_area(seen.view, inputs.image_size, params, result.conventions)),
