@@ -26,7 +26,7 @@ from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix
 from rpnviz.core.inputs import RPNOutput
-from rpnviz.core.params import Params, differences
+from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, load_image
@@ -54,7 +54,10 @@ class _Request:
             return False
         old = self.previous.training
         barring = (old.params.match.border_thresh, old.params.match.ignore_iof_thresh)
-        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample)
+        # Training views are run elsewhere, and wait.
+        same = dataclasses.replace(
+            self.params, match=old.params.match, sample=old.params.sample, train_views=old.params.train_views
+        )
         return (
             old.inputs is self.inputs
             and old.conventions == self.preset.conventions
@@ -312,9 +315,24 @@ class AppState(Viewing):
         self._set_params(self.params.with_values(group, **values), label)
 
     def reset_field(self, name: str) -> None:
-        """Put one field (``group.field``) back to the preset's value."""
-        group, field = name.split(".")
+        """Put one field (``group.field``) back to the preset's value; ``group`` alone where that is off there."""
+        group, _, field = name.partition(".")
+        if group == "train_views":
+            self.set_views(self.preset.params.views)
+            return
         self.update(group, **{field: getattr(getattr(self.preset.params, group), field)})
+
+    def set_views(self, views: TrainViews | None) -> None:
+        """Show images as a trainer does, in these views; None: as they are."""
+        self._set_params(self.params.with_views(views), "training views" if views is not None else "no training views")
+
+    def try_short_side(self, min_size: int) -> None:
+        """Show the image at the short side of a training view; undo takes it back."""
+        self._set_params(self.params.with_values("resize", min_size=min_size), f"short side of {min_size} px")
+
+    def draw_again(self) -> None:
+        """Draw another mini-batch: the seed goes on by one."""
+        self.update("sample", seed=(self.params.sample.seed + 1) % 2**63)
 
     def reset_params(self) -> None:
         """Put every field back to the preset's value."""

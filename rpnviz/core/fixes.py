@@ -122,11 +122,13 @@ class Search:
         fixes: changes that raise its rank, the cheapest first.
         closest: where there are none; None also where no change came closer than the present parameters.
         attempts: what was run.
+        views_before: where all training views are asked for, in how many the box is matched without any change.
     """
 
     fixes: tuple[Fix, ...]
     closest: Closest | None
     attempts: tuple[_Attempt, ...] = field(default=(), repr=False, compare=False)
+    views_before: ViewsAfter | None = None
 
 
 def find_fixes(

@@ -279,6 +279,16 @@ class TrainViews(Ruled):
                 where="train_views.crop_count" if drawn else "train_views.min_sizes",
             )
 
+    def __str__(self) -> str:
+        """In few words: ``640, 672 px, flipped, crop relative 0.9 x 0.9``."""
+        sides = "" if isinstance(self.min_sizes, int) else f"{', '.join(map(str, self.min_sizes))} px"
+        size = " x ".join(f"{side:g}" for side in self.crop_size)
+        parts = [sides, "flipped" if self.flip else ""]
+        parts += [f"crop {self.crop} {size}" if self.crop is not CropKind.NONE else ""]
+        if not isinstance(self.padded_size, int):
+            parts.append(f"padded to {self.padded_size[0]} x {self.padded_size[1]} px")
+        return ", ".join(filter(None, parts)) or "as it is"
+
 
 @dataclass(frozen=True)
 class Params(Ruled):
@@ -304,12 +314,13 @@ class Params(Ruled):
         return dataclasses.replace(self, train_views=-1 if views is None else views)
 
     def with_values(self, group: str, **values: Any) -> Params:
-        """A copy with some fields of one group replaced.
+        """A copy with some fields of one group replaced; training views that are off begin with the image as it is.
 
         Raises:
             ParamsError: a value is not allowed.
         """
-        return dataclasses.replace(self, **{group: dataclasses.replace(getattr(self, group), **values)})
+        old: Any = (self.views or TrainViews()) if group == "train_views" else getattr(self, group)
+        return dataclasses.replace(self, **{group: dataclasses.replace(old, **values)})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

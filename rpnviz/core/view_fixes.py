@@ -73,16 +73,17 @@ def search_view_fixes(
             runs.append((change.text, run(change.params)))
         fixes = [_fix(before, after, gt, words) for words, after in runs if after.worst is None]
         if fixes:
-            return Search(tuple(sorted(fixes, key=cost_of)), None)
+            return Search(tuple(sorted(fixes, key=cost_of)), None, views_before=before.after(gt))
         better = max(runs, key=lambda made: _height(made[1], gt), default=None)
         if better is None or _height(better[1], gt) <= _height(here, gt):
             break
         best = better
         text, here = better
     if best is None:
-        return Search((), None)
+        return Search((), None, views_before=before.after(gt))
     words, after = best
-    return Search((), Closest(words, _worst_iou(after, gt), params.match.fg_iou_thresh, after.after(gt)))
+    closest = Closest(words, _worst_iou(after, gt), params.match.fg_iou_thresh, after.after(gt))
+    return Search((), closest, views_before=before.after(gt))
 
 
 def _run(inputs: Inputs, params: Params, conventions: Conventions, gt: int, check: Callable[[], None]) -> _Run:

@@ -42,6 +42,7 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
+from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
@@ -49,8 +50,10 @@ from rpnviz.app.params_file import read_preset
 from rpnviz.app.player import Player
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
+from rpnviz.app.view_finder import ViewFinder
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
+from rpnviz.core.terms import terms
 from rpnviz.datasets.folder import IMAGE_SUFFIXES
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
@@ -65,6 +68,7 @@ from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.playback import PlaybackBar
 from rpnviz.ui.panels.selection import SelectionPanel
+from rpnviz.ui.panels.views import ViewsStrip
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
 from rpnviz.ui.widgets.basics import (
@@ -111,9 +115,11 @@ class MainWindow(QMainWindow):
         self.images = ImagesPanel(state, settings.theme)
         self.selection = SelectionPanel(state, self.inspector)
         self.player = Player(state)
-        self.controls = ControlsPanel(state, self.player, settings.theme)
+        self.views, self.batches = ViewFinder(state), BatchFinder(state)
+        self.controls = ControlsPanel(state, self.player, settings.theme, self.batches)
+        self.views_strip = ViewsStrip(state, self.views, settings.theme)
         self.playback = PlaybackBar(state, self.player)
-        self.table = GtTable(state, settings.theme)
+        self.table = GtTable(state, settings.theme, self.views, self.batches)
         self.funnel = FunnelBar(state)
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
@@ -260,6 +266,7 @@ class MainWindow(QMainWindow):
         self.banner.setParent(self.canvas)
         upper_layout.addWidget(self.canvas, 1)
         upper_layout.addWidget(self.playback)
+        upper_layout.addWidget(self.views_strip)
         upper_layout.addWidget(self.legend)
         self.middle = QSplitter(Qt.Orientation.Vertical)
         self.middle.addWidget(upper)
@@ -626,6 +633,23 @@ class MainWindow(QMainWindow):
     def do_reset_params(self) -> None:
         self.state.reset_params()
 
+    def do_draw_again(self) -> None:
+        if terms(self.state.preset.conventions).draws:
+            self.state.draw_again()
+        else:
+            name = self.state.preset.name
+            self.state.tell(Message(Severity.INFO, f"{name} draws no mini-batch", "All positives and negatives train."))
+
+    def do_usual_views(self) -> None:
+        self.state.set_views(presets.usual_views(self.state.preset.name))
+
+    def do_toggle_views(self) -> None:
+        if self.state.params.views is None:
+            way_out = "Controls, Training views: take the trainer's usual ones, or choose your own."
+            self.state.tell(Message(Severity.INFO, "There are no training views", way_out))
+        else:
+            self.views_strip.set_wanted(not self.views_strip.wanted)
+
     def do_copy_params(self) -> None:
         document = presets.to_document(
             presets.load(self.state.preset.name), self.state.params, self.state.preset.conventions
@@ -757,6 +781,7 @@ class MainWindow(QMainWindow):
         self.table.set_theme(theme)
         self.images.set_theme(theme)
         self.controls.show_theme(theme)
+        self.views_strip.set_theme(theme)
         for other in (self.comparing, self.comparing_models):
             if other is not None:
                 other.set_theme(theme)
