@@ -18,7 +18,7 @@ from rpnviz.core.boxes import clip_boxes
 from rpnviz.core.conventions import BoxClip, BoxScaling, Conventions
 from rpnviz.core.frame import Frame, flipped_original, make_frame, scale_ground_truth
 from rpnviz.core.inputs import Inputs, frozen
-from rpnviz.core.matching import Rank
+from rpnviz.core.matching import WEAK_IOU, Rank
 from rpnviz.core.params import CropKind, CropPlaces, CropStage, Params, ResizeMode, ResizeParams, TrainViews
 from rpnviz.core.pipeline import Result
 
@@ -304,6 +304,12 @@ def matched_views(outcomes: Sequence[Outcome], gt: int) -> int:
 def views_with(outcomes: Sequence[Outcome], gt: int) -> int:
     """In how many views a box is shown and trained on."""
     return sum(outcome.ranks[gt] not in (None, Rank.NOT_TRAINED) for outcome in outcomes)
+
+
+def is_problem(outcome: Outcome, gt: int, weak_iou: float = WEAK_IOU) -> bool:
+    """Whether a box has a problem in a view, as :meth:`MatchResult.problems` means it."""
+    rank = outcome.ranks[gt]
+    return rank is Rank.NONE or (rank is Rank.FORCED and bool(outcome.best_iou[gt] < weak_iou))
 
 
 def unmatched_everywhere(outcomes: Sequence[Outcome]) -> list[int]:

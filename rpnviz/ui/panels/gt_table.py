@@ -31,7 +31,7 @@ from rpnviz.core.chances import Chance
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
 from rpnviz.core.terms import terms
-from rpnviz.core.views import Outcome, matched_views, views_with
+from rpnviz.core.views import Outcome, is_problem, matched_views, views_with
 from rpnviz.drawing.scene import RANK_TEXT, World
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
@@ -57,7 +57,7 @@ _COLUMNS = (
     "Size, px",
     "Input, px",
 )
-_WIDTHS = (34, 76, 116, 96, 58, 62, 52, 46, 104, 70, 76)
+_WIDTHS = (32, 56, 126, 80, 54, 58, 46, 42, 104, 64, 70)
 _CAUSE, _VIEWS, _BATCH = (_COLUMNS.index(name) for name in ("Cause", "Views", "Mini-batch"))
 _TIPS = (
     "Index in the image's list",
@@ -170,7 +170,7 @@ class GtTableModel(QAbstractTableModel):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and column == 2 and row in self.problems:
             return self._problem_colour
-        if role == Qt.ItemDataRole.ForegroundRole and column == _VIEWS and self._is_unmatched(row):
+        if role == Qt.ItemDataRole.ForegroundRole and column == _VIEWS and self._has_problem(row):
             return self._problem_colour
         return None
 
@@ -188,12 +188,9 @@ class GtTableModel(QAbstractTableModel):
         more = [f"… and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
         return "\n".join([f"GT {row}: {views_text(outcomes, row)}", *lines[:_MOST_LINES], *more])
 
-    def _is_unmatched(self, row: int) -> bool:
-        """Whether training shows the box, and matches it in no view."""
-        outcomes = self._views
-        if not outcomes or row >= len(outcomes[0].ranks):
-            return False
-        return views_with(outcomes, row) > 0 and not matched_views(outcomes, row)
+    def _has_problem(self, row: int) -> bool:
+        """Whether the box has a problem in some view."""
+        return any(row < len(outcome.ranks) and is_problem(outcome, row) for outcome in self._views)
 
     def _chance(self, row: int, role: int) -> object:
         """``3 · 2.1 · 88 %``; sorted by the chance."""

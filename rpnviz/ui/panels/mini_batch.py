@@ -109,7 +109,7 @@ class MiniBatchPanel(QWidget):
         self.proxy = SortProxy()
         self.proxy.setSourceModel(self.model)
         self.proxy.setSortRole(_SORT)
-        self.table = row_table(self.proxy, "Boxes over many steps", (30, 76, 62, 58, 60))
+        self.table = row_table(self.proxy, "Boxes over many steps", (28, 70, 58, 54, 50))
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(_COLUMNS.index("Chance"), Qt.SortOrder.AscendingOrder)
         self.table.setFixedHeight(_TABLE_HEIGHT)
@@ -154,7 +154,7 @@ class MiniBatchPanel(QWidget):
             )
             if self._finder.chances:
                 noun = "box is" if rare == 1 else "boxes are"
-                words += f" {rare:,} {noun} not seen in every step." if rare else " Every box with positives is seen."
+                words += f" {rare:,} {noun} missed by some steps." if rare else " No box with positives is ever missed."
             self.summary.setText(words)
         self._mark()
 

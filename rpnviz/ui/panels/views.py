@@ -12,25 +12,47 @@ from rpnviz.app.messages import Message, Severity
 from rpnviz.app.state import AppState
 from rpnviz.app.view_finder import ViewFinder, view_text, views_text
 from rpnviz.core.matching import Rank
-from rpnviz.core.views import Outcome, unmatched_everywhere, views_with
+from rpnviz.core.views import Outcome, is_problem, unmatched_everywhere, views_with
 from rpnviz.drawing.options import World
 from rpnviz.palette import Role, Theme, rgb
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import clear_layout, image_of, label, tool_button
 
-_TILE = QSize(132, 106)
-_PICTURE_HEIGHT = 68
-_HEIGHT = 128
+_TILE = QSize(108, 92)
+_PICTURE_HEIGHT = 56
+_HEIGHT = 112
+_FONT = 11
+"""Px of the letters below a picture."""
 _SAMPLED = 320
 """Px of the picture that the tiles are made of."""
 
-_ROLES = {
-    Rank.NOT_TRAINED: Role.LEFT_OUT,
-    Rank.MATCHED: Role.POSITIVE,
-    Rank.FORCED: Role.FORCED,
-    Rank.NONE: Role.GT_PROBLEM,
+_ROLES = (Role.LEFT_OUT, Role.POSITIVE, Role.FORCED, Role.GT_PROBLEM)
+"""How boxes look, back to front."""
+_WORDS = {
+    Rank.MATCHED: "matched",
+    Rank.FORCED: "forced only",
+    Rank.NONE: "no positive",
+    Rank.NOT_TRAINED: "not trained on",
 }
-"""Back to front."""
+
+
+def _role(outcome: Outcome, gt: int) -> Role | None:
+    """The colour of a box in a view: of its rank, or of a problem; None where it is cut off."""
+    rank = outcome.ranks[gt]
+    if rank is None:
+        return None
+    if is_problem(outcome, gt):
+        return Role.GT_PROBLEM
+    return {Rank.MATCHED: Role.POSITIVE, Rank.FORCED: Role.FORCED}.get(rank, Role.LEFT_OUT)
+
+
+def _fares(outcome: Outcome, gt: int) -> str:
+    """``forced only 0.62``."""
+    rank = outcome.ranks[gt]
+    if rank is None:
+        return "cut off"
+    best = outcome.best_iou[gt]
+    return _WORDS[rank] if rank is Rank.NOT_TRAINED else f"{_WORDS[rank]}, {best:.2f}"
 
 
 class ViewTile(QAbstractButton):
@@ -44,6 +66,9 @@ class ViewTile(QAbstractButton):
         self._current = False
         self.setFixedSize(_TILE)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        font = self.font()
+        font.setPixelSize(_FONT)
+        self.setFont(font)
         self.setAccessibleName(f"View {outcome.view.name}")
         self._picture = self._drawn(picture)
 
@@ -59,7 +84,7 @@ class ViewTile(QAbstractButton):
         """How the selected box fares here, else how many boxes are matched."""
         ranks = self.outcome.ranks
         if self._selected is not None and self._selected < len(ranks):
-            return f"GT {self._selected}: {view_text(self.outcome, self._selected)}"
+            return _fares(self.outcome, self._selected)
         if not ranks:
             return "no boxes"
         trained = sum(rank not in (None, Rank.NOT_TRAINED) for rank in ranks)
@@ -69,14 +94,10 @@ class ViewTile(QAbstractButton):
         view, outcome = self.outcome.view, self.outcome
         (rh, rw), (ih, iw) = outcome.resized_size, outcome.input_size
         lines = [view.name, f"Input {rw} x {rh}, padded to {iw} x {ih} px"]
-        counts = [(rank, outcome.ranks.count(rank)) for rank in _ROLES]
-        words = {
-            Rank.MATCHED: "matched",
-            Rank.FORCED: "forced only",
-            Rank.NONE: "no positive",
-            Rank.NOT_TRAINED: "not trained on",
-        }
-        parts = [f"{count:,} {words[rank]}" for rank, count in reversed(counts) if count]
+        if self._selected is not None and self._selected < len(outcome.ranks):
+            lines.append(f"GT {self._selected}: {view_text(outcome, self._selected)}")
+        counts = [(words, outcome.ranks.count(rank)) for rank, words in _WORDS.items()]
+        parts = [f"{count:,} {words}" for words, count in counts if count]
         cut = outcome.ranks.count(None)
         lines.append(" · ".join([*parts, *([f"{cut:,} cut off"] if cut else [])]) or "No boxes")
         lines.append(f"{int(outcome.positives.sum()):,} positives")
@@ -100,10 +121,11 @@ class ViewTile(QAbstractButton):
         ).convertToFormat(QImage.Format.Format_RGB32)
         painter = QPainter(small)
         painter.fillRect(small.rect(), QColor(0, 0, 0, 90))
-        for rank, role in _ROLES.items():
+        roles = [_role(outcome, gt) for gt in range(len(outcome.ranks))]
+        for role in _ROLES:
             painter.setPen(QPen(QColor(*rgb(role, Theme.DARK)), 1))
-            for gt, found in enumerate(outcome.ranks):
-                if found is rank:
+            for gt, found in enumerate(roles):
+                if found is role:
                     painter.drawRect(_on(outcome.boxes[gt], small.size()))
         painter.end()
         return small
@@ -137,8 +159,8 @@ class ViewTile(QAbstractButton):
     def _colour_below(self) -> str:
         colours = COLOURS[self._theme]
         chosen = self._selected
-        none = chosen is not None and chosen < len(self.outcome.ranks) and self.outcome.ranks[chosen] is Rank.NONE
-        return colours.problem if none else colours.muted
+        problem = chosen is not None and chosen < len(self.outcome.ranks) and is_problem(self.outcome, chosen)
+        return colours.problem if problem else colours.muted
 
 
 def _on(box: NDArray[np.float64], size: QSize) -> QRectF:
