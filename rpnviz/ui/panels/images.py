@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz.app.state import AppState
-from rpnviz.app.survey import RANKS, UNREADABLE, Counts, Survey
+from rpnviz.app.survey import RANKS, UNKNOWN, UNREADABLE, Counts, Survey
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
 from rpnviz.drawing.options import RANK_TEXT
@@ -403,7 +403,9 @@ def _totals(counts: Counts, running: bool) -> str:
     words = ", ".join(parts) if parts else "no boxes"
     total, done = len(counts.problems), counts.done
     if done == total:
-        return words if total else ""
+        seen = int(np.count_nonzero(counts.unmatched != UNKNOWN))
+        more = f"; views of {seen:,} of {total:,} images" if running and seen else ""
+        return f"{words}{more}" if total else ""
     how = "Counting" if running else "Counted"
     return f"{how}: {done:,} of {total:,} images" + (f"; {words}" if parts else "")
 

@@ -139,7 +139,8 @@ class MiniBatchPanel(QWidget):
         self.model.show(self._finder.chances, self._finder.steps)
         self._showing = False
         result = self._state.shown.training if self._state.shown is not None else None
-        self._many.setVisible(self.model.rowCount() > 0)
+        # Emptied between a change and its answer, it keeps its place.
+        self._many.setVisible(result is not None and terms(result.conventions).draws and len(result.gt.trained) > 0)
         if result is None:
             self.summary.setText("")
         elif not terms(result.conventions).draws:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QV
 from superqt import QLargeIntSpinBox
 
 from rpnviz.app.state import AppState
+from rpnviz.app.trainer_names import trainer_name
 from rpnviz.core import presets
 from rpnviz.core.params import CropKind, CropPlaces, CropStage, Params, TrainViews
 from rpnviz.core.rules import doc_of
@@ -103,6 +104,18 @@ class TrainViewsControls(QWidget):
         self.usual.setToolTip(
             f"As in the default configuration of {name}: {presets.usual_views(name)}. Undo takes it back"
         )
+        for field, widget in (
+            ("min_sizes", self.min_sizes),
+            ("flip", self.flip),
+            ("crop", self.crop),
+            ("crop_size", self.crop_size),
+            ("padded_size", self.padded),
+        ):
+            tip = f"{doc_of(TrainViews, field)}\n{trainer_name(name, f'train_views.{field}')}".rstrip()
+            if isinstance(widget, NumberListEdit):
+                widget.set_tip(tip)
+            else:
+                widget.setToolTip(tip)
 
     def show_params(self, params: Params) -> None:
         """Show the views of the state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QTransform
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from rpnviz.app.messages import Message, Severity
@@ -13,6 +13,7 @@ from rpnviz.app.state import AppState
 from rpnviz.app.view_finder import ViewFinder, view_text, views_text
 from rpnviz.core.matching import Rank
 from rpnviz.core.views import Outcome, is_problem, unmatched_everywhere, views_with
+from rpnviz.datasets.base import ImageRecord
 from rpnviz.drawing.options import World
 from rpnviz.palette import Role, Theme, rgb
 from rpnviz.ui.theme import COLOURS
@@ -23,7 +24,8 @@ _PICTURE_HEIGHT = 56
 _HEIGHT = 112
 _FONT = 11
 """Px of the letters below a picture."""
-_SAMPLED = 320
+_STALE = 0.35
+_SAMPLED = 160
 """Px of the picture that the tiles are made of."""
 
 _ROLES = (Role.LEFT_OUT, Role.POSITIVE, Role.FORCED, Role.GT_PROBLEM)
@@ -63,7 +65,7 @@ class ViewTile(QAbstractButton):
         self.outcome = outcome
         self._theme = theme
         self._selected: int | None = None
-        self._current = False
+        self._current, self._stale = False, False
         self.setFixedSize(_TILE)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         font = self.font()
@@ -78,6 +80,12 @@ class ViewTile(QAbstractButton):
             self._selected, self._current = selected, current
             self.update()
         self.setToolTip(self._tip())
+
+    def pale(self) -> None:
+        """It belongs to other parameters, and another comes soon."""
+        self._stale = True
+        self.setEnabled(False)
+        self.update()
 
     @property
     def text_below(self) -> str:
@@ -111,27 +119,20 @@ class ViewTile(QAbstractButton):
         return QRect((self.width() - size.width()) // 2, 4 + (_PICTURE_HEIGHT - size.height()) // 2, *size.toTuple())
 
     def _drawn(self, picture: QImage) -> QImage:
-        """The picture as this view shows it, with all boxes."""
-        outcome = self.outcome
-        if outcome.view.flip:
-            picture = picture.transformed(QTransform().scale(-1, 1))
-        room = QSize(_TILE.width() - 8, _PICTURE_HEIGHT)
-        small = picture.scaled(
-            room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-        ).convertToFormat(QImage.Format.Format_RGB32)
-        painter = QPainter(small)
-        painter.fillRect(small.rect(), QColor(0, 0, 0, 90))
+        """The picture with all boxes, back to front."""
+        outcome, small = self.outcome, picture.copy()
         roles = [_role(outcome, gt) for gt in range(len(outcome.ranks))]
+        places = _on(outcome.boxes, small.size())
+        painter = QPainter(small)
         for role in _ROLES:
             painter.setPen(QPen(QColor(*rgb(role, Theme.DARK)), 1))
-            for gt, found in enumerate(roles):
-                if found is role:
-                    painter.drawRect(_on(outcome.boxes[gt], small.size()))
+            painter.drawRects([place for place, found in zip(places, roles, strict=True) if found is role])
         painter.end()
         return small
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
+        painter.setOpacity(_STALE if self._stale else 1.0)
         colours = COLOURS[self._theme]
         place = self._place()
         painter.drawImage(place, self._picture)
@@ -140,9 +141,9 @@ class ViewTile(QAbstractButton):
             painter.save()
             painter.setClipRect(place)
             painter.translate(place.topLeft())
-            around = _on(self.outcome.boxes[chosen], self._picture.size()).adjusted(-2, -2, 2, 2)
+            (place_of_box,) = _on(self.outcome.boxes[chosen : chosen + 1], self._picture.size())
             painter.setPen(QPen(QColor("#FFFFFF"), 2))
-            painter.drawRect(around)
+            painter.drawRect(place_of_box.adjusted(-2, -2, 2, 2))
             painter.restore()
         framed = self._current or self.hasFocus() or self.underMouse()
         colour = colours.accent if self._current or self.hasFocus() else colours.muted
@@ -163,11 +164,10 @@ class ViewTile(QAbstractButton):
         return colours.problem if problem else colours.muted
 
 
-def _on(box: NDArray[np.float64], size: QSize) -> QRectF:
-    """A box in shares of a picture, in its px; at least 2 px, so that it is seen."""
-    x1, y1, x2, y2 = np.nan_to_num(np.clip(box, -1, 2)).tolist()
-    width, height = size.width() - 1, size.height() - 1
-    return QRectF(x1 * width, y1 * height, max((x2 - x1) * width, 2), max((y2 - y1) * height, 2))
+def _on(boxes: NDArray[np.float64], size: QSize) -> list[QRectF]:
+    """Boxes (N, 4) in shares of a picture, in its px; at least 2 px, so that they are seen."""
+    corners = np.nan_to_num(np.clip(boxes, -1, 2)) * np.array([size.width() - 1, size.height() - 1] * 2)
+    return [QRectF(x1, y1, max(x2 - x1, 2), max(y2 - y1, 2)) for x1, y1, x2, y2 in corners.tolist()]
 
 
 class ViewsStrip(QFrame):
@@ -177,6 +177,7 @@ class ViewsStrip(QFrame):
         super().__init__()
         self._state, self._finder, self._theme = state, finder, theme
         self._wanted = True
+        self._record: ImageRecord | None = None
         self.setObjectName("bar")
         self.setFixedHeight(_HEIGHT)
         self.tiles: list[ViewTile] = []
@@ -234,6 +235,12 @@ class ViewsStrip(QFrame):
         self._show_selection()
 
     def _show(self) -> None:
+        if self._record is self._state.record and self._finder.busy and not self._finder.outcomes:
+            for tile in self.tiles:
+                tile.pale()  # their going and coming at every move of a slider would be restless
+            self._show_or_hide()
+            return
+        self._record = self._state.record
         clear_layout(self._row)
         self.tiles = []
         pictures = _Pictures(self._state)
@@ -282,17 +289,34 @@ def _overall(outcomes: tuple[Outcome, ...]) -> str:
 
 
 class _Pictures:
-    """Parts of the image, small."""
+    """Parts of the image as views show them, small and dimmed; those of the same part are made once."""
 
     def __init__(self, state: AppState) -> None:
         loaded = state.loaded
         self._pixels = np.zeros((1, 1, 3), np.uint8) if loaded is None else loaded.pixels
+        self._made: dict[tuple[object, ...], QImage] = {}
 
     def part(self, outcome: Outcome) -> QImage:
-        """What a view shows, of every so many-th pixel: a large photo is not copied for a picture of a few px."""
+        """What a view shows."""
+        key = (outcome.view.flip, *outcome.area.tolist())
+        if key not in self._made:
+            self._made[key] = self._make(outcome)
+        return self._made[key]
+
+    def _make(self, outcome: Outcome) -> QImage:
+        """Of every so many-th pixel: a large photo is not copied for a picture of a few px."""
         height, width = self._pixels.shape[:2]
         x1, y1, x2, y2 = outcome.area
         left, top = int(np.clip(x1, 0, width - 1)), int(np.clip(y1, 0, height - 1))
         right, bottom = max(int(min(round(x2), width)), left + 1), max(int(min(round(y2), height)), top + 1)
         step = max(1, min(right - left, bottom - top) // _SAMPLED)
-        return image_of(self._pixels[top:bottom:step, left:right:step])
+        pixels = self._pixels[top:bottom:step, left:right:step]
+        room = QSize(_TILE.width() - 8, _PICTURE_HEIGHT)
+        small = image_of(pixels[:, ::-1] if outcome.view.flip else pixels).scaled(
+            room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        )
+        small = small.convertToFormat(QImage.Format.Format_RGB32)
+        painter = QPainter(small)
+        painter.fillRect(small.rect(), QColor(0, 0, 0, 90))
+        painter.end()
+        return small
