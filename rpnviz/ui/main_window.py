@@ -768,6 +768,7 @@ class MainWindow(QMainWindow):
         self._alone = alone = not self._alone
         for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
             part.setVisible(not alone)
+        self.views_strip.set_alone(alone)
         self.canvas.set_alone(alone)
 
     def do_toggle_theme(self) -> None:

@@ -170,6 +170,10 @@ def test_the_strip_can_be_hidden(coins, qtbot):
     assert coins.views_strip.isHidden()
     qtbot.keyClick(coins, Qt.Key.Key_V)
     assert coins.views_strip.isVisible()
+    coins.do_focus_canvas()
+    assert coins.views_strip.isHidden()
+    coins.do_focus_canvas()
+    assert coins.views_strip.isVisible()
     coins.state.set_world(World.MODEL)
     assert coins.views_strip.isHidden(), "views belong to training"
 

@@ -80,6 +80,7 @@ class ViewTile(QAbstractButton):
             self._selected, self._current = selected, current
             self.update()
         self.setToolTip(self._tip())
+        self.setAccessibleDescription(self.text_below)
 
     def pale(self) -> None:
         """It belongs to other parameters, and another comes soon."""
@@ -176,7 +177,7 @@ class ViewsStrip(QFrame):
     def __init__(self, state: AppState, finder: ViewFinder, theme: Theme) -> None:
         super().__init__()
         self._state, self._finder, self._theme = state, finder, theme
-        self._wanted = True
+        self._wanted, self._alone = True, False
         self._record: ImageRecord | None = None
         self.setObjectName("bar")
         self.setFixedHeight(_HEIGHT)
@@ -224,6 +225,11 @@ class ViewsStrip(QFrame):
         self._wanted = wanted
         self._show_or_hide()
 
+    def set_alone(self, alone: bool) -> None:
+        """Make room for the canvas alone, or come back."""
+        self._alone = alone
+        self._show_or_hide()
+
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
         self._theme = theme
@@ -231,7 +237,8 @@ class ViewsStrip(QFrame):
 
     def _show_or_hide(self) -> None:
         views = self._state.params.views
-        self.setVisible(self._wanted and views is not None and self._state.world is World.TRAINING)
+        there = views is not None and self._state.world is World.TRAINING
+        self.setVisible(there and self._wanted and not self._alone)
         self._show_selection()
 
     def _show(self) -> None:
