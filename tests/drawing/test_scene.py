@@ -163,7 +163,7 @@ def test_back_to_front(proposed):
         LayerKey.NEUTRAL,
         LayerKey.POSITIVE,
         LayerKey.FORCED,
-        *[LayerKey.MINI_BATCH] * 2,
+        *[LayerKey.MINI_BATCH] * 3,  # by label
     ]
     assert training[-1].key is LayerKey.GT
     model = make_layers(proposed, World.MODEL, everything_of(World.MODEL, everything=True))

@@ -57,7 +57,7 @@ _COLUMNS = (
     "Size, px",
     "Input, px",
 )
-_WIDTHS = (32, 56, 126, 80, 54, 58, 46, 42, 104, 64, 70)
+_WIDTHS = (32, 62, 122, 88, 58, 60, 48, 42, 102, 72, 76)
 _CAUSE, _VIEWS, _BATCH = (_COLUMNS.index(name) for name in ("Cause", "Views", "Mini-batch"))
 _TIPS = (
     "Index in the image's list",

@@ -109,7 +109,7 @@ class MiniBatchPanel(QWidget):
         self.proxy = SortProxy()
         self.proxy.setSourceModel(self.model)
         self.proxy.setSortRole(_SORT)
-        self.table = row_table(self.proxy, "Boxes over many steps", (28, 70, 58, 54, 50))
+        self.table = row_table(self.proxy, "Boxes over many steps", (26, 64, 60, 56, 54))
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(_COLUMNS.index("Chance"), Qt.SortOrder.AscendingOrder)
         self.table.setFixedHeight(_TABLE_HEIGHT)

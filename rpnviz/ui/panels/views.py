@@ -66,11 +66,12 @@ class ViewTile(QAbstractButton):
         self._theme = theme
         self._selected: int | None = None
         self._current, self._stale = False, False
-        self.setFixedSize(_TILE)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         font = self.font()
         font.setPixelSize(_FONT)
         self.setFont(font)
+        name = self.fontMetrics().horizontalAdvance(outcome.view.name)
+        self.setFixedSize(max(_TILE.width(), name + 10), _TILE.height())
         self.setAccessibleName(f"View {outcome.view.name}")
         self._picture = self._drawn(picture)
 
