@@ -14,8 +14,10 @@ from rpnviz.core import pipeline, presets
 from rpnviz.core.matching import Rank
 from rpnviz.core.params import CropKind, CropPlaces, CropStage, TrainViews, differences
 from rpnviz.core.views import (
+    is_problem,
     list_views,
     matched_views,
+    outcome_of,
     run_view,
     run_views,
     see_views,
@@ -235,6 +237,15 @@ def test_counts_over_views():
     assert [matched_views(outcomes, gt) for gt in range(3)] == matched
     assert [views_with(outcomes, gt) for gt in range(3)] == [12, 12, 12]
     assert unmatched_everywhere(outcomes) == [gt for gt in range(3) if not matched[gt]]
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_problem_in_a_view_is_that_of_its_result(name):
+    params, conventions = trainer(name, min_sizes=(200, 640), flip=True)
+    for seen in see_views(image([[10, 20, 14, 90], *BOXES]), params, conventions):
+        outcome = outcome_of(seen, image([[10, 20, 14, 90], *BOXES]), params)
+        found = [gt for gt in range(4) if is_problem(outcome, gt)]
+        assert found == sorted(seen.result.match.problems())
 
 
 def test_what_check_raises_ends_it():
