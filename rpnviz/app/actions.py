@@ -92,6 +92,16 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Ctrl+Shift+R",
         "The selected boxes as a table",
     ),
+    ActionSpec(
+        "draw_again", "&Edit", "Draw the &mini-batch again", "R", "Another seed, another mini-batch", separated=True
+    ),
+    ActionSpec(
+        "usual_views",
+        "&Edit",
+        "Use the trainer's usual &views",
+        "",
+        "Short sides and flip of its default configuration",
+    ),
     ActionSpec("next_image", "&Go", "&Next image", "PgDown | ]", "The next image of the list"),
     ActionSpec("previous_image", "&Go", "&Previous image", "PgUp | [", "The previous image of the list"),
     ActionSpec("next_problem", "&Go", "Next pro&blem", "N", "The next ground-truth box with a problem, worst first"),
@@ -116,7 +126,9 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec("next_stage", "&Go", "Next s&tage", ".", "Where the selected box goes next", separated=True),
     ActionSpec("previous_stage", "&Go", "Previous sta&ge", ",", "Where the selected box was before"),
-    ActionSpec("run_model", "&Go", "&Run the model again", "Ctrl+R", "After it was stopped or has failed", separated=True),
+    ActionSpec(
+        "run_model", "&Go", "&Run the model again", "Ctrl+R", "After it was stopped or has failed", separated=True
+    ),
     ActionSpec("play", "&Go", "Pla&y the training", "K", "Its steps one after the other, or stop"),
     ActionSpec("next_training_step", "&Go", "Next step of the training", "L", "How the model was later"),
     ActionSpec("previous_training_step", "&Go", "Previous step of the training", "J", "How the model was before"),
@@ -132,6 +144,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("toggle_everything", "&View", "&All anchors as density", "A", "Every anchor at once", separated=True),
     ActionSpec("flip_nms", "&View", "&Before or after NMS", "B", "All that enters NMS, or what is kept"),
     ActionSpec("toggle_centres", "&View", "&Grid of centres", "G", "Mark the positions of the level that is legible"),
+    ActionSpec("toggle_views", "&View", "Strip of training &views", "V", "The image as training shows it, or not"),
     ActionSpec("toggle_here", "&View", "Anchors at the &pointer", "H", "All anchors of the positions under it"),
     ActionSpec("toggle_frame", "&View", "&Original or network input", "I", "The image, or what the network is given"),
     ActionSpec("filter_position", "&View", "Only this p&osition", "P", "Only the anchors where the selected stands"),

@@ -28,7 +28,7 @@ from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.nms import KEPT_FROM
-from rpnviz.core.params import Params, differences
+from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, load_image
@@ -67,7 +67,13 @@ class _Request:
             nms_thresh=old.params.proposals.nms_thresh,
             post_nms_top_n=old.params.proposals.post_nms_top_n,
         )
-        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample, proposals=proposals)
+        same = dataclasses.replace(
+            self.params,
+            match=old.params.match,
+            sample=old.params.sample,
+            proposals=proposals,
+            train_views=old.params.train_views,  # they are run elsewhere, and wait
+        )
         return (
             old.inputs is self.inputs
             and old.conventions == self.preset.conventions
@@ -373,14 +379,32 @@ class AppState(Viewing):
         self._set_params(self.params.with_values(group, **values), label)
 
     def reset_field(self, name: str) -> None:
-        """Put one field (``group.field``, or ``conventions.field``) back to the trainer's value."""
-        group, field = name.split(".")
-        if group == "conventions":
+        """Put one field back to the trainer's value.
+
+        Args:
+            name: ``group.field``, ``conventions.field``, or ``group`` alone where that is off there.
+        """
+        group, _, field = name.partition(".")
+        if group == "train_views":
+            self.set_views(self.preset.params.views)
+        elif group == "conventions":
             value = getattr(presets.load(self.preset.name).conventions, field)
             conventions = dataclasses.replace(self.preset.conventions, **{field: value})
             self._change(dataclasses.replace(self.preset, conventions=conventions), self.params, name)
         else:
             self.update(group, **{field: getattr(getattr(self.preset.params, group), field)})
+
+    def set_views(self, views: TrainViews | None) -> None:
+        """Show images as a trainer does, in these views; None: as they are."""
+        self._set_params(self.params.with_views(views), "training views" if views is not None else "no training views")
+
+    def try_short_side(self, min_size: int) -> None:
+        """Show the image at the short side of a training view; undo takes it back."""
+        self._set_params(self.params.with_values("resize", min_size=min_size), f"short side of {min_size} px")
+
+    def draw_again(self) -> None:
+        """Draw another mini-batch: the seed goes on by one."""
+        self.update("sample", seed=(self.params.sample.seed + 1) % 2**63)
 
     def reset_params(self) -> None:
         """Put every field, and every rule, back to the trainer's."""

@@ -206,12 +206,16 @@ def image_sentence(result: Result) -> str:
     return ""
 
 
+DRAWN = "drawn for this step"
+"""What the funnel says of the mini-batch, before its size."""
+
+
 def funnel(result: Result) -> list[tuple[str, str, str]]:
     """Cells of the funnel of training: (count, words, what it means)."""
     match, sample = result.match, result.sample
     total, positives = len(result.anchors), len(match.positives)
     if terms(result.conventions).draws:
-        words = f"drawn for this step of {result.params.sample.batch_size_per_image}"
+        words = f"{DRAWN} of {result.params.sample.batch_size_per_image}"
         meaning = "Positives and negatives of the mini-batch; the others take no part in this step"
     else:
         words = "trained on, no mini-batch"

@@ -124,6 +124,8 @@ class Inputs:
         gt_ignore: (M,) bool, crowd or ignore region; None means none is.
         padded_size: (H, W) of the batch's padded tensor; None: the image alone.
         outputs: the network's outputs, or None.
+        flipped_from: (M, 4) the boxes of a flipped training view before the flip, of which the trainer makes its own;
+            ``gt_boxes`` are then those of the flipped image; None: nothing is flipped.
     """
 
     image_size: tuple[int, int]
@@ -132,6 +134,7 @@ class Inputs:
     gt_ignore: NDArray[np.bool_] | None = None
     padded_size: tuple[int, int] | None = None
     outputs: RPNOutput | None = field(default=None, repr=False)
+    flipped_from: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         boxes = _owned(self.gt_boxes, np.float64)
@@ -142,6 +145,11 @@ class Inputs:
         if min(self.image_size) < 1:
             raise ShapeError(f"image_size is {self.image_size}, expected a height and width of at least 1.")
         object.__setattr__(self, "gt_boxes", frozen(boxes))
+        if self.flipped_from is not None:
+            before = np.array(self.flipped_from, dtype=np.float64)
+            if before.shape != boxes.shape:
+                raise ShapeError(f"flipped_from has shape {before.shape}, expected {boxes.shape}: as gt_boxes.")
+            object.__setattr__(self, "flipped_from", frozen(before))
         for name, dtype in (("gt_labels", np.int64), ("gt_ignore", np.bool_)):
             value = getattr(self, name)
             if value is not None:

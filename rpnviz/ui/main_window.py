@@ -42,6 +42,7 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
+from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.case import is_case
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
@@ -52,8 +53,10 @@ from rpnviz.app.recent import Recent
 from rpnviz.app.session import is_session
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
+from rpnviz.app.view_finder import ViewFinder
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
+from rpnviz.core.terms import terms
 from rpnviz.datasets.folder import IMAGE_SUFFIXES
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
@@ -68,6 +71,7 @@ from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.playback import PlaybackBar
 from rpnviz.ui.panels.selection import SelectionPanel
+from rpnviz.ui.panels.views import ViewsStrip
 from rpnviz.ui.sessions import RecentMenu, Sessions
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
@@ -117,9 +121,11 @@ class MainWindow(QMainWindow):
         self.player = Player(state)
         self.recent = Recent(state, self)
         self.sessions = Sessions(self, state, settings, self.canvas)
-        self.controls = ControlsPanel(state, self.player, settings.theme)
+        self.views, self.batches = ViewFinder(state), BatchFinder(state)
+        self.controls = ControlsPanel(state, self.player, settings.theme, self.batches)
+        self.views_strip = ViewsStrip(state, self.views, settings.theme)
         self.playback = PlaybackBar(state, self.player)
-        self.table = GtTable(state, settings.theme)
+        self.table = GtTable(state, settings.theme, self.views, self.batches)
         self.funnel = FunnelBar(state)
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
@@ -267,6 +273,7 @@ class MainWindow(QMainWindow):
         self.banner.setParent(self.canvas)
         upper_layout.addWidget(self.canvas, 1)
         upper_layout.addWidget(self.playback)
+        upper_layout.addWidget(self.views_strip)
         upper_layout.addWidget(self.legend)
         self.middle = QSplitter(Qt.Orientation.Vertical)
         self.middle.addWidget(upper)
@@ -651,6 +658,23 @@ class MainWindow(QMainWindow):
     def do_reset_params(self) -> None:
         self.state.reset_params()
 
+    def do_draw_again(self) -> None:
+        if terms(self.state.preset.conventions).draws:
+            self.state.draw_again()
+        else:
+            name = self.state.preset.name
+            self.state.tell(Message(Severity.INFO, f"{name} draws no mini-batch", "All positives and negatives train."))
+
+    def do_usual_views(self) -> None:
+        self.state.set_views(presets.usual_views(self.state.preset.name))
+
+    def do_toggle_views(self) -> None:
+        if self.state.params.views is None:
+            way_out = "Controls, Training views: take the trainer's usual ones, or choose your own."
+            self.state.tell(Message(Severity.INFO, "There are no training views", way_out))
+        else:
+            self.views_strip.set_wanted(not self.views_strip.wanted)
+
     def do_use_model_settings(self) -> None:
         self.state.use_model_settings()
 
@@ -777,6 +801,7 @@ class MainWindow(QMainWindow):
         self._alone = alone = not self._alone
         for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
             part.setVisible(not alone)
+        self.views_strip.set_alone(alone)
         self.canvas.set_alone(alone)
 
     def do_toggle_theme(self) -> None:
@@ -790,6 +815,7 @@ class MainWindow(QMainWindow):
         self.table.set_theme(theme)
         self.images.set_theme(theme)
         self.controls.show_theme(theme)
+        self.views_strip.set_theme(theme)
         for other in (self.comparing, self.comparing_models):
             if other is not None:
                 other.set_theme(theme)
