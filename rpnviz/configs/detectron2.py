@@ -312,8 +312,7 @@ def _read_anchors(draft: Draft, model: Section) -> None:
     if "IN_FEATURES" in rpn:
         draft.put({"anchors.strides": strides}, "MODEL.RPN.IN_FEATURES", features)
     if "IN_FEATURES" in fpn:
-        field = {"resize.pad_multiple": multiple} if pyramid else {}
-        draft.put(field, "MODEL.FPN.IN_FEATURES", fpn.get("IN_FEATURES"))
+        draft.put({"resize.pad_multiple": multiple} if pyramid else {}, "MODEL.FPN.IN_FEATURES", fpn.get("IN_FEATURES"))
     resnets.take("RES5_DILATION")
     for section in (backbone, resnets, fpn):
         section.ignore_rest("it decides the features, not the anchors")

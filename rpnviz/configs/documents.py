@@ -69,13 +69,18 @@ def load(path: Path) -> Document:
     Raises:
         ConfigFileError: it is missing, no text in UTF-8, too large or too deep, or not what its name says.
     """
-    kind = _KINDS.get(path.suffix.lower())
+    kind = kind_of_name(path)
     if kind is None:
         known = ", ".join(sorted(SUFFIXES))
         raise ConfigFileError(
             f"the name ends in {path.suffix!r}, expected one of {known}.", where=str(path), way_out=_CHOOSE_OTHER
         )
     return parse(_read_text(path), path, kind)
+
+
+def kind_of_name(path: Path) -> Kind | None:
+    """How a file is written, by its name alone."""
+    return _KINDS.get(path.suffix.lower())
 
 
 def parse(text: str, path: Path, kind: Kind) -> Document:
@@ -106,7 +111,7 @@ def _read_text(path: Path) -> str:
             raise ConfigFileError("this is no regular file, expected a configuration.", where=str(path), way_out=check)
         if status.st_size > _MAX_BYTES:
             raise ConfigFileError(
-                f"the file has {status.st_size:,} bytes, expected at most {_MAX_BYTES:,}: no configuration is so large.",
+                f"the file has {status.st_size:,} bytes, expected at most {_MAX_BYTES:,} of a configuration.",
                 where=str(path),
                 way_out=_CHOOSE_OTHER,
             )
@@ -145,8 +150,9 @@ def _json(text: str, path: Path) -> Any:
 def _yaml(text: str, path: Path) -> Any:
     import yaml  # costs 30 ms that JSON needs not
 
-    loader = _safe_loader()(text)
+    loader = None
     try:
+        loader = _safe_loader()(text)
         return loader.get_single_data()
     except yaml.constructor.ConstructorError as error:
         place = f"{path}, line {error.problem_mark.line + 1}" if error.problem_mark else str(path)
@@ -164,7 +170,8 @@ def _yaml(text: str, path: Path) -> Any:
         what = " ".join(str(error).split())
         raise ConfigFileError(f"no valid YAML: {what}.", where=str(path), way_out=_CHOOSE_OTHER) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _safe_loader() -> Any:
@@ -271,7 +278,7 @@ def dump_command(path: Path) -> str:
     if "mrcnn" in text or "RPN_ANCHOR" in text or "(Config)" in text:
         lines = "json.dumps({k: getattr(c, k) for k in dir(c) if k.isupper()}, default=lambda v: v.tolist())"
         return (
-            f'Where the trainer is installed: python -c "import json; from {path.stem} import YOURCONFIG as C; c = C(); '
+            f'Where the trainer is installed: python -c "import json; from {path.stem} import NAME as C; c = C(); '
             f"open('{target}', 'w').write({lines})\""
         )
     command = f"from mmengine import Config; Config.fromfile('{path.name}').dump('{target}')"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ class Draft:
     def default(self, **groups: Mapping[str, Any]) -> None:
         """Put the trainer's own defaults over the preset's."""
         for group, values in groups.items():
-            self._values[group].update(values)
+            self._values[group].update(copy.deepcopy(dict(values)))  # the caller's are constants
 
     def put(self, fields: Mapping[str, Any], key: str, raw: object) -> None:
         """Take a field of the file.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rpnviz import __version__
 from rpnviz.configs import documents, registry
-from rpnviz.configs.base import ConfigFormat
+from rpnviz.configs.base import ConfigFormat, Fate, TrainerConfig
 from rpnviz.core import presets
 from rpnviz.core.anchors import base_anchors
 from rpnviz.core.conventions import (
@@ -34,7 +34,7 @@ from rpnviz.core.conventions import (
 from rpnviz.core.params import AnchorParams, Params, ProposalMode, ResizeMode, TopN, differences
 from rpnviz.core.presets import Preset
 from rpnviz.core.rules import doc_of, plain
-from rpnviz.errors import ConfigFileError, ParamsError
+from rpnviz.errors import ConfigFileError
 
 _LINE = 118
 _ONLY_PROPOSALS = ("proposals.", "coder.dwh_clip")
@@ -60,12 +60,13 @@ class Export:
     refusals: tuple[str, ...]
 
 
-def export_config(source: Preset, framework: str) -> Export:
+def export_config(source: Preset, framework: str, read_from: TrainerConfig | None = None) -> Export:
     """Write a trainer's parameters for that trainer or another one.
 
     Args:
         source: preset with its parameters and conventions.
         framework: one of :func:`rpnviz.configs.registry.names`.
+        read_from: the configuration that ``source`` began with: what was not understood of it is missing here too.
 
     Raises:
         ConfigFileError: there is no such framework.
@@ -88,6 +89,13 @@ def export_config(source: Preset, framework: str) -> Export:
         remarks = [*_anchor_remark(source, back), *remarks, *_convention_remarks(source, back, form.name)]
     if refusals:
         return Export(framework, "", tuple(remarks), tuple(refusals))
+    if read_from is not None:
+        name = read_from.files[0].name
+        remarks += [
+            f"{note.field} = {note.value} of {name} is not in here: {note.became}."
+            for note in read_from.notes
+            if note.fate is Fate.NOT_UNDERSTOOD
+        ]
     return Export(framework, _commented(text, source, framework, remarks), tuple(remarks), ())
 
 
@@ -115,8 +123,8 @@ def converted(source: Preset, target: Preset) -> tuple[Params, list[str]]:
     if any(not math.isclose(offset, other, rel_tol=1e-12) for other in offsets):
         centres = ", ".join(f"{centre:g}" for centre in shift)
         problems.append(
-            f"anchors.offset: the first anchors of the levels stand at {centres} px, which {target.name} cannot say with "
-            "one offset."
+            f"anchors.offset: the first anchors of the levels stand at {centres} px, which one offset of "
+            f"{target.name} cannot say."
         )
     elif abs(offset) <= 1000:
         anchors = dataclasses.replace(anchors, offset=offset)
@@ -306,12 +314,10 @@ def _commented(text: str, source: Preset, framework: str, remarks: list[str]) ->
     return "\n".join(lines) + "\n" + text
 
 
-def refusal(export: Export) -> ParamsError | None:
-    """The error of an export that was refused, None if it was written."""
-    if not export.refusals:
-        return None
+def refusal(export: Export) -> ConfigFileError:
+    """The error of an export that was refused."""
     listed = " ".join(f"({number}) {text}" for number, text in enumerate(export.refusals, 1))
-    return ParamsError(
+    return ConfigFileError(
         f"these parameters cannot be written for {export.framework} without changing what they do: {listed}",
         way_out="Choose that trainer's preset to see what it does, or change those values.",
     )

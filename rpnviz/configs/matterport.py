@@ -6,7 +6,7 @@ Source: matterport ``mrcnn/config.py: Config``, ``mrcnn/utils.py: resize_image, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rpnviz.configs.base import TrainerConfig
 from rpnviz.configs.deviations import exact_inverse
@@ -174,7 +174,7 @@ def _read_resize(draft: Draft, root: Section) -> None:
         draft.put({"resize.min_scale": least or 0}, "IMAGE_MIN_SCALE", least)
 
 
-def _as_xy(values: list[float]) -> list[float]:
+def _as_xy(values: Sequence[float]) -> list[float]:
     """dy, dx, dh, dw as dx, dy, dw, dh, and back."""
     return [values[1], values[0], values[3], values[2]] if len(values) == 4 else list(values)
 
@@ -183,5 +183,5 @@ def _is_positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
-def _tuple(values: object) -> str:
-    return repr(tuple(int(v) if float(v).is_integer() else v for v in values))  # type: ignore[attr-defined]
+def _tuple(values: Iterable[float]) -> str:
+    return repr(tuple(int(value) if value.is_integer() else value for value in values))

@@ -106,7 +106,7 @@ def _check_has_rpn(draft: Draft, model: Section) -> None:
     kind = str(model.get("type", ""))
     if "rpn_head" not in model or not isinstance(model.get("rpn_head"), Mapping):
         raise ConfigFileError(
-            f"{kind or 'the model'} has no region proposal network (no rpn_head), so there is nothing to show of it here.",
+            f"{kind or 'the model'} has no region proposal network (no rpn_head): there is nothing to show of it here.",
             where=f"{draft.path}, model",
             way_out="Open a configuration of a two-stage detector such as FasterRCNN, or of RPN.",
         )

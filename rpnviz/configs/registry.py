@@ -15,8 +15,8 @@ from rpnviz.configs.base import ConfigFormat, TrainerConfig
 from rpnviz.errors import ConfigFileError
 
 _READS = (
-    "rpnviz reads detectron2's YAML, mmdetection's configuration as JSON or as dumped, torchvision's arguments as JSON, "
-    "Matterport's Config as JSON, and keras-retinanet's INI."
+    "rpnviz reads detectron2's YAML, mmdetection's configuration as JSON or as dumped, torchvision's arguments as "
+    "JSON, Matterport's Config as JSON, and keras-retinanet's INI."
 )
 
 
@@ -73,11 +73,15 @@ def recognise(document: documents.Document) -> ConfigFormat | None:
 
 
 def is_config(path: Path) -> bool:
-    """Whether a file looks like a trainer's configuration; for names that other kinds of files have too."""
+    """Whether a file is to be opened as a trainer's configuration: JSON and YAML may also be something else."""
+    kind = documents.kind_of_name(path)
+    if kind in (None, documents.Kind.INI, documents.Kind.PYTHON):
+        return kind is not None
     try:
         return recognise(documents.load(path)) is not None
     except ConfigFileError:
-        return False
+        # Broken JSON is told best by the readers of annotations, which are far more often JSON.
+        return kind is documents.Kind.YAML
 
 
 def read_config(path: Path, preset: str | None = None) -> TrainerConfig:

@@ -1,7 +1,7 @@
 """torchvision's builder arguments: what a training script gives to ``fasterrcnn_resnet50_fpn`` or ``FasterRCNN``.
 
 torchvision has no configuration file; scripts keep the arguments as JSON or write them out. Read are their names and
-those of ``AnchorGenerator``; ``builder`` names the function, and ``strides`` the feature maps of a backbone of one's own.
+those of ``AnchorGenerator``; ``builder`` names the function, ``strides`` the feature maps of a backbone of one's own.
 
 Sources: torchvision ``models/detection/faster_rcnn.py: FasterRCNN, fasterrcnn_resnet50_fpn, _fasterrcnn_mobilenet_v3_
 large_fpn``, ``keypoint_rcnn.py: KeypointRCNN``, ``transform.py: GeneralizedRCNNTransform``.
@@ -208,8 +208,8 @@ def _read_anchors(draft: Draft, root: Section, builder: str) -> None:
         raise draft.refuse(
             generator.name("sizes"),
             sizes,
-            f'it has {levels} levels and {builder} has {len(own)}: for a backbone of your own add "strides", those of its '
-            "feature maps in px",
+            f'it has {levels} levels and {builder} has {len(own)}: for a backbone of your own add "strides", '
+            "those of its feature maps in px",
         )
     elif builder == "FasterRCNN":
         draft.assume("strides", f"{', '.join(map(str, own))} of a ResNet with FPN")

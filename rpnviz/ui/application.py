@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -17,6 +17,7 @@ from rpnviz import __version__, paths
 from rpnviz.app.messages import Message, Severity
 from rpnviz.app.settings import load_settings
 from rpnviz.app.state import AppState
+from rpnviz.configs.base import TrainerConfig
 from rpnviz.core.presets import Preset
 from rpnviz.ui.main_window import MainWindow
 from rpnviz.ui.theme import apply_theme
@@ -47,6 +48,7 @@ def run(
     preset: Preset | None = None,
     model: Path | None = None,
     options: Mapping[str, str] | None = None,
+    config: TrainerConfig | None = None,
 ) -> int:
     """Show the window until it is closed.
 
@@ -56,6 +58,7 @@ def run(
         preset: trainer and parameters to start with.
         model: weights to load.
         options: what their file does not say; None: asked where it matters.
+        config: the trainer's configuration that ``preset`` comes from.
 
     Returns:
         The exit code.
@@ -64,6 +67,12 @@ def run(
     window = make_window(preset)
     _install_exception_hook(window)
     window.show()
+
+    if config is not None:
+        # Opening a data set takes earlier messages away.
+        window.state.dataset_changed.connect(
+            lambda: window.state.tell_config(config), Qt.ConnectionType.SingleShotConnection
+        )
 
     def open_first() -> None:
         if files or annotations is not None:
