@@ -65,6 +65,12 @@ class TrainerConfig:
         return sum(note.fate is fate for note in self.notes)
 
     @property
+    def headline(self) -> str:
+        """The result in few words: what was read, and what was not understood."""
+        parts = self.summary.split(", ")
+        return ", ".join(parts[: 1 + bool(self.count(Fate.NOT_UNDERSTOOD))])
+
+    @property
     def summary(self) -> str:
         """The result in one line."""
         read = self.count(Fate.READ)

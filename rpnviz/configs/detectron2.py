@@ -138,6 +138,7 @@ class Detectron2:
         if "p7" in levels:
             backbone = "build_retinanet_resnet_fpn_backbone"
         sizes = [[int(size) if size.is_integer() else size for size in level] for level in anchors.level_sizes]
+        ratios = anchors.aspect_ratios if len(set(anchors.aspect_ratios)) > 1 else anchors.aspect_ratios[:1]
         bodies = [f"res{k}" for k in range(3 if "p7" in levels and "p2" not in levels else 2, 6)]
         lines = [
             "VERSION: 2",
@@ -150,7 +151,7 @@ class Detectron2:
             "  ANCHOR_GENERATOR:",
             "    NAME: DefaultAnchorGenerator",
             f"    SIZES: {_flow(sizes)}",
-            f"    ASPECT_RATIOS: {_flow(anchors.aspect_ratios)}",
+            f"    ASPECT_RATIOS: {_flow(ratios)}",
             *([f"    OFFSET: {anchors.offset!r}"] if 0 <= anchors.offset < 1 else []),
             "  PROPOSAL_GENERATOR:",
             "    NAME: RPN",

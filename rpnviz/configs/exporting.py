@@ -36,7 +36,7 @@ from rpnviz.core.presets import Preset
 from rpnviz.core.rules import doc_of, plain
 from rpnviz.errors import ConfigFileError
 
-_LINE = 118
+_LINE = 100
 _ONLY_PROPOSALS = ("proposals.", "coder.dwh_clip")
 """Parameters that change neither anchors nor labels: a difference is remarked on, never refused."""
 _NO_MINI_BATCH = ("sample.",)

@@ -6,6 +6,7 @@ Source: matterport ``mrcnn/config.py: Config``, ``mrcnn/utils.py: resize_image, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from rpnviz.configs.base import TrainerConfig
@@ -17,6 +18,8 @@ from rpnviz.core.params import Params, ResizeMode
 from rpnviz.core.presets import Preset
 
 _NO_LIMIT = 100_000
+_MULTIPLE = 64
+"""Of the sides in the modes square and pad64, which the ResNet and ``resize_image`` insist on, px."""
 _SIGNS = ("RPN_ANCHOR_SCALES", "RPN_ANCHOR_RATIOS", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "BACKBONE_STRIDES")
 _KEYS = {
     "RPN_ANCHOR_STRIDE": ("anchors.subsample",),
@@ -50,8 +53,8 @@ class Matterport:
         "proposals.nms_thresh": "RPN_NMS_THRESHOLD",
     }
     limits: Mapping[str, str] = {
-        "resize.mode": "there is no such mode with that padding",
-        "resize.max_size": "there is no limit in the mode pad64",
+        "resize.mode": "pad64 needs an IMAGE_MIN_DIM that is a multiple of 64, and other modes do not exist",
+        "resize.max_size": "in the mode square IMAGE_MAX_DIM is a multiple of 64, and pad64 has no limit",
         "resize.pad_multiple": "images are padded to multiples of 64",
         "resize.": "resize_image does not know it",
         "anchors.sizes": "a level has one size",
@@ -107,6 +110,10 @@ class Matterport:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         anchors, resize, proposals = params.anchors, params.resize, params.proposals
         mode = {ResizeMode.SQUARE: "square", ResizeMode.NONE: "none"}.get(resize.mode, "pad64")
+        least = 0 if resize.min_size == 1 else resize.min_size
+        if mode == "pad64" and least % _MULTIPLE:
+            mode = "square"  # the nearest that resize_image takes
+        most = min(math.ceil(resize.max_size / _MULTIPLE), _NO_LIMIT // _MULTIPLE) * _MULTIPLE
         deviations = [exact_inverse(weight) or 1 / weight for weight in params.coder.weights]
         lines = [
             f"RPN_ANCHOR_SCALES = {_tuple(level[0] for level in anchors.level_sizes)}",
@@ -120,8 +127,8 @@ class Matterport:
             f"POST_NMS_ROIS_TRAINING = {proposals.post_nms_top_n.train}",
             f"POST_NMS_ROIS_INFERENCE = {proposals.post_nms_top_n.test}",
             f'IMAGE_RESIZE_MODE = "{mode}"',
-            f"IMAGE_MIN_DIM = {resize.min_size}",
-            f"IMAGE_MAX_DIM = {resize.max_size}",
+            f"IMAGE_MIN_DIM = {least}",
+            *([f"IMAGE_MAX_DIM = {most}"] if mode == "square" else []),
             f"IMAGE_MIN_SCALE = {resize.min_scale!r}",
         ]
         return "\n".join(lines) + "\n"
@@ -154,6 +161,7 @@ def _read_resize(draft: Draft, root: Section) -> None:
         raise draft.refuse("IMAGE_RESIZE_MODE", mode, "expected one of square, pad64, crop, none")
     if mode == "square":
         root.take("IMAGE_RESIZE_MODE", *(["resize.mode"] if "IMAGE_RESIZE_MODE" in root else []))
+        _check_multiple(draft, root, "IMAGE_MAX_DIM")
         root.take("IMAGE_MAX_DIM", "resize.max_size")
     else:
         fields = {"resize.mode": "shortest_edge", "resize.max_size": _NO_LIMIT}
@@ -164,6 +172,7 @@ def _read_resize(draft: Draft, root: Section) -> None:
             draft.not_understood("IMAGE_RESIZE_MODE", mode, reason)
         else:
             draft.put(fields, "IMAGE_RESIZE_MODE", mode)
+            _check_multiple(draft, root, "IMAGE_MIN_DIM")
         root.ignore(f"there is no limit in the mode {mode}", "IMAGE_MAX_DIM")
     if "IMAGE_MIN_DIM" in root:
         least = root.get("IMAGE_MIN_DIM")
@@ -172,6 +181,12 @@ def _read_resize(draft: Draft, root: Section) -> None:
     if "IMAGE_MIN_SCALE" in root:
         least = root.get("IMAGE_MIN_SCALE")
         draft.put({"resize.min_scale": least or 0}, "IMAGE_MIN_SCALE", least)
+
+
+def _check_multiple(draft: Draft, root: Section, key: str) -> None:
+    value = root.value.get(key)
+    if isinstance(value, int) and value % _MULTIPLE:
+        raise draft.refuse(key, value, f"Matterport takes multiples of {_MULTIPLE} here")
 
 
 def _as_xy(values: Sequence[float]) -> list[float]:

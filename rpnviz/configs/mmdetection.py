@@ -171,8 +171,6 @@ def _read_anchors(draft: Draft, section: Section) -> None:
         if isinstance(offset, (int, float)) and not 0 <= offset <= 1:
             raise draft.refuse(section.name("center_offset"), offset, "mmdetection takes a number from 0 to 1")
         section.take("center_offset", "anchors.offset")
-    elif kind == "LegacyAnchorGenerator":
-        draft.default(anchors={"offset": 0.5})
     if section.get("centers") is not None:
         raise draft.refuse(section.name("centers"), section.get("centers"), "rpnviz knows no centres of their own")
     if section.get("scale_major", True) is False:
@@ -487,6 +485,7 @@ def _write(params: Params, preset: Preset) -> str:
     if conventions.draw == "none":
         drawn = ["            ),"]
     lines = [
+        "# For mmdetection 3: below the _base_ of your configuration.",
         "model = dict(",
         f"    data_preprocessor=dict(pad_size_divisor={resize.pad_multiple}),",
         "    rpn_head=dict(",

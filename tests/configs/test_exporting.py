@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import string
 
 import numpy as np
@@ -94,7 +95,10 @@ def expressible(draw, name: str) -> Params:
     if name == "torchvision":
         proposals["score_thresh"] = draw(fractions)
     if name == "matterport":
-        resize = {"min_size": draw(sides), "max_size": draw(sides), "min_scale": draw(st.floats(0, 10))}
+        resize = {"min_size": draw(sides), "max_size": 64 * draw(sides.filter(lambda n: n < 1500))}
+        resize["min_scale"] = draw(st.floats(0, 10))
+        if draw(st.booleans()):  # pad64
+            resize |= {"mode": "shortest_edge", "max_size": 100_000, "min_size": 64 * draw(st.integers(1, 50))}
         coder["weights"] = tuple(draw(weights.filter(exact_inverse)) for _ in range(4))
     if name != "keras-retinanet":
         proposals["nms_thresh"] = draw(fractions)
@@ -174,6 +178,9 @@ def test_every_trainers_defaults_can_be_written_for_every_other_and_every_differ
         ("detectron2", "resize", {"pad_multiple": 128}, "detectron2", r"follows from the backbone"),
         ("torchvision", "resize", {"mode": "square"}, "torchvision", r"resized by their short side"),
         ("torchvision", "coder", {"weights": (10, 10, 5, 5)}, "torchvision", r"fixed at 1"),
+        ("matterport", "resize", {"max_size": 1000}, "matterport", r"IMAGE_MAX_DIM is a multiple of 64"),
+        ("matterport", "resize", {"mode": "shortest_edge", "max_size": 100_000}, "matterport", r"pad64 needs"),
+        ("torchvision", "resize", {"max_size": 1200}, "matterport", r"and matterport takes 1216"),
         ("matterport", "match", {"fg_iou_thresh": 0.5}, "matterport", r"fixed in build_rpn_targets"),
         ("matterport", "sample", {"positive_fraction": 0.3}, "matterport", r"fixed in build_rpn_targets"),
         ("matterport", "anchors", {"sizes": ((32, 40),) + ((64,),) * 4}, "matterport", r"a level has one size"),
@@ -201,7 +208,7 @@ def test_what_would_become_different_is_refused(source, group, values, target, s
     params = preset.params.with_values(group, **values)
     export = export_config(dataclasses.replace(preset, params=params), target)
     assert export.text == ""
-    assert any(__import__("re").search(says, line) for line in export.refusals), export.refusals
+    assert any(re.search(says, line) for line in export.refusals), export.refusals
 
 
 def test_conventions_of_ones_own(tmp_path):

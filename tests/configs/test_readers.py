@@ -480,6 +480,7 @@ def test_matterport_standard_deviations_are_in_y_x_order(read):
         ({"RPN_ANCHOR_SCALES": [32, 64]}, r"RPN_ANCHOR_SCALES: \[32, 64\] is not allowed, expected 5 numbers"),
         ({"IMAGE_RESIZE_MODE": "fit"}, r"expected one of square, pad64, crop, none"),
         ({"RPN_BBOX_STD_DEV": [0.1, 0.1]}, r"RPN_BBOX_STD_DEV: \[0.1, 0.1\] is not allowed"),
+        ({"IMAGE_MAX_DIM": 1000}, r"IMAGE_MAX_DIM: 1000 is not allowed, Matterport takes multiples of 64"),
         ({"RPN_ANCHOR_STRIDE": 0}, r"RPN_ANCHOR_STRIDE: 0 is not allowed, expected a whole number"),
     ],
 )

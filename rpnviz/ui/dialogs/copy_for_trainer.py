@@ -39,7 +39,7 @@ class CopyForTrainerDialog(QDialog):
         self._folder = folder
         self._export = Export("", "", (), ())
         self.setWindowTitle("Copy for trainer")
-        self.resize(760, 560)
+        self.resize(820, 600)
         self.trainer = QComboBox()
         self.trainer.addItems(names())
         self.trainer.setAccessibleName("Trainer to write for")

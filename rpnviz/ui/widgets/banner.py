@@ -65,7 +65,8 @@ class Banner(QFrame):
     def _show_details(self) -> None:
         newest = self.messages[-1]
         if newest.table:
-            show_table(newest.title, newest.detail, newest.table, self.window())
+            summary = newest.detail.rpartition("\n")[2]
+            show_table(newest.title, summary, newest.table, self.window())
             return
         dialog = QDialog(self.window())
         dialog.setWindowTitle("Messages")
