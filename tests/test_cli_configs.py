@@ -43,11 +43,7 @@ def test_params_keeps_conventions_of_the_configuration(tmp_path, capsys):
     path.write_text(json.dumps({"model": {"type": "RPN", "rpn_head": {"anchor_generator": generator}}}))
     assert cli.main(["params", "--config", str(path)]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["conventions"] == {
-        "base_rounding": "corners",
-        "anchor_pixels": "inclusive",
-        "small_box": "above",
-    } or (document["conventions"] == {"base_rounding": "corners", "anchor_pixels": "inclusive"})
+    assert document["conventions"] == {"base_rounding": "corners", "anchor_pixels": "inclusive"}
 
 
 def test_labels_under_a_configuration(yaml_file, capsys):

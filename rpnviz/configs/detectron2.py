@@ -299,6 +299,8 @@ def _read_anchors(draft: Draft, model: Section) -> None:
     multiple = 1
     if pyramid:
         lateral = decoded(fpn.get("IN_FEATURES", []))
+        if not isinstance(lateral, (list, tuple)):
+            raise draft.refuse("MODEL.FPN.IN_FEATURES", lateral, "expected a list of feature maps such as [res2, res3]")
         known = [_stride(draft, str(feature), dilated, "MODEL.FPN.IN_FEATURES") for feature in lateral or ["res5"]]
         multiple = known[-1]
     draft.default(
@@ -364,9 +366,10 @@ def _read_rpn(draft: Draft, model: Section) -> None:
     thresholds = decoded(rpn.get("IOU_THRESHOLDS", [0.3, 0.7]))
     labels = decoded(rpn.get("IOU_LABELS", [0, -1, 1]))
     pair = list(thresholds) if isinstance(thresholds, (list, tuple)) else []
-    if list(labels or ()) == [0, 1] and len(pair) == 1:
+    labels = list(labels) if isinstance(labels, (list, tuple)) else labels
+    if labels == [0, 1] and len(pair) == 1:
         pair = pair * 2
-    elif list(labels or ()) != [0, -1, 1]:
+    elif labels != [0, -1, 1]:
         raise draft.refuse("MODEL.RPN.IOU_LABELS", labels, "expected [0, -1, 1], or [0, 1] with one threshold")
     if len(pair) != 2:
         raise draft.refuse("MODEL.RPN.IOU_THRESHOLDS", thresholds, "expected one threshold fewer than labels")

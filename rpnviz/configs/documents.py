@@ -11,6 +11,7 @@ import configparser
 import json
 import os
 import stat
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -218,7 +219,9 @@ def _ini(text: str, path: Path) -> dict[str, dict[str, str]]:
 def _python(text: str, path: Path) -> dict[str, Any]:
     """Assignments of literals; anything that would have to be run is refused with the way to dump it."""
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in texts
+            tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         what = error.msg if isinstance(error, SyntaxError) else error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import dataclasses
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,8 @@ def leaves(value: object) -> int:
 def shown(value: object) -> str:
     """A value of a file on one short line."""
     text = value if isinstance(value, str) else repr(plain_tuple(value))
-    text = " ".join(text.split())
+    # JSON can hold halves of surrogate pairs, which nothing can print.
+    text = " ".join(text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
@@ -261,6 +263,8 @@ def decoded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return ast.literal_eval(value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in texts
+            return ast.literal_eval(value)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return value

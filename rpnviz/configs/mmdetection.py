@@ -73,7 +73,9 @@ class MMDetection:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.read`."""
         draft = Draft(document.path, presets.load(preset))
         root = Section(draft, document.value)
-        model = root.section("model")
+        whole = model = root.section("model")
+        if "rpn_head" not in whole and "detector" in whole:  # a tracker or a semi-supervised pair around a detector
+            model = whole.section("detector")
         _check_has_rpn(draft, model)
         head = model.section("rpn_head")
         _read_anchors(draft, head.section("anchor_generator"))
@@ -86,9 +88,10 @@ class MMDetection:
         _read_proposals(draft, train, test)
         for part in (train, test):
             part.ignore_rest(_NO_EFFECT)
-        views = mmdetection_pipeline.read(draft, root, model)
+        views = mmdetection_pipeline.read(draft, root, whole if "data_preprocessor" in whole else model)
         _read_seed(draft, root)
-        model.ignore_rest(_NO_EFFECT)
+        for part in (model, whole):
+            part.ignore_rest(_NO_EFFECT)
         for key in map(str, document.value):
             root.ignore(_NO_EFFECT, key)
         root.close()
@@ -276,7 +279,10 @@ def _read_training(draft: Draft, section: Section) -> None:
         draft.assume("train_cfg.rpn.assigner", "as in the usual configuration")
     else:
         _read_assigner(draft, assigner)
-    if not sampler.value:
+    if not sampler.value and section.value:
+        draft.set_conventions(draw="none")
+        draft.assume(section.name("sampler"), "PseudoSampler, the head's default: all positives and negatives train")
+    elif not sampler.value:
         draft.assume("train_cfg.rpn.sampler", "as in the usual configuration")
     else:
         _read_sampler(draft, sampler)

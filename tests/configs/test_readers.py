@@ -248,6 +248,7 @@ def test_mmdetection_fields(read, path, value, expected):
         ("train_cfg.rpn.assigner.gt_max_assign_all", False, {"tie_rule": "first"}),
         ("train_cfg.rpn.assigner.ignore_wrt_candidates", False, {"crowd": "ignores_by_iof_of_region"}),
         ("train_cfg.rpn.sampler", {"type": "PseudoSampler"}, {"draw": "none"}),
+        ("train_cfg.rpn.sampler", ..., {"draw": "none"}),
     ],
 )
 def test_mmdetection_fields_that_are_conventions(read, path, value, expected):
