@@ -224,10 +224,12 @@ def _compared(source: Preset, wanted: Params, back: Preset, form: ConfigFormat) 
 
 
 def _is_usual(field: str, params: Params, usual: Params) -> bool:
-    """Whether a field has its trainer's default value; sizes, scales and offset belong together."""
+    """Whether a field has its trainer's default value; the two ways to give sizes belong together, with the strides."""
     group, name = field.split(".")
+    sizes = ("strides", "sizes", "base_sizes", "scales")
+    names = sizes if name in sizes[1:] else (name,)
     mine, theirs = getattr(params, group), getattr(usual, group)
-    return mine == theirs if group == "anchors" else getattr(mine, name) == getattr(theirs, name)
+    return all(getattr(mine, each) == getattr(theirs, each) for each in names)
 
 
 def _limit(limits: Mapping[str, str], field: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 
-import made
+import made_configs as made
 import pytest
 import yaml
 from hypothesis import given, settings

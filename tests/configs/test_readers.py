@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 
-import made
+import made_configs as made
 import pytest
 
 from rpnviz.configs.base import Fate
