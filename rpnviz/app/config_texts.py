@@ -16,11 +16,3 @@ def table_of(config: TrainerConfig) -> tuple[tuple[str, ...], ...]:
     """Headings, then a row per field: its status, name and value in the file, and what it became or why nothing."""
     rows = [(_WORDS[note.fate], note.field, note.value, note.became) for note in config.notes]
     return (("Status", "Field", "In the file", "Became"), *rows)
-
-
-def shortened(name: str, longest: int = 32) -> str:
-    """A file name that leaves room for what is said of it; the middle gives way."""
-    if len(name) <= longest:
-        return name
-    half = (longest - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"

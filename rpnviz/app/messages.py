@@ -24,7 +24,8 @@ class Message:
         severity: how much it matters.
         title: what happened, one short sentence.
         detail: where, what was expected and the way out; empty if the title says it all.
-        table: headings, then rows, where the details are a list; the message then stays until it is dismissed.
+        table: headings, then rows, where the details are a list; ``detail`` is then its title and a line above it, and
+            the message stays until it is dismissed.
     """
 
     severity: Severity

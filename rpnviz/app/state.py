@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
-from rpnviz.app.config_texts import shortened, table_of
+from rpnviz.app.config_texts import table_of
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.model_slot import ModelSlot
@@ -401,8 +401,9 @@ class AppState(Viewing):
     def tell_config(self, config: TrainerConfig) -> None:
         """Say what became of the fields of the configuration that trainer and parameters now come from."""
         self._config = (self.preset, config)
-        name = shortened(config.files[0].name)
-        self.tell(Message(Severity.INFO, name, f"{config.headline}\n{config.summary}", table_of(config)))
+        # What was not understood comes first: a narrow window cuts the end of the line.
+        detail = f"{config.files[0].name}\n{config.summary}"
+        self.tell(Message(Severity.INFO, config.headline, detail, table_of(config)))
 
     @property
     def config(self) -> TrainerConfig | None:

@@ -41,7 +41,7 @@ class CompareWindow(SideBySide):
         self.choice.addItems([*self._offered, _FROM_FILE])
         self.choice.setCurrentText(other)
         self.choice.setAccessibleName("The other trainer")
-        self.choice.setToolTip("Whose rules the right side follows; its defaults, or a Params document")
+        self.choice.setToolTip("Whose rules the right side follows; its defaults, a Params document or a configuration")
         self.choice.activated.connect(lambda _index: self._choose(self.choice.currentText()))
         boxes = Rows(("GT", "Category", "", "", "Because of"), frozenset({0}))
         fields = Rows(("Field", "", "", "Boxes", "Anchors"), frozenset({3, 4}))

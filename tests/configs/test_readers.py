@@ -573,3 +573,32 @@ def test_no_field_of_a_file_is_passed_over(read):
         ), leaf
     assert len(set(fields)) == len(fields)
     assert dataclasses.asdict(config.notes[0])
+
+
+def test_other_packages_can_add_a_trainer(read, monkeypatch):
+    from rpnviz.configs import registry
+    from rpnviz.configs.keras_retinanet import KerasRetinanet
+
+    class Mine(KerasRetinanet):
+        name = "mine"
+
+        def sniff(self, document):
+            return 100 * ("mine" in document.value)
+
+    class Entry:
+        @staticmethod
+        def load():
+            return Mine
+
+    def entries(group):
+        assert group == "rpnviz.configs"
+        return [Entry]
+
+    monkeypatch.setattr(registry, "entry_points", entries)
+    registry._others.cache_clear()
+    try:
+        assert registry.names()[-1] == "mine"
+        assert read("c.ini", made.KERAS_README + "[mine]\na = 1\n").framework == "mine"
+        assert read("c.ini", made.KERAS_README).framework == "keras-retinanet"
+    finally:
+        registry._others.cache_clear()

@@ -60,7 +60,7 @@ def test_a_dropped_configuration_is_taken_and_undone_in_one_step(window, qtbot, 
     assert state.preset.name == window.preset.currentText() == "matterport"
     assert state.params.anchors.level_sizes[0] == (8,)
     assert state.shown.training.params == state.params
-    assert window.banner.text.text() == "nucleus.json: 3 fields read, 1 not understood (kept default)"
+    assert window.banner.text.text() == "3 fields read, 1 not understood (kept default): nucleus.json"
     assert window.changed.isVisible()
     assert "anchors.sizes" in window.changed.toolTip()
     window.do_undo()
@@ -79,6 +79,8 @@ def test_the_banner_stays_and_its_details_list_every_field(window, qtbot, nucleu
     dialog = window.findChild(FieldListDialog)
     rows = [[dialog.model.index(row, column).data() for column in range(4)] for row in range(dialog.model.rowCount())]
     assert rows[0][:3] == ["Not understood", "IMAGE_RESIZE_MODE", "crop"]
+    assert dialog.windowTitle() == "nucleus.json"
+    assert "1 without effect here" in dialog.summary.text()
     assert ["Read", "RPN_NMS_THRESHOLD", "0.9", "proposals.nms_thresh 0.9"] in rows
     assert {row[1] for row in rows} >= set(NUCLEUS)
     with qtbot.waitExposed(dialog):

@@ -65,8 +65,8 @@ class Banner(QFrame):
     def _show_details(self) -> None:
         newest = self.messages[-1]
         if newest.table:
-            summary = newest.detail.rpartition("\n")[2]
-            show_table(newest.title, summary, newest.table, self.window())
+            name, _, summary = newest.detail.partition("\n")
+            show_table(name, summary, newest.table, self.window())
             return
         dialog = QDialog(self.window())
         dialog.setWindowTitle("Messages")
