@@ -51,6 +51,10 @@ class ConfigFileError(RpnvizError):
     """A trainer's configuration cannot be read, or not be written without changing what it means."""
 
 
+class SessionError(RpnvizError):
+    """A session, or a shared case, cannot be read or written, or what belongs to it is not there."""
+
+
 class ExportError(RpnvizError):
     """A picture or table could not be written."""
 

@@ -14,7 +14,9 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from rpnviz import __version__, paths
+from rpnviz.app.case import is_case
 from rpnviz.app.messages import Message, Severity
+from rpnviz.app.session import is_session
 from rpnviz.app.settings import load_settings
 from rpnviz.app.state import AppState
 from rpnviz.configs.base import TrainerConfig
@@ -55,7 +57,7 @@ def run(
     Args:
         files: what to open; empty: the samples.
         annotations: the annotation file that belongs to ``files``.
-        preset: trainer and parameters to start with.
+        preset: trainer and parameters to start with; None: those of last time, where the data set was opened before.
         model: weights to load.
         options: what their file does not say; None: asked where it matters.
         config: the trainer's configuration that ``preset`` comes from.
@@ -70,13 +72,18 @@ def run(
 
     if config is not None:
         # Opening a data set takes earlier messages away.
-        window.state.dataset_changed.connect(
-            lambda: window.state.tell_config(config), Qt.ConnectionType.SingleShotConnection
-        )
+        def tell() -> None:
+            if window.state.params == config.preset.params:  # no session has brought others
+                window.state.tell_config(config)
+
+        window.state.dataset_changed.connect(tell, Qt.ConnectionType.SingleShotConnection)
 
     def open_first() -> None:
-        if files or annotations is not None:
-            window.state.open_paths(list(files) if files else [Path(str(annotations))], annotations if files else None)
+        if len(files) == 1 and annotations is None and (is_session(files[0]) or is_case(files[0])):
+            window.open_paths(list(files))
+        elif files or annotations is not None:
+            paths = list(files) if files else [Path(str(annotations))]
+            window.recent.open(paths, annotations if files else None, keep_params=preset is not None)
         else:
             window.state.open_samples()
         if model is not None:
