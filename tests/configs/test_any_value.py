@@ -94,11 +94,12 @@ def outcome(kind, document):
 @pytest.mark.parametrize("number", range(len(DOCUMENTS)))
 def test_any_value_in_any_place(number):
     kind, document = DOCUMENTS[number]
-    for trail in places(document):
+    for index, trail in enumerate(places(document)):
         # What other tests show to be passed over as a whole is left out, and so is what two documents share.
         shared = number in ONLY and not (trail and trail[0] == ONLY[number])
         if trail and not shared and not {"roi_head", "rcnn", "backbone", "neck", "optim_wrapper"} & set(trail):
-            for value in VALUES:
+            # A third of the values at each place; neighbours get the others.
+            for value in VALUES[index % 3 :: 3]:
                 outcome(kind, replaced(document, trail, value))
 
 
