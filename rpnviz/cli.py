@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpnviz import __version__
-from rpnviz.app.params_file import read_preset
+from rpnviz.app.params_file import read_settings
+from rpnviz.configs.base import Fate
 from rpnviz.core import presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.params import Params
@@ -26,6 +27,7 @@ from rpnviz.core.presets import Preset
 from rpnviz.errors import ExportError, ParamsError, RpnvizError
 
 if TYPE_CHECKING:
+    from rpnviz.configs.base import TrainerConfig
     from rpnviz.datasets.base import Dataset
     from rpnviz.export.batch import Failure
     from rpnviz.models.base import ProposalModel
@@ -56,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "diff": (_diff_parser, _diff),
         "proposals": (_proposals_parser, _proposals),
         "render": (_render_parser, _render),
+        "export-config": (_export_config_parser, _export_config),
     }
     try:
         if words and words[0] in commands:
@@ -86,8 +89,8 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match and params; each has its own "
-        "--help. A file of such a name is given as ./render.",
+        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match, params and "
+        "export-config; each has its own --help. A file of such a name is given as ./render.",
     )
     parser.add_argument(
         "paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, a COCO JSON file or a session"
@@ -99,10 +102,26 @@ def _gui_parser() -> argparse.ArgumentParser:
 
 def _params_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="rpnviz params", description="Print the Params document of a preset: every field, as JSON."
+        prog="rpnviz params",
+        description="Print the Params document of a preset, or of a trainer's configuration: every field, as JSON.",
     )
-    parser.add_argument("--preset", default="torchvision", help="one of: " + ", ".join(presets.names()))
     _add_usual_views(parser)
+    _add_settings(parser)
+    return parser
+
+
+def _export_config_parser() -> argparse.ArgumentParser:
+    from rpnviz.configs.registry import names
+
+    parser = argparse.ArgumentParser(
+        prog="rpnviz export-config",
+        description="Write the parameters as a trainer's own configuration: YAML for detectron2, INI for "
+        "keras-retinanet, assignments to paste for the others. What would be different there stands in it as comments.",
+        epilog="Exit code 2 and nothing written where a value of yours would be lost.",
+    )
+    parser.add_argument("--for", dest="framework", choices=names(), required=True, help="whose configuration to write")
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
+    _add_settings(parser)
     return parser
 
 
@@ -159,9 +178,11 @@ def _diff_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
     parser.add_argument("--against", metavar="PRESET", help="the second preset")
-    parser.add_argument(
+    second = parser.add_mutually_exclusive_group()
+    second.add_argument(
         "--against-params", metavar="FILE", type=Path, help="the second document as 'rpnviz params' prints it"
     )
+    second.add_argument("--against-config", metavar="FILE", type=Path, help="the second trainer's own configuration")
     parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
     _add_common(parser, model=False)
     return parser
@@ -207,8 +228,7 @@ def _crop(text: str) -> tuple[float, float, float, float]:
 
 def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
     parser.add_argument("--annotations", metavar="FILE", type=Path, help="the COCO JSON file of the images")
-    parser.add_argument("--preset", help="whose rules apply, one of: " + ", ".join(presets.names()))
-    parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    _add_settings(parser)
     if model:
         _add_model(parser)
 
@@ -218,6 +238,19 @@ def _add_usual_views(parser: argparse.ArgumentParser) -> None:
         "--usual-views",
         action="store_true",
         help="with the training views of the trainer's own default configuration (train_views)",
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", help="whose rules apply, one of: " + ", ".join(presets.names()))
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    files.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="the trainer's own configuration: detectron2's YAML, mmdetection's or Matterport's as JSON, torchvision's "
+        "arguments as JSON, keras-retinanet's INI",
     )
 
 
@@ -259,15 +292,15 @@ def _proposals_parser() -> argparse.ArgumentParser:
 
 
 def _gui(arguments: argparse.Namespace) -> int:
-    preset = _preset(arguments)
+    preset, config = _settings(arguments.preset, arguments.params, arguments.config, "--preset")
     problem = _display_problem()
     if problem:
         print(f"rpnviz: {problem}; 'rpnviz render' writes the pictures without a window.", file=sys.stderr)
         return _UNUSABLE
     from rpnviz.ui.application import run
 
-    chosen = preset if arguments.preset or arguments.params else None
-    return run(arguments.paths, arguments.annotations, chosen, arguments.model, dict(arguments.model_option))
+    chosen = preset if arguments.preset or arguments.params or config else None
+    return run(arguments.paths, arguments.annotations, chosen, arguments.model, dict(arguments.model_option), config)
 
 
 def _display_problem() -> str:
@@ -310,9 +343,27 @@ def _answers(display: str) -> bool:
 
 
 def _params(arguments: argparse.Namespace) -> int:
-    preset = presets.load(arguments.preset)
+    preset = _preset(arguments)
     params = _with_usual_views(preset) if arguments.usual_views else preset.params
-    print(json.dumps(presets.to_document(preset, params), indent=2))
+    print(json.dumps(presets.to_document(presets.load(preset.name), params, preset.conventions), indent=2))
+    return 0
+
+
+def _export_config(arguments: argparse.Namespace) -> int:
+    from rpnviz.configs.exporting import export_config, refusal
+
+    preset, found = _settings(arguments.preset, arguments.params, arguments.config, "--preset")
+    export = export_config(preset, arguments.framework, found)
+    if export.refusals:
+        raise refusal(export)
+    if arguments.out in (None, "-"):
+        print(export.text, end="")
+        return 0
+    from rpnviz.export.batch import check_place
+    from rpnviz.files import write_whole
+
+    check_place(Path(arguments.out), _read_files(arguments), "the configuration")
+    write_whole(arguments.out, export.text.encode())
     return 0
 
 
@@ -325,7 +376,7 @@ def _match(arguments: argparse.Namespace) -> int:
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
-    keep = files_of(dataset, arguments.annotations, arguments.params)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config)
     csv_of, npz_of = (
         {target.record: target.path for target in targets_of(dataset.images, out, "labels", default, keep)}
         if out
@@ -381,7 +432,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     dataset = _dataset(arguments)
     _hint_at_annotations(dataset)
     if arguments.json != "-":
-        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params))
+        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params, arguments.config))
     weak = WEAK_IOU if arguments.weak_iou is None else arguments.weak_iou
     passes = (Rank.MATCHED,) if arguments.fail_on == "matched" else (Rank.MATCHED, Rank.FORCED)
     found: list[dict[str, Any]] = []
@@ -420,13 +471,14 @@ def _diff(arguments: argparse.Namespace) -> int:
     from rpnviz.export.tables import diff_lines, diff_table
 
     first = _preset(arguments)
-    if arguments.against is None and arguments.against_params is None:
+    if arguments.against is None and arguments.against_params is None and arguments.against_config is None:
         raise ParamsError("there is nothing to compare with.", where="diff", way_out="Name a preset with --against.")
-    second = read_preset(arguments.against, arguments.against_params, "--against")
+    second, _ = _settings(arguments.against, arguments.against_params, arguments.against_config, "--against")
     dataset = _dataset(arguments)
     _hint_at_annotations(dataset)
     if arguments.json not in (None, "-"):
-        keep = files_of(dataset, arguments.annotations, arguments.params, arguments.against_params)
+        others = (arguments.against_params, arguments.against_config)
+        keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config, *others)
         _check_json(arguments.json, keep)
     found: list[dict[str, Any]] = []
 
@@ -440,7 +492,8 @@ def _diff(arguments: argparse.Namespace) -> int:
             found.append(table)
 
     if arguments.json is None:
-        print(f"{_named(first, arguments.params)} against {_named(second, arguments.against_params)}")
+        files = arguments.params or arguments.config, arguments.against_params or arguments.against_config
+        print(f"{_named(first, files[0])} against {_named(second, files[1])}")
     outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
     if arguments.json is not None:
         _write_json({"preset": first.name, "against": second.name, "images": found}, arguments.json)
@@ -482,7 +535,7 @@ def _render(arguments: argparse.Namespace) -> int:
     preset = _preset(arguments)
     dataset = _dataset(arguments)
     default = f"{DEFAULT_PATTERN}.{arguments.format or 'png'}"
-    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.model)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config, arguments.model)
     targets = targets_of(dataset.images, arguments.out, arguments.stage, default, keep)
     for target in targets:
         kind = format_of(target.path)
@@ -526,7 +579,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
     if preset.conventions.proposal_stages is ProposalStages.NONE:
         raise ParamsError(f"{preset.name} has no region proposals.", where="--preset", way_out="Choose another preset.")
     dataset = _dataset(arguments)
-    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.model)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config, arguments.model)
     for target in (arguments.json, arguments.funnel):
         if target not in (None, "-"):
             _check_json(target, keep)
@@ -571,7 +624,7 @@ def _with_thresholds(preset: Preset, model: ProposalModel, arguments: argparse.N
             f"(--preset {own} takes its own).",
             file=sys.stderr,
         )
-    if arguments.params is not None:
+    if arguments.params is not None or arguments.config is not None:
         return preset
     return dataclasses.replace(preset, params=own_thresholds(model, preset.params))
 
@@ -599,8 +652,8 @@ def _print_failure(failure: Failure) -> None:
 
 
 def _preset(arguments: argparse.Namespace) -> Preset:
-    """What ``--preset`` and ``--params`` ask for."""
-    return read_preset(arguments.preset, arguments.params, "--preset")
+    """What ``--preset``, ``--params`` and ``--config`` ask for."""
+    return _settings(arguments.preset, arguments.params, arguments.config, "--preset")[0]
 
 
 def _with_usual_views(preset: Preset) -> Params:
@@ -608,9 +661,30 @@ def _with_usual_views(preset: Preset) -> Params:
     return preset.params.with_views(presets.usual_views(preset.name))
 
 
-def _named(preset: Preset, params: Path | None) -> str:
+def _settings(
+    name: str | None, params: Path | None, config: Path | None, option: str
+) -> tuple[Preset, TrainerConfig | None]:
+    """The same of either side of a comparison; what a configuration was not understood in is told."""
+    preset, found = read_settings(name, params, config, option)
+    if found is not None:
+        print(f"rpnviz: {found.files[0].name}: {found.summary}", file=sys.stderr)
+        for note in found.notes:
+            if note.fate in (Fate.NOT_UNDERSTOOD, Fate.ASSUMED):
+                value = f" = {note.value}" if note.value else ""
+                line = f"rpnviz:   {note.fate}: {note.field}{value} ({note.became})"
+                print(line.encode(errors=_ODD_NAMES).decode(), file=sys.stderr)
+    return preset, found
+
+
+def _read_files(arguments: argparse.Namespace) -> dict[Path, str]:
+    """The files of parameters, which must not be written over."""
+    given = (arguments.params, arguments.config)
+    return {path.resolve(): f"{path.name}, which was read" for path in given if path is not None}
+
+
+def _named(preset: Preset, file: Path | None) -> str:
     """A preset, with the file that its parameters come from."""
-    return preset.name if params is None else f"{preset.name} ({params.name})"
+    return preset.name if file is None else f"{preset.name} ({file.name})"
 
 
 def _share(text: str) -> float:

@@ -53,6 +53,21 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec("open_params", "&File", "Load p&arameters…", "", "A Params document, as Copy parameters makes it"),
     ActionSpec(
+        "open_config",
+        "&File",
+        "Open &trainer configuration…",
+        "Ctrl+Shift+L",
+        "detectron2's YAML, mmdetection's or Matterport's as JSON, torchvision's arguments, keras-retinanet's INI",
+    ),
+    ActionSpec("config_details", "&File", "&What the configuration said…", "", "Each field, and what became of it"),
+    ActionSpec(
+        "copy_for_trainer",
+        "&File",
+        "Copy for tra&iner…",
+        "Ctrl+Shift+X",
+        "The parameters as the configuration of a trainer of your choice",
+    ),
+    ActionSpec(
         "open_session",
         "&File",
         "Open sess&ion…",

@@ -44,6 +44,7 @@ from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.case import is_case
+from rpnviz.app.config_texts import table_of
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
@@ -55,6 +56,7 @@ from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.view_finder import ViewFinder
 from rpnviz.app.viewing import Selection
+from rpnviz.configs.registry import is_config
 from rpnviz.core import presets
 from rpnviz.core.terms import terms
 from rpnviz.datasets.folder import IMAGE_SUFFIXES
@@ -64,6 +66,7 @@ from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
+from rpnviz.ui.dialogs.field_list import show_table
 from rpnviz.ui.dialogs.open_model import SUFFIXES, ask_for_folder, ask_for_model
 from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from rpnviz.ui.compare_window import CompareWindow
 
 _IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
+_CONFIG_FILTER = "Trainer configurations (*.yaml *.yml *.json *.ini *.cfg *.py);;All files (*)"
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
@@ -410,6 +414,9 @@ class MainWindow(QMainWindow):
         menu.addSeparator()
         menu.addAction(self.actions_by_id["reset_params"])
         menu.addAction(self.actions_by_id["copy_params"])
+        menu.addAction(self.actions_by_id["copy_for_trainer"])
+        if self.state.config is not None:
+            menu.addAction(self.actions_by_id["config_details"])
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self.changed.mapToGlobal(self.changed.rect().bottomLeft()))
 
@@ -474,7 +481,7 @@ class MainWindow(QMainWindow):
     def _show_message(self, message: Message) -> None:
         self.banner.show_message(message)
         self._place_overlays()
-        if message.severity is Severity.INFO:
+        if message.severity is Severity.INFO and not message.table:
             QTimer.singleShot(6000, self, lambda: self._drop(message))
 
     def _drop(self, message: Message) -> None:
@@ -532,6 +539,8 @@ class MainWindow(QMainWindow):
             self.sessions.open_case(paths[0])
         elif len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
             self.state.load_model(paths[0], show=True)
+        elif len(paths) == 1 and not paths[0].is_dir() and is_config(paths[0]):
+            self.state.open_config(paths[0])
         elif images and len(annotations) == 1:
             self.recent.open(images, annotations[0])
         else:
@@ -573,6 +582,29 @@ class MainWindow(QMainWindow):
             self.state.take_preset(read_preset(None, Path(file), ""), f"parameters of {Path(file).name}")
         except RpnvizError as error:
             self.state.tell(from_error("Could not load the parameters", error))
+
+    def do_open_config(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(
+            self, "Open a trainer's configuration", self._last_folder(), _CONFIG_FILTER
+        )
+        if file:
+            self.settings.last_folder = str(Path(file).parent)
+            self.state.open_config(Path(file))
+
+    def do_config_details(self) -> None:
+        config = self.state.config
+        if config is None:
+            way_out = "Open one with Ctrl+Shift+L, or drop it on the window."
+            self.state.tell(Message(Severity.INFO, "The parameters come from no configuration", way_out))
+        else:
+            show_table(config.files[0].name, config.summary, table_of(config), self)
+
+    def do_copy_for_trainer(self) -> None:
+        from rpnviz.ui.dialogs.copy_for_trainer import CopyForTrainerDialog  # spares the start-up what few need
+
+        dialog = CopyForTrainerDialog(self.state, self._last_folder(), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
     def do_compare(self) -> None:
         if self.comparing is None:

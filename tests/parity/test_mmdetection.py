@@ -1,23 +1,25 @@
 """Outputs of mmdetection's own detectors, anchors and proposals, built from its published configurations.
 
-mmdet needs compiled operators and packages that play no part in an RPN at inference: stand-ins take their place while
-it is imported, and a plain NMS that of ``mmcv.ops.batched_nms``.
+A plain NMS takes the place of ``mmcv.ops.batched_nms``; see :mod:`mmdetection_alone`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.abc
-import importlib.machinery
-import sys
-import types
-import warnings
 from pathlib import Path
 
+import mmdetection_alone  # noqa: F401 # before any module of mmdet
+import mmengine
 import numpy as np
 import pytest
 import torch
 from dense import greedy_nms
+from mmcv.transforms import Compose
+from mmdet.models.dense_heads import rpn_head
+from mmdet.registry import MODELS
+from mmdetection_alone import CONFIGS
+from mmengine.config import Config
+from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.presets import Preset
@@ -31,31 +33,6 @@ MIN_SIZE, MAX_SIZE = 400, 667
 """Half of the configurations' own, for speed."""
 
 
-class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Modules whose every name is an empty class."""
-
-    names = ("mmcv.ops", "matplotlib", "pycocotools", "scipy", "shapely", "terminaltables", "tqdm", "yapf")
-
-    def find_spec(self, name, path=None, target=None):
-        if any(name == missing or name.startswith(f"{missing}.") for missing in self.names):
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        module = types.ModuleType(spec.name)
-        module.__getattr__ = self._empty
-        return module
-
-    def exec_module(self, module):
-        pass
-
-    @staticmethod
-    def _empty(name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
 def batched_nms(boxes, scores, groups, config):
     """As mmcv's: the best of each level, rows of box and score, best first."""
     kept = [
@@ -67,28 +44,7 @@ def batched_nms(boxes, scores, groups, config):
     return torch.cat([boxes[kept], scores[kept, None]], dim=1), kept
 
 
-_finder = StandIns()
-sys.meta_path.insert(0, _finder)
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import mmdet
-    import mmengine
-    from mmcv.transforms import Compose
-    from mmdet.models.dense_heads import rpn_head
-    from mmdet.registry import MODELS
-    from mmdet.utils import register_all_modules
-    from mmengine.config import Config
-    from mmengine.logging import MMLogger
-    from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
-
-    register_all_modules()
-    MMLogger.get_instance("mmdet", log_level="ERROR")  # it would list every weight
-sys.meta_path.remove(_finder)
-for _name in [name for name, module in sys.modules.items() if getattr(module, "__loader__", None) is _finder]:
-    del sys.modules[_name]
 rpn_head.batched_nms = batched_nms
-
-CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
 def built(name, **changes):
