@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from rpnviz.core.conventions import Conventions
 from rpnviz.core.params import AnchorParams, CoderParams, Params, ProposalParams, ResizeParams
 from rpnviz.errors import ShapeError
+
+if TYPE_CHECKING:
+    from rpnviz.core.anchors import Anchors
 
 
 def frozen(array: NDArray) -> NDArray:
@@ -120,6 +124,9 @@ class Inputs:
         gt_ignore: (M,) bool, crowd or ignore region; None means none is.
         padded_size: (H, W) of the batch's padded tensor; None: the image alone.
         outputs: the network's outputs, or None.
+        as_seen: the image is what a network was given, recorded: it is not resized, and ``padded_size`` holds. Outputs
+            that are not of the recording have a frame of their own.
+        anchors: those that the trainer recorded; None: the parameters make them.
     """
 
     image_size: tuple[int, int]
@@ -128,6 +135,8 @@ class Inputs:
     gt_ignore: NDArray[np.bool_] | None = None
     padded_size: tuple[int, int] | None = None
     outputs: RPNOutput | None = field(default=None, repr=False)
+    as_seen: bool = False
+    anchors: Anchors | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         boxes = np.array(self.gt_boxes, dtype=np.float64)

@@ -112,6 +112,9 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
     if stated is not None:
         recorded = (stated.resized_size, stated.input_size)
         sizes = stage("frame", frame_stage.stated_frame, inputs.image_size, *recorded, conventions)
+    elif inputs.as_seen and inputs.outputs is None:
+        multiple = params.resize.pad_multiple
+        sizes = stage("frame", frame_stage.seen_frame, inputs.image_size, inputs.padded_size, multiple, conventions)
     else:
         sizes = stage(
             "frame", frame_stage.make_frame, inputs.image_size, params.resize, conventions, inputs.padded_size
@@ -121,6 +124,8 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         shapes = tuple(level.objectness.shape for level in stated.levels)
         strides = stated.settings.anchors.strides
         anchors = stage("anchors", anchors_stage.recorded_anchors, stated.anchors, shapes, strides)
+    elif inputs.anchors is not None:
+        anchors = inputs.anchors
     else:
         anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
     match_params = params.match
