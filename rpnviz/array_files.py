@@ -34,7 +34,8 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] | None = None) -> tupl
             with safe_open(path, "np") as file:
                 names = [name for name in file.keys() if wanted is None or wanted(name)]  # noqa: SIM118
                 return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a file open that it cannot read.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             infos = archive.zip.infolist()
             large = [info.filename for info in infos if info.file_size > MOST_BYTES]
             if large:
@@ -53,7 +54,7 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] | None = None) -> tupl
 def array_names(path: Path) -> tuple[str, ...]:
     """Names of the arrays of an ``.npz`` file; none if it is no such file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             return tuple(archive.files)
     except Exception:
         return ()

@@ -12,6 +12,7 @@ the first problem is one warning, and from then on it is off.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import re
@@ -315,7 +316,7 @@ class _Wrapped:
     def __reduce_ex__(self, protocol: Any) -> Any:
         if hasattr(self._original, "__self__"):
             return getattr, (self._owner, self._name)
-        return self._original.__reduce_ex__(protocol)
+        return copy.copy, (self._original,)
 
     def remove(self) -> None:
         """Put the method back."""

@@ -61,9 +61,8 @@ def find_cause(step: RecordedStep, earlier: Sequence[RecordedStep] = ()) -> Caus
         return Cause("losses", f"{what}, so {where}.{_ran_away(step, earlier)}")
     text = f"{head}{arrays.text}"
     if arrays.where in ("logits", "deltas"):
-        text += _ran_away(step, earlier) or (
-            " Image and boxes are finite, so the weights are not, or a layer overflowed: look at the step before."
-        )
+        text += " Image and boxes are finite, so the weights are not, or a layer overflowed."
+        text += _ran_away(step, earlier)
     return Cause(arrays.where, text, arrays.image, arrays.gt, arrays.anchor)
 
 
@@ -154,14 +153,20 @@ def _not_finite(array: NDArray | None) -> NDArray[np.int64]:
 
 
 def _ran_away(step: RecordedStep, earlier: Sequence[RecordedStep]) -> str:
-    """Says it if a recorded loss before the step had grown beyond all measure."""
+    """What the recorded losses before the step say: they had grown beyond all measure, or were as usual."""
     sums = [(before.step, sum(before.losses.values())) for before in earlier if before.finite and before.losses]
-    if len(sums) < 2:
+    sums = [entry for entry in sums if entry[0] < step.step]
+    if not sums:
         return ""
     (first, low), (last, high) = min(sums, key=lambda pair: pair[1]), sums[-1]
-    if last <= first or high < _GROWN * max(low, 1e-12):
-        return ""
-    return (
-        f" The losses had run away before: together {low:.3g} at step {first:,}, {high:.3g} at step {last:,}; "
-        "the learning rate is too high, or a gradient is not clipped."
-    )
+    if last > first and high >= _GROWN * max(low, 1e-12):
+        return (
+            f" The losses had run away before: together {low:.3g} at step {first:,}, {high:.3g} at step {last:,}; "
+            "the learning rate is too high, or a gradient is not clipped."
+        )
+    if last == step.step - 1:
+        return (
+            f" Step {last:,} was finite with losses of {high:.3g} together, so its update made the weights what they "
+            "are: the learning rate is too high, or a gradient was not finite."
+        )
+    return f" The last step recorded before, {last:,}, was finite with losses of {high:.3g} together."

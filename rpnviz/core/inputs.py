@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 from rpnviz.core.conventions import Conventions
 from rpnviz.core.params import AnchorParams, CoderParams, Params, ProposalParams, ResizeParams
 from rpnviz.errors import ShapeError
-
-if TYPE_CHECKING:
-    from rpnviz.core.anchors import Anchors
 
 
 def frozen(array: NDArray) -> NDArray:
@@ -114,6 +110,21 @@ class RPNOutput:
 
 
 @dataclass(frozen=True, eq=False)
+class RecordedAnchors:
+    """Anchors as a trainer recorded them.
+
+    Attributes:
+        boxes: (A, 4) xyxy input pixels by level, row, column and cell.
+        shapes: (cells, H, W) of every level.
+        strides: (y, x) input pixels between positions of every level.
+    """
+
+    boxes: NDArray
+    shapes: tuple[tuple[int, int, int], ...]
+    strides: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Inputs:
     """One image as the pipeline needs it.
 
@@ -127,6 +138,9 @@ class Inputs:
         as_seen: the image is what a network was given, recorded: it is not resized, and ``padded_size`` holds. Outputs
             that are not of the recording have a frame of their own.
         anchors: those that the trainer recorded; None: the parameters make them.
+        drawn: ascending indices of the positives and of the negatives in the mini-batch that the trainer recorded;
+            None: the parameters draw one.
+        losses: (A,) share of the recorded loss that each sampled anchor has, NaN for the others; None: unknown.
     """
 
     image_size: tuple[int, int]
@@ -136,7 +150,9 @@ class Inputs:
     padded_size: tuple[int, int] | None = None
     outputs: RPNOutput | None = field(default=None, repr=False)
     as_seen: bool = False
-    anchors: Anchors | None = field(default=None, repr=False)
+    anchors: RecordedAnchors | None = field(default=None, repr=False)
+    drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
+    losses: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         boxes = np.array(self.gt_boxes, dtype=np.float64)

@@ -125,7 +125,8 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         strides = stated.settings.anchors.strides
         anchors = stage("anchors", anchors_stage.recorded_anchors, stated.anchors, shapes, strides)
     elif inputs.anchors is not None:
-        anchors = inputs.anchors
+        given = inputs.anchors
+        anchors = stage("anchors", anchors_stage.recorded_anchors, given.boxes, given.shapes, given.strides)
     else:
         anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
     match_params = params.match
@@ -144,7 +145,10 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         match = stage("match", matching.label_nothing, found, gt)
     else:
         match = stage("match", matching.match_anchors, found, barred, anchors, gt, match_params, conventions)
-    sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
+    if inputs.drawn is not None and max(part.max(initial=-1) for part in inputs.drawn) < len(anchors):
+        sample = stage("sample", sampling.SampleResult, *inputs.drawn)
+    else:
+        sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
     targets = stage("targets", _targets, anchors, gt, match, params.coder, conventions)
     decoded = proposed = None
     if inputs.outputs is not None and conventions.proposal_stages is ProposalStages.RPN:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.anchors import Anchors, recorded_anchors
 from rpnviz.core.conventions import Conventions
-from rpnviz.core.inputs import Inputs, LevelOutput, ModelSettings, RPNOutput
+from rpnviz.core.inputs import Inputs, LevelOutput, ModelSettings, RecordedAnchors, RPNOutput, frozen
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ShapeError
 
@@ -66,6 +65,13 @@ class RecordedImage:
         if self.sampled_positive is None or self.sampled_negative is None:
             return None
         return np.concatenate([self.sampled_positive, self.sampled_negative])
+
+    @property
+    def drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """The mini-batch as :class:`Inputs` has it."""
+        if self.sampled_positive is None or self.sampled_negative is None:
+            return None
+        return frozen(self.sampled_positive), frozen(self.sampled_negative)
 
     def __post_init__(self) -> None:
         count = self.anchor_count
@@ -145,24 +151,17 @@ class RecordedStep:
             padded_size=self.input_size,
             as_seen=True,
             anchors=None if own_anchors else self.anchors(number),
+            drawn=image.drawn,
         )
 
-    def anchors(self, number: int) -> Anchors | None:
-        """The recorded anchors of an image on their grids; None where they are not recorded.
-
-        Raises:
-            ShapeError: they do not stand on the recorded grids.
-        """
+    def anchors(self, number: int) -> RecordedAnchors | None:
+        """The recorded anchors of an image on their grids, else as one position; None where they are not recorded."""
         boxes = self.images[number].anchors
         if boxes is None:
             return None
         if not self.grids:
-            return Anchors.from_boxes(boxes)
-        anchors = recorded_anchors(boxes.copy(), self.grids, [stride[1] for stride in self._strides])
-        levels = tuple(
-            replace(level, stride=stride) for level, stride in zip(anchors.lattice, self._strides, strict=True)
-        )
-        return replace(anchors, lattice=levels)
+            return RecordedAnchors(boxes, ((len(boxes), 1, 1),), ((0.0, 0.0),))
+        return RecordedAnchors(boxes, self.grids, self._strides)
 
     @property
     def _strides(self) -> tuple[tuple[float, float], ...]:

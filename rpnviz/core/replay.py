@@ -124,23 +124,31 @@ def replay_image(step: RecordedStep, number: int, preset: Preset, previous: Resu
     Raises:
         ShapeError: the recorded anchors do not stand on the recorded grids.
     """
-    image = step.images[number]
     result = pipeline.run(step.inputs(number), preset.params, preset.conventions, previous)
+    return compare_image(step, number, result)
+
+
+def compare_image(step: RecordedStep, number: int, result: Result) -> ImageReplay:
+    """As :func:`replay_image`, of an image that was run already, on its own anchors.
+
+    Raises:
+        ShapeError: the recorded anchors do not stand on the recorded grids.
+    """
+    image = step.images[number]
     anchors = None if image.anchors is None else _check_anchors(image.anchors, result.anchors.boxes)
     on_recorded = anchors is not None and anchors.recorded != anchors.own
     if on_recorded:
         inputs = step.inputs(number, own_anchors=False)
-        result = pipeline.run(inputs, preset.params, preset.conventions)
+        result = pipeline.run(inputs, result.params, result.conventions)
     trainer = _labels_of(image, len(result.anchors))
     comparable = len(trainer) == len(result.anchors)
     nothing = np.zeros(0, np.int64)
     if not comparable:
         return ImageReplay(result, on_recorded, anchors, False, trainer, nothing, nothing, np.nan, None)
-    labels = result.match.labels
     known = trainer != UNKNOWN
-    differ = np.flatnonzero(known & (trainer != labels))
+    differ = np.flatnonzero(known & (trainer != result.match.labels))
     targets_differ, error = _check_targets(image, result)
-    sample = _check_sample(image, trainer, preset)
+    sample = _check_sample(image, trainer, result)
     return ImageReplay(result, on_recorded, anchors, True, trainer, differ, targets_differ, error, sample)
 
 
@@ -194,14 +202,14 @@ def _check_targets(image: RecordedImage, result: Result) -> tuple[NDArray[np.int
     return anchors[wrong], float(finite.max(initial=0.0))
 
 
-def _check_sample(image: RecordedImage, trainer: NDArray[np.int8], preset: Preset) -> SampleCheck | None:
+def _check_sample(image: RecordedImage, trainer: NDArray[np.int8], result: Result) -> SampleCheck | None:
     if image.sampled_positive is None or image.sampled_negative is None:
         return None
     positive, negative = image.sampled_positive, image.sampled_negative
     wrong = np.concatenate([positive[trainer[positive] != 1], negative[trainer[negative] != 0]])
-    if preset.conventions.draw is DrawRule.NONE or image.labels is None:
+    if result.conventions.draw is DrawRule.NONE or image.labels is None:
         return SampleCheck(len(positive), len(negative), len(positive), len(negative), np.sort(wrong))
-    params = preset.params.sample
+    params = result.params.sample
     wanted = min(int((trainer == 1).sum()), int(params.batch_size_per_image * params.positive_fraction))
     others = min(int((trainer == 0).sum()), params.batch_size_per_image - wanted)
     return SampleCheck(len(positive), len(negative), wanted, others, np.sort(wrong))

@@ -5,7 +5,6 @@ The format is described for users in ``docs/capture.md``; :mod:`rpnviz.capture` 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +22,6 @@ from rpnviz.errors import ModelFileError, ShapeError
 
 FORMAT = "rpn-capture/1"
 SUFFIX = ".npz"
-_WHOLE = ("images", "sizes", "step")
-_NUMBER = re.compile(r"image(\d+)\.boxes")
 _LARGE = ("objectness", "deltas", "anchors", "labels")
 _WAY_OUT = "docs/capture.md says what it must hold."
 
@@ -135,7 +132,7 @@ def _step(path: Path, arrays: Mapping[str, NDArray], texts: Mapping[str, str]) -
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of the images without reading them."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
         if "images" not in archive.files:
             raise KeyError("images")
         with archive.zip.open("images.npy") as file:

@@ -51,7 +51,7 @@ def batch(names):
     return images, targets
 
 
-def train(model, folder, steps=3, lr=1e-3, batches=(("coffee", "coins"), ("rocket", "astronaut")), **options):
+def train(model, folder, steps=3, lr=1e-3, batches=(("coffee", "nested"), ("rocket", "coins")), **options):
     """A few steps of SGD under capture, as in torchvision's reference scripts; the losses of every step."""
     handle = capture.torchvision(model, folder, **{"every": 1} | options)
     optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
@@ -87,7 +87,8 @@ def trained(no_compiling, tmp_path_factory):
 
 def test_labels_targets_and_losses_of_real_steps_are_equal(trained):
     steps, logged, _ = trained
-    assert len(steps) == 3 and all(len(step.images) == 2 for step in steps)
+    assert len(steps) == 3
+    assert all(len(step.images) == 2 for step in steps)
     for step, losses in zip(steps, logged, strict=True):
         images = replay(step, TORCHVISION)
         theirs = sum(image.count(1)[0] for image in images)
@@ -109,7 +110,7 @@ def test_the_pixels_are_those_the_network_saw(trained):
     steps, _, folder = trained
     shown = read_pixels(capture_files(folder)[0], 1)
     model = make_model()
-    images, _ = model.transform(batch(("coffee", "coins"))[0])
+    images, _ = model.transform(batch(("coffee", "nested"))[0])
     mean, std = (
         torch.tensor(values)[:, None, None] for values in (model.transform.image_mean, model.transform.image_std)
     )
@@ -172,7 +173,8 @@ def test_other_anchors_of_the_trainer_are_seen(tmp_path):
     train(make_model(rpn_anchor_generator=generator), tmp_path, steps=1)
     step = read_step(capture_files(tmp_path)[0])
     images = replay(step, TORCHVISION)
-    assert not images[0].anchors.same and images[0].anchors.largest > 10
+    assert not images[0].anchors.same
+    assert images[0].anchors.largest > 10
     assert "anchors stand elsewhere" in sentence(images)
 
 
@@ -182,23 +184,20 @@ def test_an_empty_box_past_the_check_is_named_as_the_cause_of_a_nan(tmp_path, mo
     monkeypatch.setattr(torch, "_assert", lambda *arguments: None)  # torchvision's check goes through it
     handle = capture.torchvision(model, tmp_path, every=1000)
     images, targets = batch(("coffee", "coins"))
-    targets[1]["boxes"][2, side] = targets[1]["boxes"][2, side - 2]
+    targets[1]["boxes"][0, side] = targets[1]["boxes"][0, side - 2]
     model.train()
     model(*batch(("rocket",)))
-    model.roi_heads.box_similarity = None  # an empty box ends the second stage, too: the RPN's losses are what counts
-
-    def heads(features, proposals, sizes, targets=None):
-        return proposals, {}
-
-    monkeypatch.setattr(model.roi_heads, "forward", heads)
+    # The second stage cannot be run on such a box; the RPN's losses are what counts.
+    monkeypatch.setattr(model.roi_heads, "forward", lambda features, proposals, sizes, targets: (proposals, {}))
     losses = model(images, targets)
     handle.remove()
     assert not math.isfinite(losses["loss_rpn_box_reg"].item())
     paths = capture_files(tmp_path)
     assert [path.name for path in paths] == ["step_00000000.npz", "step_00000001_nonfinite.npz"]
     cause = find_cause(read_step(paths[1]), [read_step(paths[0])])
-    assert (cause.where, cause.image, cause.gt) == ("ground truth", 1, 2)
-    assert ("width 0" if side == 2 else "height 0") in cause.text and "log(0)" in cause.text
+    assert (cause.where, cause.image, cause.gt) == ("ground truth", 1, 0)
+    assert ("width 0" if side == 2 else "height 0") in cause.text
+    assert "log(0)" in cause.text
 
 
 def test_a_learning_rate_of_a_million_is_named(tmp_path):
@@ -208,6 +207,7 @@ def test_a_learning_rate_of_a_million_is_named(tmp_path):
     first = next(number for number, step in enumerate(steps) if not step.finite)
     cause = find_cause(steps[first], steps[:first])
     assert cause.where in ("logits", "deltas", "losses")
+    assert "the learning rate is too high" in cause.text
     assert "is NaN" in cause.text or "is infinite" in cause.text
 
 
@@ -222,7 +222,8 @@ def test_the_model_is_as_before_when_the_handle_is_removed(tmp_path):
     assert [set(vars(part)) for part in (model, model.rpn, model.rpn.head, model.transform)] == before
     assert model.rpn.fg_bg_sampler is sampler
     for other in (copied, again):
-        assert "rpnviz" not in repr(vars(other.rpn)) and type(other.rpn.fg_bg_sampler) is type(sampler)
+        assert "rpnviz" not in repr(vars(other.rpn))
+        assert type(other.rpn.fg_bg_sampler) is type(sampler)
         other.train()
         other(*batch(("rocket",)))
     assert not list(tmp_path.iterdir())
