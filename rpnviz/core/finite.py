@@ -154,8 +154,11 @@ def _not_finite(array: NDArray | None) -> NDArray[np.int64]:
 
 def _ran_away(step: RecordedStep, earlier: Sequence[RecordedStep]) -> str:
     """What the recorded losses before the step say: they had grown beyond all measure, or were as usual."""
-    sums = [(before.step, sum(before.losses.values())) for before in earlier if before.finite and before.losses]
-    sums = [entry for entry in sums if entry[0] < step.step]
+    before = [other for other in earlier if other.step < step.step and other.losses]
+    broken = [other.step for other in before if not other.finite]
+    if broken:
+        return f" Step {broken[0]:,} was not finite already: what broke the weights is told there."
+    sums = [(other.step, sum(other.losses.values())) for other in before]
     if not sums:
         return ""
     (first, low), (last, high) = min(sums, key=lambda pair: pair[1]), sums[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,8 @@ def label_text(label: int) -> str:
 
 def same_loss(total: float, logged: float) -> bool:
     """Whether a sum is the logged loss."""
+    if not math.isfinite(total) or not math.isfinite(logged):
+        return total == logged or (math.isnan(total) and math.isnan(logged))
     return abs(total - logged) <= SAME_LOSS * max(1.0, abs(logged))
 
 

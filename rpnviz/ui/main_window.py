@@ -35,6 +35,7 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QSlider,
     QSplitter,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -47,10 +48,12 @@ from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.params_file import read_preset
 from rpnviz.app.player import Player
+from rpnviz.app.replaying import Replaying
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
+from rpnviz.datasets.captures import CaptureDataset, is_capture
 from rpnviz.datasets.folder import IMAGE_SUFFIXES
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
@@ -64,6 +67,7 @@ from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.playback import PlaybackBar
+from rpnviz.ui.panels.replay import ReplayPanel
 from rpnviz.ui.panels.selection import SelectionPanel
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
@@ -83,7 +87,9 @@ if TYPE_CHECKING:
     from rpnviz.ui.compare_models_window import CompareModelsWindow
     from rpnviz.ui.compare_window import CompareWindow
 
-_IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
+_IMAGE_FILTER = (
+    "Images, annotations, captures (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json *.npz);;All files (*)"
+)
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
@@ -113,6 +119,8 @@ class MainWindow(QMainWindow):
         self.player = Player(state)
         self.controls = ControlsPanel(state, self.player, settings.theme)
         self.playback = PlaybackBar(state, self.player)
+        self.replaying = Replaying(state)
+        self.replay = ReplayPanel(state, self.replaying, settings.theme)
         self.table = GtTable(state, settings.theme)
         self.funnel = FunnelBar(state)
         self.banner = Banner()
@@ -270,10 +278,22 @@ class MainWindow(QMainWindow):
         below = QVBoxLayout(lower)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(0)
-        heading = label("CONTROLS", "heading")
+        self.lower_heading = label("CONTROLS", "heading")
+        self.replay_tab = tool_button("Replay", "small-segment", "The captured step, replayed", checkable=True)
+        self.controls_tab = tool_button("Controls", "small-segment", "The trainer's parameters", checkable=True)
+        self.replay_tab.clicked.connect(lambda: self._show_lower(self.replay))
+        self.controls_tab.clicked.connect(lambda: self._show_lower(self.controls))
+        heading = self._either(self.replay_tab, self.controls_tab)
+        heading.insertWidget(0, self.lower_heading)
+        heading.addStretch(1)
         heading.setContentsMargins(12, 8, 12, 4)
-        below.addWidget(heading)
-        below.addWidget(self.controls, 1)
+        below.addLayout(heading)
+        self.below = QStackedWidget()
+        self.below.addWidget(self.controls)
+        self.below.addWidget(self.replay)
+        below.addWidget(self.below, 1)
+        self._show_lower(self.controls)
+        self._show_capture()
         self.right = QSplitter(Qt.Orientation.Vertical)
         self.right.addWidget(self.selection)
         self.right.addWidget(lower)
@@ -332,6 +352,7 @@ class MainWindow(QMainWindow):
         state = self.state
         # What was said about another data set would be taken for a finding in this one.
         state.dataset_changed.connect(self.banner.dismiss)
+        state.dataset_changed.connect(self._show_capture)
         state.image_changed.connect(self._show_image)
         state.image_changed.connect(self._show_result)
         state.result_changed.connect(self._show_result)
@@ -362,6 +383,18 @@ class MainWindow(QMainWindow):
         self.file_name.setText(record.file_name)
         self.setWindowTitle(f"{record.file_name} – rpnviz")
         self._place_overlays()
+
+    def _show_capture(self) -> None:
+        """A capture brings its replay in front of the controls; other data sets have none."""
+        captured = isinstance(self.state.dataset, CaptureDataset)
+        self.lower_heading.setVisible(not captured)
+        for tab in (self.replay_tab, self.controls_tab):
+            tab.setVisible(captured)
+        self._show_lower(self.replay if captured else self.controls)
+
+    def _show_lower(self, part: QWidget) -> None:
+        self.below.setCurrentWidget(part)
+        (self.replay_tab if part is self.replay else self.controls_tab).setChecked(True)
 
     def _show_result(self) -> None:
         result = self.state.result
@@ -512,7 +545,9 @@ class MainWindow(QMainWindow):
         annotations = [path for path in paths if path.suffix.lower() == ".json"]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
-        if len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
+        if len(paths) == 1 and is_capture(paths[0]):
+            self.state.open_paths(paths)
+        elif len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
             self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
             self.state.open_paths(images, annotations[0])
@@ -757,6 +792,7 @@ class MainWindow(QMainWindow):
         self.table.set_theme(theme)
         self.images.set_theme(theme)
         self.controls.show_theme(theme)
+        self.replay.set_theme(theme)
         for other in (self.comparing, self.comparing_models):
             if other is not None:
                 other.set_theme(theme)
