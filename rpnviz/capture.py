@@ -297,8 +297,14 @@ def _is_finite(value: Any) -> bool:
 # ---------------------------------------------------------------------- torchvision
 
 
-class _Wrapped:
-    """Stands in for a method and tells what went in and came out; copies and pickles of its owner hold the method."""
+class Watched:
+    """Stands in for a method and tells what went in and came out; copies and pickles of its owner hold the method.
+
+    Args:
+        owner, name: of the method, or of a callable that an object holds.
+        recorder: guards ``tell``: whatever that raises ends the recording, not the training.
+        tell: called with the arguments, named ones last, and the answer.
+    """
 
     def __init__(self, owner: Any, name: str, recorder: Recorder, tell: Callable[[tuple[Any, ...], Any], None]) -> None:
         self._owner, self._name, self._recorder, self._tell = owner, name, recorder, tell
@@ -336,12 +342,12 @@ class TorchvisionCapture:
         self._seen: dict[str, Any] = {}
         rpn = model.rpn
         self._wrapped = [
-            _Wrapped(model.transform, "forward", recorder, self._on_transform),
-            _Wrapped(rpn.head, "forward", recorder, self._on_head),
-            _Wrapped(rpn, "assign_targets_to_anchors", recorder, self._on_assign),
-            _Wrapped(rpn, "fg_bg_sampler", recorder, self._on_sampled),
-            _Wrapped(rpn, "compute_loss", recorder, self._on_rpn_loss),
-            _Wrapped(model, "forward", recorder, self._on_losses),
+            Watched(model.transform, "forward", recorder, self._on_transform),
+            Watched(rpn.head, "forward", recorder, self._on_head),
+            Watched(rpn, "assign_targets_to_anchors", recorder, self._on_assign),
+            Watched(rpn, "fg_bg_sampler", recorder, self._on_sampled),
+            Watched(rpn, "compute_loss", recorder, self._on_rpn_loss),
+            Watched(model, "forward", recorder, self._on_losses),
         ]
 
     def remove(self) -> None:

@@ -212,7 +212,7 @@ def _replay_parser() -> argparse.ArgumentParser:
 def _check_log_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz check-log",
-        description="Compare the sampled positives per image that a trainer logged with those expected of the data set.",
+        description="Compare the sampled positives per image that a trainer logged with those that the data set gives.",
         epilog="Exit code 1: the log lies outside the band of 5 to 95 percent.",
     )
     parser.add_argument(

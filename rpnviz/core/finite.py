@@ -49,8 +49,10 @@ def find_cause(step: RecordedStep, earlier: Sequence[RecordedStep] = ()) -> Caus
     broken = [name for name, value in step.losses.items() if not math.isfinite(value)]
     head = ""
     if broken:
-        values = ", ".join(f"{name} is {_spelt(step.losses[name])}" for name in broken)
-        head = f"{values}: "
+        # The RPN's own first: those are what the arrays can explain.
+        first = next((name for name in broken if "rpn" in name or "objectness" in name), broken[0])
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        head = f"{first} is {_spelt(step.losses[first])}{more}: "
     arrays = _first_broken(step)
     if arrays is None and not broken:
         return None
@@ -61,7 +63,7 @@ def find_cause(step: RecordedStep, earlier: Sequence[RecordedStep] = ()) -> Caus
         return Cause("losses", f"{what}, so {where}.{_ran_away(step, earlier)}")
     text = f"{head}{arrays.text}"
     if arrays.where in ("logits", "deltas"):
-        text += " Image and boxes are finite, so the weights are not, or a layer overflowed."
+        text += " Image and boxes are finite: the weights are not, or a layer overflowed."
         text += _ran_away(step, earlier)
     return Cause(arrays.where, text, arrays.image, arrays.gt, arrays.anchor)
 

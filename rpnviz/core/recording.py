@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.core.conventions import Conventions
-from rpnviz.core.inputs import Inputs, LevelOutput, ModelSettings, RecordedAnchors, RPNOutput, frozen
-from rpnviz.core.presets import Preset
+from rpnviz.core.inputs import Inputs, RecordedAnchors, frozen
 from rpnviz.errors import ShapeError
 
 
@@ -169,38 +167,3 @@ class RecordedStep:
             return self.strides
         height, width = self.input_size
         return tuple((height / rows, width / columns) for _, rows, columns in self.grids)
-
-    def output(self, number: int, preset: Preset) -> RPNOutput | None:
-        """What the network gave for an image, with the recorded anchors; None where the file does not tell.
-
-        Args:
-            number: of the image.
-            preset: whose coder and conventions hold.
-        """
-        image = self.images[number]
-        if image.objectness is None or image.deltas is None or image.anchors is None or not self.grids:
-            return None
-        levels, start = [], 0
-        for cells, rows, columns in self.grids:
-            stop = start + cells * rows * columns
-            logits = image.objectness[start:stop].reshape(rows, columns, cells).transpose(2, 0, 1)
-            deltas = image.deltas[start:stop].reshape(rows, columns, cells, 4).transpose(2, 3, 0, 1)
-            levels.append(LevelOutput(_floats(logits), _floats(deltas)))
-            start = stop
-        params = preset.params
-        strides = tuple(max(1, round(stride[1])) for stride in self._strides)
-        sizes = tuple(tuple(float(k + 1) for k in range(cells)) for cells, _, _ in self.grids)
-        ratios = ((1.0,),) * len(self.grids)
-        anchors = replace(params.anchors, strides=strides, sizes=sizes, aspect_ratios=ratios, base_sizes=-1)
-        settings = ModelSettings(params.resize, anchors, params.coder, preset.conventions)
-        name = f"step {self.step:,} as recorded"
-        boxes = image.anchors.astype(_anchor_dtype(preset.conventions))
-        return RPNOutput(tuple(levels), image.size, self.input_size, settings, name, stated=True, anchors=boxes)
-
-
-def _floats(array: NDArray) -> NDArray[np.float32]:
-    return np.ascontiguousarray(array, np.float32)
-
-
-def _anchor_dtype(conventions: Conventions) -> np.dtype:
-    return np.dtype(conventions.iou_dtype.value)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -47,12 +47,14 @@ class Explanation:
         preset: name of the trainer whose rules as a whole reproduce it; empty if fields of the present one do.
         remaining: anchors, labels and targets that still differ then; 0: it is reproduced.
         setting: the trainer with the change made.
+        limits: of thresholds among the fields, by name: the labels allow any above the first, up to the second.
     """
 
     switches: tuple[Switch, ...]
     preset: str
     remaining: int
     setting: Preset
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -60,10 +62,16 @@ class Explanation:
         if self.preset:
             return f"the rules and defaults of {self.preset} as a whole"
         return "; ".join(
-            f"{name}: {_plain(here)} here, {_plain(there)} at the trainer"
+            f"{name}: {_plain(here)} here, {_plain(there)} at the trainer{self._limits_of(name)}"
             for switch in self.switches
             for name, here, there in switch.values
         )
+
+    def _limits_of(self, name: str) -> str:
+        if name not in self.limits:
+            return ""
+        low, high = self.limits[name]
+        return f" (or any above {low:.3f}, up to {high:.3f})"
 
 
 def _plain(value: Any) -> str:
@@ -129,7 +137,7 @@ def explain(
     singles = {switch: runner.distance([switch]) for switch in switches}
     exact = [(switch,) for switch, left in singles.items() if left == 0]
     if exact:
-        return _explanations(exact, runner)
+        return _explanations(exact, runner, images)
     for name in presets.names():
         other = presets.load(name)
         if name != preset.name and runner.of(other) == 0:
@@ -142,17 +150,27 @@ def explain(
     ]
     exact_pairs = [pair for pair in pairs if runner.distance(pair) == 0]
     if exact_pairs:
-        return _explanations(exact_pairs, runner)
+        return _explanations(exact_pairs, runner, images)
     return _descend(step, preset, images, runner, base)
 
 
-def _explanations(found: Sequence[tuple[Switch, ...]], runner: _Runner) -> tuple[Explanation, ...]:
-    made = []
+def _explanations(
+    found: Sequence[tuple[Switch, ...]], runner: _Runner, images: Sequence[ImageReplay]
+) -> tuple[Explanation, ...]:
+    """One for each set of fields: of several values that do, the first, which other presets have."""
+    made: dict[tuple[str, ...], Explanation] = {}
+    told = {f"match.{name}": (low, high) for name, _, low, high in _told_by_labels(images)}
     for switches in found:
         setting = runner.setting(switches)
         assert setting is not None
-        made.append(Explanation(switches, "", int(runner.distance(switches)), setting))
-    return tuple(made)
+        names = tuple(name for switch in switches for name, _, _ in switch.values)
+        # The limits hold for the IoUs at hand: another convention may change those.
+        limits = {name: told[name] for name in names if name in told}
+        if any(not name.startswith("match.") for name in names):
+            limits = {}
+        explanation = Explanation(switches, "", int(runner.distance(switches)), setting, limits)
+        made.setdefault(names, explanation)
+    return tuple(made.values())
 
 
 def _clash(switches: Sequence[Switch]) -> bool:
@@ -183,7 +201,7 @@ def _descend(
         assert setting is not None
         present = setting
         replayed = [replay_image(step, number, present) for number in range(len(step.images))]
-    return _explanations([tuple(chosen)], runner) if chosen else ()
+    return _explanations([tuple(chosen)], runner, images) if chosen else ()
 
 
 def _candidates(preset: Preset, images: Sequence[ImageReplay]) -> tuple[Switch, ...]:
@@ -196,10 +214,6 @@ def _candidates(preset: Preset, images: Sequence[ImageReplay]) -> tuple[Switch, 
         if switch.name not in skipped and not switch.name.startswith("resize."):
             found.setdefault(fields, switch)
 
-    for name, value in _told_by_labels(images):
-        here = getattr(preset.params.match, name)
-        if here != value:
-            offer(_of_match(preset, name, value))
     others = [presets.load(name) for name in presets.names()]
     for other in others:
         for switch in find_switches(preset, other):
@@ -207,13 +221,16 @@ def _candidates(preset: Preset, images: Sequence[ImageReplay]) -> tuple[Switch, 
         for entry in differences(preset.params, other.params):
             if entry[0] == "coder.weights":
                 offer(Switch(entry[0], (entry,)))
-    for field in dataclasses.fields(Conventions):
-        here = getattr(preset.conventions, field.name)
-        if field.name in AFTER_LABELS and field.name not in _TARGETS:
+    for name, value, _, _ in _told_by_labels(images):
+        if getattr(preset.params.match, name) != value:
+            offer(_of_match(preset, name, value))
+    for convention in dataclasses.fields(Conventions):
+        here = getattr(preset.conventions, convention.name)
+        if convention.name in AFTER_LABELS and convention.name not in _TARGETS:
             continue
         for value in type(here):
             if value is not here:
-                where = f"conventions.{field.name}"
+                where = f"conventions.{convention.name}"
                 offer(Switch(where, ((where, here, value),)))
     offer(_of_match(preset, "allow_low_quality_matches", not preset.params.match.allow_low_quality_matches))
     offer(_of_match(preset, "border_thresh", 0.0))
@@ -225,8 +242,8 @@ def _of_match(preset: Preset, field: str, value: Any) -> Switch:
     return Switch(name, ((name, getattr(preset.params.match, field), value),))
 
 
-def _told_by_labels(images: Sequence[ImageReplay]) -> list[tuple[str, float]]:
-    """Thresholds that the recorded labels allow, given the present IoUs."""
+def _told_by_labels(images: Sequence[ImageReplay]) -> list[tuple[str, float, float, float]]:
+    """Thresholds that the recorded labels allow, given the present IoUs: name, a round one, and the limits."""
     iou, labels, states = [], [], []
     for image in images:
         if image.comparable:
@@ -249,8 +266,8 @@ def _told_by_labels(images: Sequence[ImageReplay]) -> list[tuple[str, float]]:
     return found
 
 
-def _between(name: str, low: float, above: NDArray[np.float64]) -> list[tuple[str, float]]:
-    """The roundest number above ``low`` and at most the least of ``above``; none where there is none."""
+def _between(name: str, low: float, above: NDArray[np.float64]) -> list[tuple[str, float, float, float]]:
+    """The roundest number above ``low`` and at most the least of ``above``, with both; none where there is none."""
     high = float(above.min(initial=1.0))
     if not low < high:
         return []
@@ -259,5 +276,5 @@ def _between(name: str, low: float, above: NDArray[np.float64]) -> list[tuple[st
         first = math.floor(low / unit + 1e-6) + 1
         last = math.floor(high / unit + 1e-6)
         if first <= last:
-            return [(name, round(unit * ((first + last) // 2), digits))]
+            return [(name, round(unit * ((first + last) // 2), digits), low, high)]
     return []

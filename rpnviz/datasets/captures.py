@@ -207,6 +207,8 @@ def read_pixels(path: Path, number: int) -> NDArray[np.uint8]:
 def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDataset:
     """A captured step, or a folder of them, as a data set; damaged files are findings.
 
+    Names of images of a step that is not finite begin with "!".
+
     Raises:
         ModelFileError: there is no step that can be read.
     """
@@ -232,9 +234,9 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
             highest = max(highest, int(classes.max(initial=-1)))
             ignore = np.zeros(len(image.boxes), bool) if image.ignore is None else image.ignore
             gt = GroundTruth(image.boxes.copy(), classes.copy(), ignore.copy(), (None,) * len(image.boxes))
-            mark = "" if step.finite else " · not finite"
+            mark = "" if step.finite else "! "
             own = f" · {image.file_name}" if image.file_name else ""
-            name = f"step {step.step:,} · image {number}{mark}{own}"
+            name = f"{mark}step {step.step:,} · image {number}{own}"
             place = file.with_name(f"{file.stem}_image{number}{SUFFIX}")
             read = partial(read_pixels, file, number)
             records.append(ImageRecord(name, place, image.size, gt, read=read, seen_size=step.input_size))

@@ -26,6 +26,7 @@ SCORE_STEPS = (0.05, 0.3, 0.6, 0.9)
 """Objectness probabilities at which the colour changes."""
 LOSS_STEPS = (0.25, 1.0, 2.0, 4.0)
 """Losses at which the colour changes, in means over the mini-batch."""
+_LOSS_TEXTS = ("loss < 1/4 mean", "1/4 to 1 mean", "1 to 2 means", "2 to 4 means", "from 4 means")
 _FATES = {
     Fate.KEPT: "kept",
     Fate.SUPPRESSED: "suppressed",
@@ -68,7 +69,7 @@ def shades(result: Result, colour_by: ColourBy) -> tuple[Shade, ...]:
         case ColourBy.LOSS:
             if result.inputs.losses is None:
                 return ()
-            return tuple(Shade(i, True, f"loss {text} x mean") for i, text in enumerate(_steps(LOSS_STEPS)))
+            return tuple(Shade(i, True, text) for i, text in enumerate(_LOSS_TEXTS))
         case ColourBy.FATE:
             return tuple(Shade(number, False, text) for number, text in enumerate(_FATES.values()))
         case ColourBy.IOU:

@@ -603,6 +603,16 @@ class MainWindow(QMainWindow):
         self._bring(self.comparing_models)
         self.comparing_models.begin()
 
+    def do_check_log(self) -> None:
+        from rpnviz.ui.dialogs.check_log import CheckLogDialog  # likewise
+
+        if self.state.dataset is None:
+            self.state.tell(Message(Severity.INFO, "Nothing to compare a log with", "Open the data set first."))
+            return
+        dialog = CheckLogDialog(self.state, self.settings, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
     def _compare_world(self) -> None:
         """What the button compares: what the window shows."""
         (self.do_compare if self.state.world is World.TRAINING else self.do_compare_models)()

@@ -41,7 +41,7 @@ def test_the_sentence(logged, inside, words):
 
 
 def test_nothing_to_judge():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no image"):
         expected_band([])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no finite number"):
         judge(expected_band([1]), [math.nan])

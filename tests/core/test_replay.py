@@ -119,6 +119,18 @@ def recorded_with(preset):
     return RecordedStep(0, preset.name, (256, 320), (image,), {}, grids)
 
 
+def test_a_threshold_is_told_with_all_that_the_labels_allow():
+    step, here = recorded(small(fg_iou_thresh=0.6)), small(fg_iou_thresh=0.5)
+    (found,) = explain(step, here, replay(step, here))
+    low, high = found.limits["match.fg_iou_thresh"]
+    assert low < 0.6 <= high
+    assert found.text.endswith(f"(or any above {low:.3f}, up to {high:.3f})")
+    iou = replay(step, here)[0].result.match.best_iou
+    other = replay(step, here)[1].result.match.best_iou
+    values = np.concatenate([iou, other])
+    assert not ((values > low) & (values < high)).any()
+
+
 def test_anchors_in_another_order_are_told_apart_from_others():
     anchors = recorded().images[0].anchors
     reordered = anchors.reshape(-1, 3, 4)[:, ::-1].reshape(-1, 4)
@@ -219,15 +231,3 @@ def test_labels_of_another_kind_are_refused():
     labels[3] = 7
     with pytest.raises(ShapeError, match="expected 1 positive"):
         with_image(recorded(), 0, labels=labels)
-
-
-def test_the_outputs_make_proposals_on_the_recorded_anchors():
-    from rpnviz.core import pipeline
-
-    step, preset = recorded(), small()
-    output = step.output(0, preset)
-    inputs = dataclasses.replace(step.inputs(0), outputs=output, padded_size=output.input_size)
-    result = pipeline.run(inputs, preset.params, preset.conventions)
-    assert np.array_equal(result.anchors.boxes, step.images[0].anchors)
-    assert np.array_equal(result.decoded.objectness, step.images[0].objectness)
-    assert len(result.proposals.boxes) > 10

@@ -86,7 +86,7 @@ def test_a_folder_is_a_data_set_of_what_the_network_saw(tmp_path):
 
 def test_a_step_that_is_not_finite_is_marked(tmp_path):
     write_capture(tmp_path, losses={"loss_objectness": float("nan")})
-    assert open_captures(tmp_path).images[0].file_name == "step 0 · image 0 · not finite"
+    assert open_captures(tmp_path).images[0].file_name == "! step 0 · image 0"
 
 
 def test_the_least_that_a_capture_must_hold(tmp_path):

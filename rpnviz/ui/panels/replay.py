@@ -7,7 +7,15 @@ from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QModelIndex, Qt
-from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from rpnviz.app.replaying import Replaying
 from rpnviz.app.state import AppState
@@ -27,10 +35,12 @@ from rpnviz.ui.widgets.tables import row_table
 
 _MOST_ROWS = 2000
 _MOST_EXPLANATIONS = 3
+_LEAST_TABLE = 110
+"""Height of a table, px; where the panel is lower it scrolls."""
 _DIFFER, _LOSS, _STEPS = range(3)
 
 
-class ReplayPanel(QWidget):
+class ReplayPanel(QScrollArea):
     """What the trainer recorded beside what the pipeline makes of the same batch."""
 
     def __init__(self, state: AppState, replaying: Replaying, theme: Theme) -> None:
@@ -58,13 +68,15 @@ class ReplayPanel(QWidget):
         tabs.addStretch(1)
         self.tabs[_DIFFER].setChecked(True)
         self.differ = Rows(("Anchor", "Trainer", "rpnviz"))
-        self.loss_rows = Rows(("Anchor", "Label", "Objectn.", "Box"), frozenset({2, 3}))
+        self.loss_rows = Rows(("Anchor", "Label", "Loss"), frozenset({2}))
         self.step_rows = Rows(("Step", "Loss", ""), frozenset({0, 1}))
-        self.differ_table = row_table(self.differ, "Anchors that differ", (178, 62))
-        self.loss_table = row_table(self.loss_rows, "Sampled anchors by loss", (150, 60, 50))
-        self.step_table = row_table(self.step_rows, "Captured steps", (70, 90))
+        self.differ_table = row_table(self.differ, "Anchors that differ", (128, 66))
+        self.loss_table = row_table(self.loss_rows, "Sampled anchors by loss", (134, 62))
+        self.step_table = row_table(self.step_rows, "Captured steps", (64, 86))
         for table in (self.differ_table, self.loss_table, self.step_table):
             table.horizontalHeader().setStretchLastSection(True)
+            table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            table.setMinimumHeight(_LEAST_TABLE)
         self.bar = LossBar()
         self.worst = tool_button("Worst first", "small-segment", "The largest losses first", checkable=True)
         self.best = tool_button("Best first", "small-segment", "The smallest losses first", checkable=True)
@@ -74,7 +86,7 @@ class ReplayPanel(QWidget):
             button.clicked.connect(lambda _checked=False: self._show_losses())
         self.worst.setChecked(True)
         self.on_canvas = tool_button(
-            "Show them", "chip", "Only the mini-batch on the canvas, coloured by loss", checkable=True
+            "Show them", "small-segment", "Only the mini-batch on the canvas, coloured by loss", checkable=True
         )
         self.on_canvas.clicked.connect(lambda: replaying.show_losses(self.on_canvas.isChecked()))
         self.no_losses = label("", "muted", wrap=True)
@@ -88,7 +100,12 @@ class ReplayPanel(QWidget):
         line.addWidget(self.on_canvas)
         self.stack.addWidget(_page(self.no_losses, self.bar, line, self.loss_table))
         self.stack.addWidget(_page(self.step_table))
-        layout = QVBoxLayout(self)
+        inner = QWidget()
+        self.setWidget(inner)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(inner)
         layout.setContentsMargins(12, 2, 12, 8)
         layout.setSpacing(4)
         layout.addWidget(self.heading)
@@ -170,6 +187,7 @@ class ReplayPanel(QWidget):
 
     def _show_differ(self, here: ImageReplay | None) -> None:
         rows: list[tuple[str, ...]] = []
+        tips: list[str] = []
         keys: list[int] = []
         count = 0
         if here is not None:
@@ -179,9 +197,11 @@ class ReplayPanel(QWidget):
                 ours = SHORT_STATE[AnchorState(here.result.match.state[index])]
                 target = place >= len(here.labels_differ)
                 theirs = "other target" if target else label_text(int(here.trainer[index]))
-                rows.append((anchor_text(here.result, index), theirs, ours))
+                name = anchor_text(here.result, index)
+                rows.append((_short(name), theirs, ours))
+                tips.append(f"{name}\nBest IoU {float(here.result.match.best_iou[index]):.4f}")
                 keys.append(index)
-        self.differ.show_rows(rows, keys)
+        self.differ.show_rows(rows, keys, tips=tips)
         self.tabs[_DIFFER].setText(f"Differ {count:,}")
         note = ""
         if here is not None and not count:
@@ -198,6 +218,7 @@ class ReplayPanel(QWidget):
         replaying = self._replaying
         losses, here = replaying.image_losses, replaying.here
         rows: list[tuple[str, ...]] = []
+        tips: list[str] = []
         keys: list[int] = []
         if losses is not None and here is not None:
             total = np.where(np.isnan(losses.total), np.inf, losses.total)
@@ -205,12 +226,14 @@ class ReplayPanel(QWidget):
             order = order if self.best.isChecked() else order[::-1]
             for row in order.tolist():
                 index = int(losses.anchor[row])
-                name = anchor_text(here.result, index) if index < len(here.result.anchors) else f"anchor {index:,}"
+                known = index < len(here.result.anchors)
+                name = anchor_text(here.result, index) if known else f"anchor {index:,}"
                 kind = "positive" if losses.positive[row] else "negative"
-                box = f"{losses.box[row]:.2e}" if losses.positive[row] else ""
-                rows.append((name, kind, f"{losses.objectness[row]:.2e}", box))
+                rows.append((_short(name), kind, f"{losses.total[row]:.3g}"))
+                parts = f"objectness {losses.objectness[row]:.4g}, boxes {losses.box[row]:.4g}"
+                tips.append(f"{name}\nIts share of the logged losses: {parts}")
                 keys.append(index)
-        self.loss_rows.show_rows(rows, keys)
+        self.loss_rows.show_rows(rows, keys, tips=tips)
         self.bar.show_losses(replaying.losses)
         there = losses is not None
         for part in (self.bar, self.worst, self.best, self.on_canvas, self.loss_table):
@@ -220,8 +243,8 @@ class ReplayPanel(QWidget):
         self.no_losses.setText(
             ""
             if step is None
-            else "No losses per anchor: the capture lacks the mini-batch, logits, deltas or targets, or its trainer has "
-            "no RPN."
+            else "No losses per anchor: the capture lacks the mini-batch, logits, deltas or targets, or its trainer "
+            "has no RPN."
         )
 
     def _show_steps(self) -> None:
@@ -256,6 +279,11 @@ class ReplayPanel(QWidget):
             self._replaying.show_step(dataset.steps[index.row()][0])
 
 
+def _short(name: str) -> str:
+    """``P3 row 4 col 7 · 64 x 64`` as ``P3 4,7 · 64 x 64``: row and column in the room that there is."""
+    return name.replace(" row ", " ").replace(" col ", ",")
+
+
 def _page(*parts: QWidget | QHBoxLayout) -> QWidget:
     """Parts below each other; a stretch keeps them at the top."""
     page = QWidget()
@@ -267,6 +295,6 @@ def _page(*parts: QWidget | QHBoxLayout) -> QWidget:
             layout.addWidget(part, 0)
         else:
             layout.addLayout(part)
-    layout.setAlignment(Qt.AlignmentFlag.AlignTop)
     layout.setStretch(layout.count() - 1, 1)
+    layout.addStretch(0)  # takes the room where the last part is hidden
     return page

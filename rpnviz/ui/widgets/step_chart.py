@@ -25,12 +25,14 @@ class Curve:
         colour: ``#RRGGBB``.
         values: one for every step; None where there is none yet.
         dash: lengths of line and gap, beside the colour, so that grey print tells curves apart; empty: solid.
+        dots: whether every value is marked.
     """
 
     name: str
     colour: str
     values: Sequence[float | None]
     dash: tuple[int, ...] = ()
+    dots: bool = True
 
 
 class StepChart(QWidget):
@@ -146,6 +148,8 @@ class StepChart(QWidget):
             pen.setDashPattern(curve.dash)
         painter.setPen(pen)
         painter.drawPolyline(QPolygonF(points))
+        if not curve.dots:
+            return
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(curve.colour))
         for point in points:
