@@ -294,7 +294,7 @@ def _is_finite(value: Any) -> bool:
     return math.isfinite(_number(value))
 
 
-# ---------------------------------------------------------------------- torchvision
+# ---------------------------------------------------------------------- watching a model
 
 
 class Watched:
@@ -312,6 +312,7 @@ class Watched:
         setattr(owner, name, self)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """What the method does, then ``tell``."""
         answer = self._original(*arguments, **named)
         self._recorder.guarded(lambda: self._tell((*arguments, *named.values()), answer))
         return answer
@@ -333,15 +334,37 @@ class Watched:
                 setattr(self._owner, self._name, self._original)
 
 
-class TorchvisionCapture:
+class Capture:
+    """Watches methods of a model; :meth:`remove` leaves it as it was.
+
+    Attributes:
+        recorder: what is captured goes to it.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._seen: dict[str, Any] = {}
+        self._watched: list[Watched] = []
+
+    def remove(self) -> None:
+        """Leave the model as it was."""
+        for watched in reversed(self._watched):
+            watched.remove()
+        self._watched = []
+        self._seen = {}
+
+
+# ---------------------------------------------------------------------- torchvision
+
+
+class TorchvisionCapture(Capture):
     """Watches a ``GeneralizedRCNN`` of torchvision; made by :func:`torchvision`."""
 
     def __init__(self, model: Any, recorder: Recorder) -> None:
-        self.recorder = recorder
+        super().__init__(recorder)
         self._model = model
-        self._seen: dict[str, Any] = {}
         rpn = model.rpn
-        self._wrapped = [
+        self._watched = [
             Watched(model.transform, "forward", recorder, self._on_transform),
             Watched(rpn.head, "forward", recorder, self._on_head),
             Watched(rpn, "assign_targets_to_anchors", recorder, self._on_assign),
@@ -349,13 +372,6 @@ class TorchvisionCapture:
             Watched(rpn, "compute_loss", recorder, self._on_rpn_loss),
             Watched(model, "forward", recorder, self._on_losses),
         ]
-
-    def remove(self) -> None:
-        """Leave the model as it was."""
-        for wrapped in reversed(self._wrapped):
-            wrapped.remove()
-        self._wrapped = []
-        self._seen = {}
 
     def _on_transform(self, arguments: tuple[Any, ...], answer: Any) -> None:
         self._seen = {"images": answer[0].tensors, "sizes": answer[0].image_sizes, "targets": answer[1]}
@@ -436,3 +452,122 @@ def torchvision(model: Any, folder: str | os.PathLike[str], **options: Any) -> T
         "factor": 255.0,
     }
     return TorchvisionCapture(inner, Recorder(folder, **{**defaults, **options}))
+
+
+# ---------------------------------------------------------------------- mmdetection
+
+
+class MmdetectionCapture(Capture):
+    """Watches a detector of mmdetection 3 with an RPN; made by :func:`mmdetection`."""
+
+    def __init__(self, model: Any, head: Any, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._head = head
+        self._watched = [
+            Watched(head.assigner, "assign", recorder, self._on_assign),
+            Watched(head, "_get_targets_single", recorder, self._on_targets),
+            Watched(head, "loss_by_feat", recorder, self._on_rpn_loss),
+            Watched(model, "loss", recorder, self._on_losses),
+        ]
+
+    def _on_assign(self, arguments: tuple[Any, ...], answer: Any) -> None:
+        self._seen["gt_inds"] = answer.gt_inds
+
+    def _on_targets(self, arguments: tuple[Any, ...], answer: Any) -> None:
+        """One image: what the assigner says of the anchors inside, and what the sampler took of them."""
+        self._seen.setdefault("images", []).append((*arguments[:5], *answer[:3], self._seen.pop("gt_inds")))
+
+    def _on_rpn_loss(self, arguments: tuple[Any, ...], answer: Any) -> None:
+        self._seen |= {"logits": arguments[0], "deltas": arguments[1], "losses": answer}
+
+    def _on_losses(self, arguments: tuple[Any, ...], answer: Any) -> None:
+        seen, self._seen = self._seen, {}
+        losses = {**seen["losses"], **answer}  # a detector's own come with the prefix "rpn" or as they are
+        if not self.recorder.due(losses):
+            self.recorder.skip()
+            return
+        images = [self._image(*image) for image in seen["images"]]
+        levels = [as_array(level) for level in seen["logits"]]
+        count = len(images)
+        deltas = [as_array(level) for level in seen["deltas"]]
+        fields: dict[str, Any] = {name: [image[name] for image in images] for name in images[0]}
+        self.recorder.step(
+            arguments[0],
+            losses,
+            sizes=fields.pop("size"),
+            anchors=fields.pop("anchors"),
+            grids=[(level.shape[1] // 4, *level.shape[2:]) for level in deltas],
+            strides=[(stride[1], stride[0]) for stride in self._head.prior_generator.strides],
+            objectness=list(np.concatenate([_rows(level, count, 1) for level in levels], 1)),
+            deltas=list(np.concatenate([_rows(level, count, 4) for level in deltas], 1)),
+            **fields,
+        )
+
+    def _image(
+        self,
+        anchors: Any,
+        valid: Any,
+        gt: Any,
+        meta: Any,
+        ignored: Any,
+        labels: Any,
+        weights: Any,
+        targets: Any,
+        gt_inds: Any,
+    ) -> dict[str, Any]:
+        boxes, inside = _boxes(anchors), as_array(valid) != 0
+        parts = [_boxes(own.bboxes) for own in (gt, ignored) if own is not None and hasattr(own, "bboxes")]
+        height, width = meta["img_shape"][:2]
+        border = self._head.train_cfg["allowed_border"]
+        if border >= 0:
+            inside &= (boxes[:, :2] >= -border).all(axis=1) & (boxes[:, 2:] < (width + border, height + border)).all(1)
+        whole = np.full(len(boxes), -1, np.int8)
+        whole[inside] = np.minimum(as_array(gt_inds), 1)
+        sampled, foreground = as_array(weights) > 0, as_array(labels) == 0
+        positive = np.flatnonzero(sampled & foreground)
+        return {
+            "size": (height, width),
+            "anchors": boxes,
+            "boxes": np.concatenate(parts),
+            "ignore": np.repeat([False, True][: len(parts)], [len(part) for part in parts]),
+            "labels": whole,
+            "sampled_positive": positive,
+            "sampled_negative": np.flatnonzero(sampled & ~foreground),
+            "target_anchor": positive,
+            "target_deltas": as_array(targets)[positive],
+        }
+
+
+def _boxes(value: Any) -> np.ndarray:
+    """(N, 4) of a tensor, or of mmdetection's box type."""
+    return as_array(getattr(value, "tensor", value)).reshape(-1, 4)
+
+
+def _rows(level: np.ndarray, images: int, numbers: int) -> np.ndarray:
+    """(N, cells * numbers, H, W) as (N, anchors, numbers), by row, column and cell."""
+    return level.transpose(0, 2, 3, 1).reshape(images, -1, numbers)
+
+
+def mmdetection(model: Any, folder: str | os.PathLike[str], **options: Any) -> MmdetectionCapture:
+    """Capture from a detector of mmdetection 3 while it trains.
+
+    Args:
+        model: a two-stage detector with an anchor-based RPN, or the detector ``RPN``; also inside a DDP wrapper.
+        folder: as for :class:`Recorder`.
+        options: of :class:`Recorder`.
+
+    Returns:
+        A handle; its ``remove()`` leaves the model as it was.
+
+    Raises:
+        ValueError: the model has no such RPN, or an option is not allowed.
+    """
+    inner = getattr(model, "module", model)
+    head = getattr(inner, "rpn_head", None) or getattr(inner, "bbox_head", None)
+    if not all(hasattr(head, name) for name in ("assigner", "_get_targets_single", "prior_generator")):
+        raise ValueError(f"{type(inner).__name__} has no anchor-based RPN as mmdetection's detectors do")
+    pixels = inner.data_preprocessor
+    defaults: dict[str, Any] = {"framework": "mmdetection", "channels": "rgb" if pixels._channel_conversion else "bgr"}
+    if pixels._enable_normalize:
+        defaults |= {name: as_array(getattr(pixels, name)).ravel().tolist() for name in ("mean", "std")}
+    return MmdetectionCapture(inner, head, Recorder(folder, **{**defaults, **options}))

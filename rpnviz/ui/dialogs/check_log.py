@@ -137,8 +137,8 @@ class CheckLogDialog(QDialog):
                 self.words.setText(self.verdict.text)
         self.note.setText(
             f"Expected: sampled positives of up to {_MOST_IMAGES:,} images of {name} under {self._state.preset.name} "
-            "and the present parameters; 5 to 95 percent. detectron2 logs the mean over the images of a step, and of 20 "
-            "steps the median."
+            "and the present parameters; 5 to 95 percent. detectron2 logs the mean over the images of a step, and of "
+            "20 steps the median."
         )
         self._show_chart()
 
