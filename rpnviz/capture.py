@@ -346,6 +346,16 @@ class Capture:
         self._seen: dict[str, Any] = {}
         self._watched: list[Watched] = []
 
+    def _watch(self, owner: Any, name: str, tell: Callable[[tuple[Any, ...], Any], None]) -> None:
+        def told(arguments: tuple[Any, ...], answer: Any) -> None:
+            try:
+                tell(arguments, answer)
+            except Exception:
+                self._seen = {}  # nothing of a step is held once the recording is off
+                raise
+
+        self._watched.append(Watched(owner, name, self.recorder, told))
+
     def remove(self) -> None:
         """Leave the model as it was."""
         for watched in reversed(self._watched):
@@ -364,14 +374,12 @@ class TorchvisionCapture(Capture):
         super().__init__(recorder)
         self._model = model
         rpn = model.rpn
-        self._watched = [
-            Watched(model.transform, "forward", recorder, self._on_transform),
-            Watched(rpn.head, "forward", recorder, self._on_head),
-            Watched(rpn, "assign_targets_to_anchors", recorder, self._on_assign),
-            Watched(rpn, "fg_bg_sampler", recorder, self._on_sampled),
-            Watched(rpn, "compute_loss", recorder, self._on_rpn_loss),
-            Watched(model, "forward", recorder, self._on_losses),
-        ]
+        self._watch(model.transform, "forward", self._on_transform)
+        self._watch(rpn.head, "forward", self._on_head)
+        self._watch(rpn, "assign_targets_to_anchors", self._on_assign)
+        self._watch(rpn, "fg_bg_sampler", self._on_sampled)
+        self._watch(rpn, "compute_loss", self._on_rpn_loss)
+        self._watch(model, "forward", self._on_losses)
 
     def _on_transform(self, arguments: tuple[Any, ...], answer: Any) -> None:
         self._seen = {"images": answer[0].tensors, "sizes": answer[0].image_sizes, "targets": answer[1]}
@@ -463,18 +471,18 @@ class MmdetectionCapture(Capture):
     def __init__(self, model: Any, head: Any, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._head = head
-        self._watched = [
-            Watched(head.assigner, "assign", recorder, self._on_assign),
-            Watched(head, "_get_targets_single", recorder, self._on_targets),
-            Watched(head, "loss_by_feat", recorder, self._on_rpn_loss),
-            Watched(model, "loss", recorder, self._on_losses),
-        ]
+        self._watch(head.assigner, "assign", self._on_assign)
+        self._watch(head, "_get_targets_single", self._on_targets)
+        self._watch(head, "loss_by_feat", self._on_rpn_loss)
+        self._watch(model, "loss", self._on_losses)
 
     def _on_assign(self, arguments: tuple[Any, ...], answer: Any) -> None:
         self._seen["gt_inds"] = answer.gt_inds
 
     def _on_targets(self, arguments: tuple[Any, ...], answer: Any) -> None:
         """One image: what the assigner says of the anchors inside, and what the sampler took of them."""
+        if "losses" in self._seen:
+            self._seen = {"gt_inds": self._seen["gt_inds"]}  # another step has begun without the end of the last
         self._seen.setdefault("images", []).append((*arguments[:5], *answer[:3], self._seen.pop("gt_inds")))
 
     def _on_rpn_loss(self, arguments: tuple[Any, ...], answer: Any) -> None:
@@ -486,9 +494,10 @@ class MmdetectionCapture(Capture):
         if not self.recorder.due(losses):
             self.recorder.skip()
             return
-        images = [self._image(*image) for image in seen["images"]]
         levels = [as_array(level) for level in seen["logits"]]
-        count = len(images)
+        count = len(levels[0])
+        # A step that ended with an error has left its images behind.
+        images = [self._image(*image) for image in seen["images"][-count:]]
         deltas = [as_array(level) for level in seen["deltas"]]
         fields: dict[str, Any] = {name: [image[name] for image in images] for name in images[0]}
         self.recorder.step(
