@@ -53,6 +53,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("undo", "&Edit", "&Undo", "Ctrl+Z", "Take the last parameter change back"),
     ActionSpec("redo", "&Edit", "&Redo", "Ctrl+Shift+Z | Ctrl+Y", "Bring the undone change back"),
     ActionSpec("reset_params", "&Edit", "Reset all &parameters", "", "Back to the trainer's defaults", separated=True),
+    ActionSpec(
+        "use_model_settings",
+        "&Edit",
+        "Use the &model's settings",
+        "",
+        "Train with the resize, anchors and coder that the loaded model was built with",
+    ),
     ActionSpec("copy_picture", "&Edit", "Copy p&icture", "Ctrl+Alt+C", "As on the screen, with legend and numbers"),
     ActionSpec("copy_params", "&Edit", "&Copy parameters", "Ctrl+Shift+C", "The Params document as JSON, for --params"),
     ActionSpec(

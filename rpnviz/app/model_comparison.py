@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -144,9 +143,7 @@ def _run(request: tuple[Shown, RPNOutput, Result | None]) -> tuple[Shown, Shown]
     shown, outputs, previous = request
     begin = time.perf_counter()
     training = shown.training
-    params, conventions = outputs.settings.applied_to(training.params, shown.preset.conventions)
-    inputs = dataclasses.replace(training.inputs, outputs=outputs, padded_size=outputs.input_size)
-    result = pipeline.run(inputs, params, conventions, previous)
+    result = pipeline.run_outputs(training.inputs, outputs, training.params, shown.preset.conventions, previous)
     return shown, Shown(shown.preset, training, result, time.perf_counter() - begin)
 
 

@@ -54,6 +54,7 @@ class ModelSlot(QObject):
         step: which of its steps is shown; 0 without one.
         outputs: of the model for the image; None until it has answered.
         preview: whether those are of half the resolution, and the whole follows.
+        is_sample: whether the model is the bundled one.
     """
 
     changed = Signal()
@@ -70,6 +71,7 @@ class ModelSlot(QObject):
         self.outputs: RPNOutput | None = None
         self.preview = False
         self._jobs, self._lane = jobs, lane
+        self.is_sample = False
         self._sources: tuple[Source, ...] = ()
         self._image: tuple[ImageRecord, NDArray[np.uint8], str] | None = None
         self._opening: Job | None = None
@@ -134,6 +136,7 @@ class ModelSlot(QObject):
                 self.changed.emit()
                 self.asked.emit(path, found)
             else:
+                self.is_sample = path is None
                 self._take(found)
                 then()
 

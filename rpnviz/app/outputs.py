@@ -25,7 +25,7 @@ _MEMORY = 256 * 2**20
 """Bytes; about 50 images at 800 px."""
 _DISK = 2 * 2**30
 _SLOW_SECONDS = 0.3
-"""What a network needs this long for is worth a file."""
+"""What a network needs this long for is worth a file of some MB."""
 
 
 def identity(path: Path, options: Mapping[str, str] | None = None) -> str:
@@ -45,10 +45,18 @@ class OutputStore:
         folder: where outputs are kept on disk.
     """
 
-    def __init__(self, folder: Path | None = None, memory: int = _MEMORY, disk: int = _DISK) -> None:
-        """``memory`` and ``disk``: bytes that outputs may take; the longest unused go first."""
+    def __init__(
+        self, folder: Path | None = None, memory: int = _MEMORY, disk: int = _DISK, slow: float = _SLOW_SECONDS
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folder: where files go; None: the user's cache.
+            memory, disk: bytes that outputs may take; the longest unused go first.
+            slow: what a network needs this many seconds for goes to disk too.
+        """
         self.folder = folder or _cache_folder()
-        self._memory, self._disk = memory, disk
+        self._memory, self._disk, self._slow = memory, disk, slow
         self._lock = threading.Lock()
         self._held: OrderedDict[tuple[str, str], RPNOutput] = OrderedDict()
         self._bytes = 0
@@ -85,7 +93,7 @@ class OutputStore:
         if found is None:
             begin = time.perf_counter()
             found = model.propose(pixels, cancelled, file_name)
-            if time.perf_counter() - begin >= _SLOW_SECONDS and not found.stated and found.anchors is None:
+            if time.perf_counter() - begin >= self._slow and not found.stated and found.anchors is None:
                 self._write(key, found)
         self._hold(key, found)
         return found

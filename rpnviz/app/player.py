@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -167,9 +166,7 @@ class Player(QObject):
         def work(job: Job) -> tuple[Gathering | None, Result]:
             outputs = store.run((source.identity, key), source.model, pixels, record.file_name, lambda: job.cancelled)
             job.progress(0.5)
-            params, conventions = outputs.settings.applied_to(training.params, preset.conventions)
-            inputs = dataclasses.replace(training.inputs, outputs=outputs, padded_size=outputs.input_size)
-            result = pipeline.run(inputs, params, conventions, previous)
+            result = pipeline.run_outputs(training.inputs, outputs, training.params, preset.conventions, previous)
             return (gathering(result) if result.proposals is not None else None), result
 
         def done(found: tuple[Gathering | None, Result]) -> None:

@@ -20,12 +20,14 @@ from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.model_slot import ModelSlot
 from rpnviz.app.outputs import OutputStore
+from rpnviz.app.texts import anchors_against
 from rpnviz.app.undo import History
 from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix
 from rpnviz.core.inputs import RPNOutput
+from rpnviz.core.nms import KEPT_FROM
 from rpnviz.core.params import Params, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
@@ -37,6 +39,8 @@ from rpnviz.models.base import ProposalModel
 
 _QUICK_UP_TO = 400_000
 """Anchors whose labels another threshold gives in about 2 ms."""
+_QUICK_CANDIDATES = 10_000
+"""Boxes of which another NMS threshold takes about 2 ms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +53,41 @@ class _Request:
 
     @property
     def is_quick(self) -> bool:
-        """Whether only thresholds or the draw of the mini-batch changed: the IoUs of all anchors are there already."""
+        """Whether only what follows the IoUs changed, and they are there already.
+
+        The thresholds of a label, the draw of the mini-batch, the threshold of NMS and the number kept after it.
+        """
         if self.previous is None:
             return False
         old = self.previous.training
         barring = (old.params.match.border_thresh, old.params.match.ignore_iof_thresh)
-        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample)
+        proposals = dataclasses.replace(
+            self.params.proposals,
+            nms_thresh=old.params.proposals.nms_thresh,
+            post_nms_top_n=old.params.proposals.post_nms_top_n,
+        )
+        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample, proposals=proposals)
         return (
             old.inputs is self.inputs
             and old.conventions == self.preset.conventions
             and old.params == same
             and barring == (self.params.match.border_thresh, self.params.match.ignore_iof_thresh)
-            and (self.previous.model is None) == (self.outputs is None)
             and len(old.anchors) <= _QUICK_UP_TO
+            and self._has_overlaps
+        )
+
+    @property
+    def _has_overlaps(self) -> bool:
+        """Whether the candidates of the outputs, if there are any, are compared with each other already."""
+        assert self.previous is not None
+        old = self.previous.model
+        if self.outputs is None or old is None:
+            return self.outputs is None and old is None
+        return (
+            old.inputs.outputs is self.outputs
+            and old.proposals is not None
+            and len(old.proposals.candidates.boxes) <= _QUICK_CANDIDATES
+            and self.params.proposals.nms_thresh >= float(KEPT_FROM)
         )
 
 
@@ -72,9 +98,8 @@ def _compute(request: _Request) -> Shown:
     training = pipeline.run(request.inputs, request.params, conventions, old.training if old else None)
     model = None
     if request.outputs is not None:
-        params, built_in = request.outputs.settings.applied_to(request.params, conventions)
-        inputs = dataclasses.replace(request.inputs, outputs=request.outputs, padded_size=request.outputs.input_size)
-        model = pipeline.run(inputs, params, built_in, old.model if old else None)
+        before = old.model if old else None
+        model = pipeline.run_outputs(request.inputs, request.outputs, request.params, conventions, before)
     return Shown(request.preset, training, model, time.perf_counter() - begin)
 
 
@@ -461,17 +486,28 @@ class AppState(Viewing):
         model = self.models.model
         assert model is not None
         own = model.settings.proposals
+        told = []
         if own is not None and own != self.params.proposals:
             self._set_params(dataclasses.replace(self.params, proposals=own), f"thresholds of {model.name}")
-            self.tell(
-                Message(
-                    Severity.INFO,
-                    f"{model.name} brings its own thresholds",
-                    f"Keep before NMS {own.pre_nms:,}, score {own.score_thresh:g}, NMS IoU {own.nms_thresh:g}, keep "
-                    f"after NMS {own.post_nms:,}. Undo takes them back.",
-                )
+            told.append(
+                f"Keep before NMS {own.pre_nms:,}, score {own.score_thresh:g}, NMS IoU {own.nms_thresh:g}, keep after "
+                f"NMS {own.post_nms:,}. Undo takes them back."
             )
+        title = f"{model.name} brings its own thresholds" if told else f"{model.name} has other anchors"
+        anchors = anchors_against(model.settings, self.params, self.preset.name)
+        if anchors and not self.models.is_sample:
+            way = "The Training world shows the settings' anchors; Edit > Use the model's settings makes them the same."
+            told.append(f"{anchors} {way}")
+        if told:
+            self.tell(Message(Severity.INFO, title, "\n".join(told)))
         self._request()
+
+    def use_model_settings(self) -> None:
+        """Train with the resize, anchors, coder and rules that the model was built with; undo takes it back."""
+        if self.models.model is not None:
+            params, built_in = self.models.model.settings.applied_to(self.params, self.preset.conventions)
+            preset = dataclasses.replace(self.preset, conventions=built_in)
+            self._change(preset, params, f"settings of {self.models.model.name}")
 
     # ------------------------------------------------------------------ view
 

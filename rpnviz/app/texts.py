@@ -11,7 +11,9 @@ from rpnviz.app.viewing import Shown
 from rpnviz.core.anchors import level_name
 from rpnviz.core.boxes import best_cover
 from rpnviz.core.ground_truth import Reaction
+from rpnviz.core.inputs import ModelSettings
 from rpnviz.core.matching import AnchorState, Rank
+from rpnviz.core.params import AnchorParams, Params
 from rpnviz.core.pipeline import Result
 from rpnviz.core.proposals import Fate, candidate_row
 from rpnviz.core.terms import terms
@@ -44,6 +46,37 @@ FATE_TEXT = {
     Fate.TOP_N: "Cut after NMS: not among the best",
     Fate.NOT_FINITE: "Dropped: not a number",
 }
+
+
+def anchors_against(model: ModelSettings, params: Params, trainer: str) -> str:
+    """How the anchors a model was built with differ from those of the settings; empty if they do not."""
+    own, here = model.anchors, params.anchors
+    if (own.strides, own.level_sizes, own.aspect_ratios) == (here.strides, here.level_sizes, here.aspect_ratios):
+        return ""
+    if (own.cells, own.strides) != (here.cells, here.strides):
+        return f"It was built with {_anchors_words(own)}; {trainer} is set here to {_anchors_words(here)}."
+    what = [
+        words
+        for words, differ in (
+            (f"sizes ({_sizes_words(own)} px, here {_sizes_words(here)} px)", own.level_sizes != here.level_sizes),
+            ("aspect ratios", own.aspect_ratios != here.aspect_ratios),
+        )
+        if differ
+    ]
+    return f"It was built with other anchor {' and '.join(what)} than {trainer} is set to here."
+
+
+def _anchors_words(anchors: AnchorParams) -> str:
+    cells = sorted(set(anchors.cells))
+    count = f"{cells[0]}" if len(cells) == 1 else f"{cells[0]} to {cells[-1]}"
+    levels = "level" if len(anchors.strides) == 1 else "levels"
+    strides = ", ".join(map(str, anchors.strides))
+    return f"{count} anchors per cell on {len(anchors.strides)} {levels} (strides {strides})"
+
+
+def _sizes_words(anchors: AnchorParams) -> str:
+    sizes = [size for level in anchors.level_sizes for size in level]
+    return f"{min(sizes):g} to {max(sizes):g}" if len(sizes) > 1 else f"{sizes[0]:g}"
 
 
 def anchor_text(result: Result, index: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from rpnviz.core.conventions import Conventions
 from rpnviz.core.params import AnchorParams, CoderParams, Params, ProposalParams, ResizeParams
@@ -155,7 +155,7 @@ class Inputs:
     losses: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        boxes = np.array(self.gt_boxes, dtype=np.float64)
+        boxes = _owned(self.gt_boxes, np.float64)
         if boxes.size == 0:
             boxes = boxes.reshape(0, 4)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -166,7 +166,17 @@ class Inputs:
         for name, dtype in (("gt_labels", np.int64), ("gt_ignore", np.bool_)):
             value = getattr(self, name)
             if value is not None:
-                array = np.array(value, dtype=dtype)
+                array = _owned(value, dtype)
                 if array.shape != (len(boxes),):
                     raise ShapeError(f"{name} has shape {array.shape}, expected ({len(boxes)},): one per box.")
                 object.__setattr__(self, name, frozen(array))
+
+
+def _owned(values: ArrayLike, dtype: DTypeLike) -> NDArray:
+    """A copy that nobody else can write to; the array itself if that holds already.
+
+    Stages know their inputs by identity: ``dataclasses.replace`` of other fields must not make them run again.
+    """
+    if isinstance(values, np.ndarray) and values.dtype == dtype and values.base is None and not values.flags.writeable:
+        return values
+    return np.array(values, dtype=dtype)

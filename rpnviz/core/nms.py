@@ -13,7 +13,7 @@ from rpnviz.core.compiled import is_warm, kernels
 from rpnviz.core.conventions import Conventions, NmsCompare, TieOrder
 from rpnviz.core.inputs import frozen
 
-_FLOOR = np.float32(0.25)
+KEPT_FROM = np.float32(0.25)
 """Overlaps from here on are kept, so that a new threshold costs only the greedy pass; below, rows are computed anew."""
 _MAX_PAIRS = 8_000_000
 """A group with more overlapping pairs than this (64 MiB) keeps none of them."""
@@ -46,7 +46,7 @@ class NmsGroup:
 
         Boxes that overlap none need not come, nor those that are not ``alive`` when their turn comes.
         """
-        if self.starts is not None and limit >= _FLOOR:
+        if self.starts is not None and limit >= KEPT_FROM:
             pairs = np.flatnonzero(self.iou >= limit)
             columns, iou = self.columns[pairs], self.iou[pairs]
             owners = np.searchsorted(self.starts, pairs, side="right") - 1
@@ -186,7 +186,7 @@ def _pairs(
         starts, room = np.zeros(len(boxes) + 1, np.int64), _PAIRS_PER_BOX * len(boxes)
         while True:
             later, shares = np.empty(room, np.int32), np.empty(room, np.float32)
-            count = compiled.pairs(boxes, areas, last, _FLOOR, starts, later, shares)
+            count = compiled.pairs(boxes, areas, last, KEPT_FROM, starts, later, shares)
             if count > _MAX_PAIRS:
                 return None, later[:0], shares[:0]
             if count <= room:
@@ -196,7 +196,7 @@ def _pairs(
     for start in range(0, len(boxes), _BLOCK):
         block = _block(boxes, areas, start, last)
         block[np.tril_indices(len(block), 0, block.shape[1])] = 0
-        rows, columns = np.nonzero(block >= _FLOOR)
+        rows, columns = np.nonzero(block >= KEPT_FROM)
         total += len(rows)
         if total > _MAX_PAIRS:
             return None, np.zeros(0, np.int32), np.zeros(0, np.float32)

@@ -7,7 +7,7 @@ image + GT -> frame -> ground truth -> anchors -> overlaps -> match -> sample ->
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,10 +18,10 @@ from rpnviz.core import barring, deltas, ground_truth, matching, overlaps, sampl
 from rpnviz.core import frame as frame_stage
 from rpnviz.core import proposals as proposals_stage
 from rpnviz.core.conventions import Conventions, ProposalStages, SmallBoxRule
-from rpnviz.core.inputs import Inputs, frozen
+from rpnviz.core.inputs import Inputs, RPNOutput, frozen
 from rpnviz.core.params import CoderParams, Params
 
-__all__ = ["Inputs", "Result", "TargetResult", "run"]
+__all__ = ["Inputs", "Result", "TargetResult", "run", "run_outputs"]
 
 T = TypeVar("T")
 
@@ -182,6 +182,25 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
     return Result(
         inputs, params, conventions, sizes, gt, anchors, barred, match, sample, targets, proposed, decoded, stage.done
     )
+
+
+def run_outputs(
+    inputs: Inputs, outputs: RPNOutput, params: Params, conventions: Conventions, previous: Result | None = None
+) -> Result:
+    """:func:`run` with a network's outputs, under the anchors, resize, coder and conventions that it was built with.
+
+    Args:
+        inputs: the image; its padded size becomes that of the outputs.
+        outputs: of the network.
+        params, conventions: what the user turns; :meth:`~rpnviz.core.inputs.ModelSettings.applied_to` says what of them
+            holds.
+        previous: any earlier result; only saves time.
+
+    Raises:
+        ShapeError: outputs and anchors do not fit.
+    """
+    built_in = outputs.settings.applied_to(params, conventions)
+    return run(replace(inputs, outputs=outputs, padded_size=outputs.input_size), *built_in, previous)
 
 
 def _overlaps(

@@ -14,7 +14,6 @@ from rpnviz.datasets.base import Dataset, ImageRecord, inputs_of, load_image
 from rpnviz.drawing.density import forget
 from rpnviz.errors import ExportError, RpnvizError
 from rpnviz.export.look import Subject
-from rpnviz.export.proposals import with_outputs
 from rpnviz.models.base import ProposalModel
 
 FIELDS = ("stem", "stage", "index")
@@ -233,7 +232,9 @@ def make_subject(
     inputs = inputs_of(record, loaded.size)
     note = ""
     if model is not None:
-        result = with_outputs(inputs, model.propose(loaded.pixels, cancelled, record.file_name), preset)
+        result = pipeline.run_outputs(
+            inputs, model.propose(loaded.pixels, cancelled, record.file_name), preset.params, preset.conventions
+        )
         note = f"{model.name}, {model.note}"
     else:
         result = pipeline.run(inputs, preset.params, preset.conventions)

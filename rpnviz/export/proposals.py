@@ -10,7 +10,6 @@ import numpy as np
 
 from rpnviz.core import pipeline
 from rpnviz.core.boxes import best_cover, box_iou
-from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.params import Params
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
@@ -42,14 +41,7 @@ def run_model(
     """
     loaded = load_image(record)
     outputs = model.propose(loaded.pixels, cancelled, record.file_name)
-    return with_outputs(inputs_of(record, loaded.size), outputs, preset)
-
-
-def with_outputs(inputs: pipeline.Inputs, outputs: RPNOutput, preset: Preset) -> Result:
-    """The pipeline on a network's outputs, under the anchors, resize and coder that it was built with."""
-    params, conventions = outputs.settings.applied_to(preset.params, preset.conventions)
-    inputs = dataclasses.replace(inputs, outputs=outputs, padded_size=outputs.input_size)
-    return pipeline.run(inputs, params, conventions)
+    return pipeline.run_outputs(inputs_of(record, loaded.size), outputs, preset.params, preset.conventions)
 
 
 def own_thresholds(model: ProposalModel, params: Params) -> Params:

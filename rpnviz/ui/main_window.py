@@ -671,6 +671,11 @@ class MainWindow(QMainWindow):
     def do_reset_params(self) -> None:
         self.state.reset_params()
 
+    def do_use_model_settings(self) -> None:
+        if self.state.model is None:
+            self.state.tell(Message(Severity.INFO, "No model is loaded", "Load one with Ctrl+M."))
+        self.state.use_model_settings()
+
     def do_copy_params(self) -> None:
         document = presets.to_document(
             presets.load(self.state.preset.name), self.state.params, self.state.preset.conventions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import numpy as np
 import pytest
@@ -13,16 +12,15 @@ from rpnviz.models.registry import open_model
 from tools.scenes import make_scene
 
 
-class Slow:
-    """The bundled model, slowed down, that counts its runs."""
+class Counting:
+    """The bundled model, that counts its runs."""
 
-    def __init__(self, seconds=0.31):
-        self._model, self._seconds, self.runs = open_model(None), seconds, 0
+    def __init__(self):
+        self._model, self.runs = open_model(None), 0
         self.name, self.note, self.settings = self._model.name, self._model.note, self._model.settings
 
     def propose(self, image, cancelled=None, file_name=""):
         self.runs += 1
-        time.sleep(self._seconds)
         return self._model.propose(image, cancelled, file_name)
 
 
@@ -37,9 +35,9 @@ IMAGE = make_scene(3, 64).image
 
 
 def test_what_took_long_is_read_from_disk_in_the_next_session(tmp_path):
-    model = Slow()
-    first = OutputStore(tmp_path).run(("model", "image"), model, IMAGE, "a.png")
-    fresh = OutputStore(tmp_path)
+    model = Counting()
+    first = OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "a.png")
+    fresh = OutputStore(tmp_path, slow=0)
     assert fresh.at_hand("model", "image") is None
     assert fresh.is_kept("model", "image")
     same(fresh.run(("model", "image"), model, IMAGE, "a.png"), first)
@@ -48,7 +46,7 @@ def test_what_took_long_is_read_from_disk_in_the_next_session(tmp_path):
 
 
 def test_what_is_quick_is_kept_in_memory_alone(tmp_path):
-    model, store = Slow(0), OutputStore(tmp_path)
+    model, store = Counting(), OutputStore(tmp_path, slow=60)
     store.run(("model", "image"), model, IMAGE, "a.png")
     store.run(("model", "image"), model, IMAGE, "a.png")
     assert model.runs == 1
@@ -56,8 +54,8 @@ def test_what_is_quick_is_kept_in_memory_alone(tmp_path):
 
 
 def test_memory_is_bounded_and_the_longest_unused_go_first(tmp_path):
-    model = Slow(0)
-    one = OutputStore(tmp_path).run(("model", "0"), model, IMAGE, "")
+    model = Counting()
+    one = OutputStore(tmp_path, slow=0).run(("model", "0"), model, IMAGE, "")
     size = sum(level.objectness.nbytes + level.deltas.nbytes for level in one.levels)
     store = OutputStore(tmp_path, memory=3 * size)
     for number in range(3):
@@ -68,12 +66,12 @@ def test_memory_is_bounded_and_the_longest_unused_go_first(tmp_path):
 
 
 def test_disk_is_bounded(tmp_path):
-    model = Slow()
-    store = OutputStore(tmp_path)
+    model = Counting()
+    store = OutputStore(tmp_path, slow=0)
     store.run(("model", "0"), model, IMAGE, "")
     (only,) = tmp_path.iterdir()
     os.utime(only, (1, 1))
-    store = OutputStore(tmp_path, disk=2 * only.stat().st_size)
+    store = OutputStore(tmp_path, slow=0, disk=2 * only.stat().st_size)
     for number in (1, 2):
         store.run(("model", str(number)), model, IMAGE, "")
     assert [store.is_kept("model", str(number)) for number in range(3)] == [False, True, True]
@@ -81,17 +79,17 @@ def test_disk_is_bounded(tmp_path):
 
 @pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: b"", lambda data: data[:-4]])
 def test_a_damaged_file_counts_as_none(tmp_path, damage):
-    model = Slow()
-    OutputStore(tmp_path).run(("model", "image"), model, IMAGE, "")
+    model = Counting()
+    OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "")
     (path,) = tmp_path.iterdir()
     path.write_bytes(damage(path.read_bytes()))
-    OutputStore(tmp_path).run(("model", "image"), model, IMAGE, "")
+    OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "")
     assert model.runs == 2
 
 
 def test_a_folder_that_cannot_be_made_is_no_reason_to_stop(tmp_path):
     (tmp_path / "file").write_text("")
-    model, store = Slow(), OutputStore(tmp_path / "file" / "outputs")
+    model, store = Counting(), OutputStore(tmp_path / "file" / "outputs", slow=0)
     assert store.run(("model", "image"), model, IMAGE, "").levels
     assert not store.is_kept("model", "image")
 

@@ -76,9 +76,29 @@ def test_other_outputs_keep_the_labels():
     first = pipeline.run(INPUTS, PARAMS, PRESET.conventions)
     other = pipeline.Inputs(SIZE, INPUTS.gt_boxes, outputs=outputs(seed=1))
     second = pipeline.run(other, PARAMS, PRESET.conventions, first)
-    # The boxes are another array, if with the same values: what hangs on them is computed again.
-    assert reused(first, second) == {"frame", "anchors"}
+    assert reused(first, second) == LABELS
     assert (second.proposals.boxes != first.proposals.boxes).any()
+
+
+def test_outputs_bring_their_own_anchors_and_keep_what_they_share():
+    plain = pipeline.Inputs(SIZE, INPUTS.gt_boxes)
+    other = PARAMS.with_values("anchors", sizes=((16,),) * 5).with_values("proposals", nms_thresh=0.5)
+    first = pipeline.run_outputs(plain, outputs(), PARAMS, PRESET.conventions)
+    second = pipeline.run_outputs(plain, first.inputs.outputs, other, PRESET.conventions, first)
+    assert ALL - reused(first, second) == {"proposals"}
+    assert second.params.anchors == PARAMS.anchors
+    assert first.inputs.padded_size == SIZE
+
+
+def test_inputs_cannot_be_changed_from_outside():
+    boxes = np.array([[0.0, 0, 30, 30]])
+    inputs = pipeline.Inputs(SIZE, boxes)
+    boxes[:] = 7
+    assert inputs.gt_boxes.tolist() == [[0, 0, 30, 30]]
+    view = np.zeros((2, 4))[:1]
+    view.flags.writeable = False  # its base can still be written to
+    assert pipeline.Inputs(SIZE, view).gt_boxes is not view
+    assert pipeline.Inputs(SIZE, inputs.gt_boxes).gt_boxes is inputs.gt_boxes
 
 
 def test_targets_decode_back():

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from rpnviz.core import pipeline, presets
 from rpnviz.datasets.registry import sample_dataset
 from rpnviz.errors import ModelFileError
-from rpnviz.export.proposals import run_model, with_outputs
+from rpnviz.export.proposals import run_model
 from rpnviz.models.dump import dump_bytes, open_dump, read_dump
 from rpnviz.models.registry import inspect_model, open_model
 
@@ -38,7 +38,9 @@ def write(path, arrays):
 
 def proposals(dump, result):
     preset = presets.load("torchvision")
-    again = with_outputs(pipeline.Inputs(dump.original_size, result.inputs.gt_boxes), dump.output, preset)
+    again = pipeline.run_outputs(
+        pipeline.Inputs(dump.original_size, result.inputs.gt_boxes), dump.output, preset.params, preset.conventions
+    )
     return again.proposals.boxes
 
 
@@ -79,7 +81,7 @@ def test_without_anchors_those_of_the_preset_are_used(tmp_path, arrays):
         made[f"level{number}.objectness"] = rng.normal(size=(level.cells, *level.grid)).astype("f2")
         made[f"level{number}.deltas"] = rng.normal(0, 0.1, (4 * level.cells, *level.grid)).astype("f2")
     dump = read_dump(write(tmp_path / "a.npz", made))
-    again = with_outputs(inputs, dump.output, preset)
+    again = pipeline.run_outputs(inputs, dump.output, preset.params, preset.conventions)
     assert np.array_equal(again.anchors.boxes, bare.anchors.boxes)
     assert len(again.proposals.boxes) > 10
 

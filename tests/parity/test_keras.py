@@ -21,7 +21,7 @@ from keras import layers as kl
 from rpnviz.core import pipeline, presets
 from rpnviz.core.frame import make_frame
 from rpnviz.core.presets import Preset
-from rpnviz.export.proposals import own_thresholds, with_outputs
+from rpnviz.export.proposals import own_thresholds
 from rpnviz.models.dump import read_dump
 from rpnviz.models.keras_h5 import is_matterport, read_arrays
 from rpnviz.models.registry import inspect_model, open_model
@@ -182,7 +182,7 @@ def followed(output, params=None):
     """The pipeline on outputs, under Matterport's rules."""
     preset = presets.load("matterport")
     preset = Preset(preset.name, params or preset.params, preset.conventions)
-    return with_outputs(pipeline.Inputs(PHOTO, np.zeros((0, 4))), output, preset)
+    return pipeline.run_outputs(pipeline.Inputs(PHOTO, np.zeros((0, 4))), output, preset.params, preset.conventions)
 
 
 def error(own, reference):

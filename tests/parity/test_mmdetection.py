@@ -27,7 +27,7 @@ from rpnviz.core.replay import replay, sentence
 from rpnviz.core.replay_search import explain
 from rpnviz.datasets.captures import capture_files, read_step
 from rpnviz.datasets.registry import sample_dataset
-from rpnviz.export.proposals import own_thresholds, with_outputs
+from rpnviz.export.proposals import own_thresholds
 from rpnviz.models.dump import read_dump
 from rpnviz.models.registry import open_model
 from rpnviz.paths import sample_images
@@ -155,7 +155,9 @@ def followed(model, photo, output):
     """The pipeline on outputs, under mmdetection's rules and the thresholds that come with the model."""
     preset = presets.load("mmdetection")
     preset = Preset(preset.name, own_thresholds(model, preset.params), preset.conventions)
-    return with_outputs(pipeline.Inputs(photo.shape[:2], np.zeros((0, 4))), output, preset)
+    return pipeline.run_outputs(
+        pipeline.Inputs(photo.shape[:2], np.zeros((0, 4))), output, preset.params, preset.conventions
+    )
 
 
 FASTER = "faster_rcnn/faster-rcnn_"

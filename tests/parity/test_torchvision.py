@@ -10,7 +10,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.presets import Preset
-from rpnviz.export.proposals import own_thresholds, with_outputs
+from rpnviz.export.proposals import own_thresholds
 from rpnviz.models.dump import read_dump
 from rpnviz.models.registry import open_model
 
@@ -41,7 +41,9 @@ def own_result(path, image, **options):
     model = open_model(path, {"device": "cpu", **options})
     preset = presets.load("torchvision")
     preset = Preset(preset.name, own_thresholds(model, preset.params), preset.conventions)
-    return with_outputs(pipeline.Inputs(image.shape[:2], np.zeros((0, 4))), model.propose(image), preset)
+    return pipeline.run_outputs(
+        pipeline.Inputs(image.shape[:2], np.zeros((0, 4))), model.propose(image), preset.params, preset.conventions
+    )
 
 
 def reference(model, image):
@@ -121,6 +123,8 @@ def test_the_recipe_of_the_documentation_runs_and_gives_the_same_proposals(
     dump = read_dump(tmp_path / "dump.npz")
     assert dump.original_size == photo.shape[:2]
     preset = presets.load("torchvision")
-    own = with_outputs(pipeline.Inputs(dump.original_size, np.zeros((0, 4))), dump.output, preset)
+    own = pipeline.run_outputs(
+        pipeline.Inputs(dump.original_size, np.zeros((0, 4))), dump.output, preset.params, preset.conventions
+    )
     _, _, _, boxes, scores = reference(model, photo)
     assert share_found(own, boxes, scores) >= 0.97

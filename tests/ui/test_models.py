@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from support import open_image, settled
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
-from made_states import as_detectron2, torchvision_state
+import h5py
+import onnx
+from made_onnx import plain
+from made_states import as_detectron2, as_keras, as_mmdetection, torchvision_state
 
 from rpnviz.drawing.options import World
 from rpnviz.models.dump import dump_bytes
@@ -56,6 +60,61 @@ def test_a_torchvision_checkpoint_is_opened_from_the_menu(small, qtbot, tmp_path
     assert len(small.state.result.anchors) == sum(
         level.objectness.size for level in small.state.result.inputs.outputs.levels
     )
+
+
+def write_keras(path):
+    with h5py.File(path, "w") as file:
+        for (layer, kind), value in as_keras(torchvision_state(depths=(3, 4, 6, 3))).items():
+            file[f"{layer}/{layer}/{kind}:0"] = value
+
+
+def write_old_detectron2(path):
+    with path.open("wb") as file:
+        pickle.dump({"model": as_detectron2(torchvision_state()), "__author__": "test"}, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "asked", "words"),
+    [
+        ("d2.pth", lambda path: save(path, as_detectron2(torchvision_state())), {"channel_order"}, "detectron2"),
+        ("d2.pkl", write_old_detectron2, {"channel_order"}, "detectron2"),
+        (
+            "mm.pth",
+            lambda path: save(path, as_mmdetection(torchvision_state()), lambda state: {"state_dict": state}),
+            {"style"},
+            "mmdetection",
+        ),
+        ("mask_rcnn.h5", write_keras, set(), "matterport"),
+        ("model.onnx", lambda path: onnx.save(plain(torchvision_state()), path), {"preset", "pixels"}, "ONNX graph"),
+    ],
+)
+def test_every_format_opens_through_the_window(small, qtbot, tmp_path, name, write, asked, words):
+    write(tmp_path / name)
+    small.open_paths([tmp_path / name])
+    if asked:
+        qtbot.waitUntil(lambda: bool(small.findChildren(ModelOptionsDialog)), timeout=30000)
+        (dialog,) = small.findChildren(ModelOptionsDialog)
+        assert set(dialog.fields) >= asked
+        dialog.accept()
+    wait_for_model(small, qtbot, name)
+    assert words in small.model_note.text()
+    assert len(small.state.result.proposals.scores) > 0
+
+
+def test_the_models_own_settings_can_be_trained_with(small, qtbot, tmp_path):
+    path = save(tmp_path / "fifteen.pth", torchvision_state(cells=15))
+    small.open_paths([path])
+    wait_for_model(small, qtbot, "fifteen.pth")
+    told = small.banner.text.text()
+    assert "It was built with 15 anchors per cell on 5 levels (strides 4, 8, 16, 32, 64)" in told
+    assert "torchvision is set here to 3 anchors per cell" in told
+    before = small.state.params
+    small.do_use_model_settings()
+    qtbot.waitUntil(lambda: settled(small))
+    assert small.state.params.anchors.cells == (15,) * 5
+    assert np.array_equal(small.state.shown.training.anchors.boxes, small.state.shown.model.anchors.boxes)
+    small.do_undo()
+    assert small.state.params == before
 
 
 def test_what_a_file_does_not_say_is_asked_once(small, qtbot, tmp_path):
