@@ -87,6 +87,10 @@ class RecordedImage:
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ShapeError(f"{name} has shape {array.shape}, expected {shape}.")
+        for name in ("boxes", "classes", "ignore"):
+            array = getattr(self, name)
+            if array is not None:
+                frozen(array)  # every run of the pipeline shares them
         for name in ("sampled_positive", "sampled_negative", "target_anchor"):
             array = getattr(self, name)
             if array is not None and (array.ndim != 1 or array.dtype.kind not in "iu"):

@@ -171,6 +171,8 @@ def _labels_of(image: RecordedImage, anchors: int) -> NDArray[np.int8]:
 def _check_anchors(recorded: NDArray, own: NDArray) -> AnchorCheck:
     if len(recorded) != len(own):
         return AnchorCheck(len(recorded), len(own), np.zeros(0, np.int64), np.nan, False)
+    if np.array_equal(recorded, own):
+        return AnchorCheck(len(recorded), len(own), np.zeros(0, np.int64), 0.0, False)
     apart = np.abs(recorded.astype(np.float64) - own.astype(np.float64)).max(axis=1)
     differ = np.flatnonzero(~(apart <= SAME_ANCHOR_PX))
     reordered = False

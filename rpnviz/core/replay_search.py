@@ -36,6 +36,8 @@ _ENABLING = (
 )
 """Pairs of which neither does anything alone."""
 _MOST_TOGETHER = 6
+_WORTH_TELLING = 0.005
+"""Limits of a threshold that lie closer together say no more than the threshold."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Explanation:
         if name not in self.limits:
             return ""
         low, high = self.limits[name]
+        if high - low < _WORTH_TELLING:
+            return ""
         return f" (or any above {low:.3f}, up to {high:.3f})"
 
 
@@ -85,8 +89,11 @@ def _go_on() -> None:
 class _Runner:
     """Replays a step with switches carried over; the same are run once."""
 
-    def __init__(self, step: RecordedStep, preset: Preset, check: Callable[[], None]) -> None:
+    def __init__(
+        self, step: RecordedStep, preset: Preset, images: Sequence[ImageReplay], check: Callable[[], None]
+    ) -> None:
         self._step, self._preset, self._check = step, preset, check
+        self._base = [None if image.on_recorded else image.result for image in images]
         self._known: dict[tuple[Switch, ...], float] = {}
 
     def setting(self, switches: Sequence[Switch]) -> Preset | None:
@@ -109,7 +116,10 @@ class _Runner:
         """What differs under a preset."""
         self._check()
         try:
-            return sum(replay_image(self._step, number, preset).distance for number in range(len(self._step.images)))
+            return sum(
+                replay_image(self._step, number, preset, previous).distance
+                for number, previous in enumerate(self._base)
+            )
         except ShapeError:
             return math.inf
 
@@ -132,7 +142,7 @@ def explain(
     base = float(sum(image.distance for image in images))
     if not base:
         return ()
-    runner = _Runner(step, preset, check)
+    runner = _Runner(step, preset, images, check)
     switches = _candidates(preset, images)
     singles = {switch: runner.distance([switch]) for switch in switches}
     exact = [(switch,) for switch, left in singles.items() if left == 0]

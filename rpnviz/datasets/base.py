@@ -105,7 +105,9 @@ class ImageRecord:
         size: (H, W) in pixels as the annotation file states it, None if it does not.
         gt: its ground truth, empty if it has none.
         image_id: its id in the annotation file, None for plain images.
-        read: gives the pixels, (H, W, 3) uint8 RGB, where no image file holds them; ``size`` is then known.
+        read: gives the pixels, (H, W, 3) uint8 RGB, where no image file holds them; ``size`` is then known, and
+            ``path`` a name that no other image has.
+        stored_in: the file that ``read`` reads.
         seen_size: (H, W) of the padded batch in which a network was given the image as it stands; None: it is an
             original, which is resized first.
     """
@@ -116,6 +118,7 @@ class ImageRecord:
     gt: GroundTruth = field(default_factory=GroundTruth.empty)
     image_id: RecordId | None = None
     read: Callable[[], NDArray[np.uint8]] | None = None
+    stored_in: Path | None = None
     seen_size: tuple[int, int] | None = None
 
 

@@ -238,8 +238,8 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
             own = f" · {image.file_name}" if image.file_name else ""
             name = f"{mark}step {step.step:,} · image {number}{own}"
             place = file.with_name(f"{file.stem}_image{number}{SUFFIX}")
-            read = partial(read_pixels, file, number)
-            records.append(ImageRecord(name, place, image.size, gt, read=read, seen_size=step.input_size))
+            read, seen = partial(read_pixels, file, number), step.input_size
+            records.append(ImageRecord(name, place, image.size, gt, read=read, stored_in=file, seen_size=seen))
             places.append(CapturedImage(file, number))
     if not records:
         raise ModelFileError("none of its captured steps can be read.", where=str(path), way_out=_WAY_OUT)

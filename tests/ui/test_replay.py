@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -207,3 +208,17 @@ def test_a_log_beside_the_data_set(window, qtbot, tmp_path):
     dialog.batch.setValue(8)
     assert dialog.verdict.band.high < before.high
     dialog.close()
+
+
+def test_a_capture_written_anew_is_another_image_to_a_model(opened, qtbot, tmp_path):
+    window = opened()
+    before = window.state.models._image[2]
+    path = tmp_path / "captures" / "step_00000000.npz"
+    recorder(tmp_path / "captures").step(**made_step(seed=9))
+    stamp = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(stamp, stamp))
+    loaded = window.state.loaded
+    window.do_reload()
+    qtbot.waitUntil(lambda: window.state.loaded is not loaded and replayed(window), timeout=60000)
+    assert not np.array_equal(window.state.loaded.pixels, loaded.pixels)
+    assert window.state.models._image[2] != before
