@@ -11,7 +11,9 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
     QHBoxLayout,
+    QHeaderView,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -35,7 +37,7 @@ from rpnviz.ui.widgets.tables import row_table
 
 _MOST_ROWS = 2000
 _MOST_EXPLANATIONS = 3
-_LEAST_TABLE = 110
+_LEAST_TABLE = 72
 """Height of a table, px; where the panel is lower it scrolls."""
 _DIFFER, _LOSS, _STEPS = range(3)
 
@@ -70,13 +72,18 @@ class ReplayPanel(QScrollArea):
         self.differ = Rows(("Anchor", "Trainer", "rpnviz"))
         self.loss_rows = Rows(("Anchor", "Label", "Loss"), frozenset({2}))
         self.step_rows = Rows(("Step", "Loss", ""), frozenset({0, 1}))
-        self.differ_table = row_table(self.differ, "Anchors that differ", (128, 66))
-        self.loss_table = row_table(self.loss_rows, "Sampled anchors by loss", (134, 62))
-        self.step_table = row_table(self.step_rows, "Captured steps", (64, 86))
+        self.differ_table = row_table(self.differ, "Anchors that differ", (0, 66, 70))
+        self.loss_table = row_table(self.loss_rows, "Sampled anchors by loss", (0, 62, 76))
+        self.step_table = row_table(self.step_rows, "Captured steps", (0, 90, 76))
         for table in (self.differ_table, self.loss_table, self.step_table):
-            table.horizontalHeader().setStretchLastSection(True)
+            header = table.horizontalHeader()
+            header.setMinimumSectionSize(20)
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
             table.setMinimumHeight(_LEAST_TABLE)
+            table.setSizePolicy(
+                QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored
+            )  # the panel has no wish either
         self.bar = LossBar()
         self.worst = tool_button("Worst first", "small-segment", "The largest losses first", checkable=True)
         self.best = tool_button("Best first", "small-segment", "The smallest losses first", checkable=True)
