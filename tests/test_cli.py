@@ -588,3 +588,12 @@ def test_a_log_is_compared_with_what_the_data_set_gives(tmp_path, capsys):
     assert " lie within the " in capsys.readouterr().out
     log.write_text("loss: 1\n")
     assert cli.main(arguments) == 2
+
+
+def test_replay_need_not_look_for_the_reason(tmp_path, capsys, small_document):
+    write_capture(tmp_path / "captures")
+    document = str(small_document(fg_iou_thresh=0.5))
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", document, "--no-search"]) == 1
+    out = capsys.readouterr().out
+    assert "explained by" not in out
+    assert "explains it" not in out, "that would say that nothing was found"

@@ -33,7 +33,7 @@ class StepReplay:
         step: the recording.
         preset: under which it was replayed.
         images: one by one.
-        explanations: changes that would make it equal.
+        explanations: changes that would make it equal; None where they were not looked for.
         losses: per anchor; None where the recording lacks what they need, or the trainer has no RPN.
         cause: of a step that is not finite, else None.
     """
@@ -41,7 +41,7 @@ class StepReplay:
     step: RecordedStep
     preset: Preset
     images: tuple[ImageReplay, ...]
-    explanations: tuple[Explanation, ...]
+    explanations: tuple[Explanation, ...] | None
     losses: StepLosses | None
     cause: Cause | None
 
@@ -83,7 +83,7 @@ def replay_step(
     """
     images = replay(step, preset)
     check()
-    found = explain(step, preset, images, check) if search else ()
+    found = explain(step, preset, images, check) if search else None
     return StepReplay(step, preset, images, found, losses_of(step, preset), find_cause(step, earlier))
 
 
@@ -109,7 +109,9 @@ def replay_table(found: StepReplay, path: Path) -> dict[str, Any]:
         "sentence": found.sentence,
         "equal": not any(image.distance for image in found.images),
         "images": [_image_table(image) for image in found.images],
-        "explanations": [
+        "explanations": None
+        if found.explanations is None
+        else [
             {
                 "preset": explanation.preset or None,
                 "fields": [
@@ -195,12 +197,13 @@ def replay_lines(found: StepReplay, path: Path) -> list[str]:
     lines = [f"{path.name}, step {found.step.step:,}, {len(found.images)} {noun}: {found.sentence}"]
     if found.cause is not None:
         lines.append(f"  not finite: {found.cause.text}")
-    for explanation in found.explanations[:_MOST_LINES]:
+    explanations = found.explanations or ()
+    for explanation in explanations[:_MOST_LINES]:
         rest = "" if not explanation.remaining else f" ({explanation.remaining:,} would still differ)"
         lines.append(f"  explained by {explanation.text}{rest}")
-    if len(found.explanations) > _MOST_LINES:
-        lines.append(f"  or {len(found.explanations) - _MOST_LINES} more")
-    if not found.explanations and any(image.distance for image in found.images):
+    if len(explanations) > _MOST_LINES:
+        lines.append(f"  or {len(explanations) - _MOST_LINES} more")
+    if found.explanations == () and any(image.distance for image in found.images):
         lines.append("  no convention or threshold that was tried explains it")
     if found.losses is not None:
         lines.append(f"  {losses_text(found.losses)}")

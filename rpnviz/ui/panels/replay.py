@@ -81,9 +81,8 @@ class ReplayPanel(QScrollArea):
             header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
             table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
             table.setMinimumHeight(_LEAST_TABLE)
-            table.setSizePolicy(
-                QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored
-            )  # the panel has no wish either
+            # A wish for more height would make the panel scroll.
+            table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.bar = LossBar()
         self.worst = tool_button("Worst first", "small-segment", "The largest losses first", checkable=True)
         self.best = tool_button("Best first", "small-segment", "The smallest losses first", checkable=True)
@@ -174,10 +173,11 @@ class ReplayPanel(QScrollArea):
             return
         if not any(image.distance for image in found.images):
             return
-        if not found.explanations:
+        explanations = found.explanations or ()
+        if not explanations:
             words = "No convention or threshold that was tried explains it, alone or two at once."
             self.explained.addWidget(label(words, "muted", wrap=True))
-        for explanation in found.explanations[:_MOST_EXPLANATIONS]:
+        for explanation in explanations[:_MOST_EXPLANATIONS]:
             rest = "" if not explanation.remaining else f" ({explanation.remaining:,} would still differ)"
             row = QWidget()
             line = QHBoxLayout(row)
@@ -188,7 +188,7 @@ class ReplayPanel(QScrollArea):
             line.addWidget(button)
             self.buttons.append((explanation, button))
             self.explained.addWidget(row)
-        more = len(found.explanations) - _MOST_EXPLANATIONS
+        more = len(explanations) - _MOST_EXPLANATIONS
         if more > 0:
             self.explained.addWidget(label(f"Or {more:,} more fields would do.", "muted"))
 
@@ -215,6 +215,10 @@ class ReplayPanel(QScrollArea):
             note = "No anchor of this image differs." if here.comparable else "The labels cannot be compared."
         elif count > _MOST_ROWS:
             note = f"Showing {_MOST_ROWS:,} of {count:,}."
+        found = self._replaying.found
+        total = sum(len(i.labels_differ) + len(i.targets_differ) for i in found.images) if found is not None else 0
+        if total > count:
+            note += f" {total - count:,} more differ in other images of the step."
         if here is not None and here.on_recorded:
             note += " Compared on the trainer's anchors, which are not those on the canvas."
         self.note.setText(note.strip())
