@@ -91,7 +91,9 @@ def _gui_parser() -> argparse.ArgumentParser:
         epilog="Without a window: 'rpnviz render', and likewise explain, diff, match, replay, check-log and "
         "params; each has its own --help. A file of such a name is given as ./render.",
     )
-    parser.add_argument("paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, or a COCO JSON file")
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, a COCO JSON file or a session"
+    )
     _add_common(parser)
     parser.add_argument("--version", action="version", version=f"rpnviz {__version__}")
     return parser
@@ -288,7 +290,8 @@ def _gui(arguments: argparse.Namespace) -> int:
         return _UNUSABLE
     from rpnviz.ui.application import run
 
-    return run(arguments.paths, arguments.annotations, preset, arguments.model, dict(arguments.model_option))
+    chosen = preset if arguments.preset or arguments.params else None
+    return run(arguments.paths, arguments.annotations, chosen, arguments.model, dict(arguments.model_option))
 
 
 def _display_problem() -> str:

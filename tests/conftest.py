@@ -7,7 +7,12 @@ import threading
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import hypothesis
 import pytest
+
+# How long an example takes is a matter of the machine, and of who else works on it.
+hypothesis.settings.register_profile("rpnviz", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("rpnviz")
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,22 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("open_bundled_model", "&File", "Load the sample mo&del", "", "Trained on synthetic shapes"),
     ActionSpec("open_params", "&File", "Load para&meters…", "", "A Params document, as Copy parameters makes it"),
     ActionSpec(
+        "open_session",
+        "&File",
+        "Open sess&ion…",
+        "",
+        "What was opened, with its parameters, layers and selection",
+        separated=True,
+    ),
+    ActionSpec("save_session", "&File", "Sa&ve session…", "Ctrl+S", "To go on later, or on another machine"),
+    ActionSpec(
+        "share_case",
+        "&File",
+        "S&hare case…",
+        "",
+        "One zip with the image, its boxes, parameters, picture and findings, for a colleague or an issue",
+    ),
+    ActionSpec(
         "export_picture", "&File", "&Export picture…", "Ctrl+E", "The picture with legend and numbers", separated=True
     ),
     ActionSpec("reload", "&File", "&Reload", "F5", "Read the data set's files again", separated=True),

@@ -54,6 +54,7 @@ class ModelSlot(QObject):
         step: which of its steps is shown; 0 without one.
         outputs: of the model for the image; None until it has answered.
         preview: whether those are of half the resolution, and the whole follows.
+        path: of the model's file or folder; None: the bundled one.
         is_sample: whether the model is the bundled one.
     """
 
@@ -71,6 +72,7 @@ class ModelSlot(QObject):
         self.outputs: RPNOutput | None = None
         self.preview = False
         self._jobs, self._lane = jobs, lane
+        self.path: Path | None = None
         self.is_sample = False
         self._sources: tuple[Source, ...] = ()
         self._image: tuple[ImageRecord, NDArray[np.uint8], str] | None = None
@@ -136,7 +138,7 @@ class ModelSlot(QObject):
                 self.changed.emit()
                 self.asked.emit(path, found)
             else:
-                self.is_sample = path is None
+                self.path, self.is_sample = path, path is None
                 self._take(found)
                 then()
 

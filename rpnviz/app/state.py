@@ -103,6 +103,15 @@ def _compute(request: _Request) -> Shown:
     return Shown(request.preset, training, model, time.perf_counter() - begin)
 
 
+@dataclass(frozen=True, eq=False)
+class _Opening:
+    """How the data set was opened: what reads it again, the paths, and the annotation file beside them."""
+
+    read: Callable[[Job], Dataset]
+    paths: tuple[Path, ...]
+    annotations: Path | None
+
+
 class AppState(Viewing):
     """Signals say what changed, in the past tense; each carries the new value where that is small."""
 
@@ -131,7 +140,7 @@ class AppState(Viewing):
         self._wanted_index = -1
         self._listed = np.zeros(0, np.int64)
         self._loading_opens = False
-        self._reopen: Callable[[Job], Dataset] | None = None
+        self._opening: _Opening | None = None
         self._search: Job | None = None
         self._warming = False
         self._compute = NewestWins(_compute, self)
@@ -140,30 +149,51 @@ class AppState(Viewing):
 
     # ------------------------------------------------------------------ data set and image
 
-    def open_samples(self) -> None:
-        """Open the bundled photos and scenes."""
-        self._open("Opening the samples", lambda job: datasets.sample_dataset())
+    def open_samples(self, image: str = "", then: Callable[[], None] = lambda: None) -> None:
+        """Open the bundled photos and scenes; the arguments are those of :meth:`open_paths`."""
+        self._open("Opening the samples", _Opening(lambda job: datasets.sample_dataset(), (), None), image, then)
 
-    def open_paths(self, paths: Sequence[Path], annotations: Path | None = None) -> None:
-        """Open images, a folder or an annotation file; a failure leaves what is shown."""
+    def open_paths(
+        self,
+        paths: Sequence[Path],
+        annotations: Path | None = None,
+        image: str = "",
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Open images, a folder or an annotation file; a failure leaves what is shown.
+
+        Args:
+            paths: what to open.
+            annotations: the annotation file of the images.
+            image: file name of the image to begin with; the first, if there is none such.
+            then: called when an image is shown.
+        """
         names = ", ".join(path.name for path in paths[:3])
-        self._open(
-            f"Opening {names}", lambda job: datasets.open_dataset(list(paths), annotations, progress=job.progress)
-        )
 
-    def _open(self, title: str, function: Callable[[Job], Dataset]) -> None:
+        def work(job: Job) -> Dataset:
+            return datasets.open_dataset(list(paths), annotations, progress=job.progress)
+
+        self._open(f"Opening {names}", _Opening(work, tuple(paths), annotations), image, then)
+
+    @property
+    def opened(self) -> tuple[tuple[Path, ...], Path | None] | None:
+        """The paths that were opened, none for the samples, and the annotation file beside them; None before any."""
+        return None if self._opening is None else (self._opening.paths, self._opening.annotations)
+
+    def _open(self, title: str, opening: _Opening, image: str, then: Callable[[], None]) -> None:
         def done(dataset: Dataset) -> None:
             if not dataset.images:
                 self.tell(Message(Severity.ERROR, "Nothing to show", f"{dataset.source} holds no image."))
                 return
-            self._load(dataset, 0, reopen=function)
+            names = (number for number, record in enumerate(dataset.images) if record.file_name == image)
+            self._load(dataset, next(names, 0) if image else 0, opening=opening, then=then)
 
-        self.jobs.submit(title, function, done, lambda error: self.tell(from_error("Could not open", error)))
+        self.jobs.submit(title, opening.read, done, lambda error: self.tell(from_error("Could not open", error)))
 
     def reload(self) -> None:
         """Read the data set's files again; image and selection stay where they still exist."""
-        dataset, record, selected = self.dataset, self.record, self.selection.gt
-        if dataset is None or record is None or self._reopen is None:
+        dataset, record, selected, opening = self.dataset, self.record, self.selection.gt, self._opening
+        if dataset is None or record is None or opening is None:
             return
 
         def done(fresh: Dataset) -> None:
@@ -173,10 +203,11 @@ class AppState(Viewing):
                 self.tell(Message(Severity.ERROR, "Nothing to reload", f"{fresh.source} holds no image any more."))
             else:
                 keep = selected if selected is not None and selected < len(fresh.images[index].gt.boxes) else None
-                self._load(fresh, index, select=keep, reopen=reopen)
+                self._load(fresh, index, select=keep, opening=opening)
 
-        reopen = self._reopen
-        self.jobs.submit("Reloading", reopen, done, lambda error: self.tell(from_error("Could not reload", error)))
+        self.jobs.submit(
+            "Reloading", opening.read, done, lambda error: self.tell(from_error("Could not reload", error))
+        )
 
     def show_image(self, index: int) -> None:
         """Show another image of the data set; an unreadable one leaves the present one standing."""
@@ -233,7 +264,8 @@ class AppState(Viewing):
         *,
         select: int | None = None,
         wanted: Sequence[int] = (),
-        reopen: Callable[[Job], Dataset] | None = None,
+        opening: _Opening | None = None,
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         """Read an image and show it.
 
@@ -241,13 +273,14 @@ class AppState(Viewing):
             dataset, index: the wanted image.
             select: ground-truth box to select then.
             wanted: the first of these that can be read is shown; the others are named.
-            reopen: marks the opening of a data set; reads it again.
+            opening: how the data set is opened, where it is.
+            then: called when it is shown.
         """
         if self._loading is not None:
             self._loading.cancel()
         self._wanted_index = index
-        self._loading_opens = reopen is not None
-        if reopen is not None:
+        self._loading_opens = opening is not None
+        if opening is not None:
             wanted = range(index, len(dataset.images))
         passes_over = bool(wanted)
         wanted = wanted or [index]
@@ -269,18 +302,19 @@ class AppState(Viewing):
         def done(answer: tuple[int, LoadedImage, list[str]]) -> None:
             number, loaded, problems = answer
             self._loading = None
-            self._take_image(dataset, number, loaded, reopen)
+            self._take_image(dataset, number, loaded, opening)
             if problems:
                 noun = "image" if len(problems) == 1 else "images"
                 shown = "\n".join(problems[:200])
                 self.tell(Message(Severity.WARNING, f"{len(problems):,} {noun} could not be read", shown))
             if select is not None and number == index:
                 self.select(Selection(gt=select))
+            then()
 
         def failed(error: BaseException) -> None:
             self._loading = None
             self.image_changed.emit()  # whoever marked the wanted image returns to the shown one
-            name = dataset.source.name if reopen is not None else dataset.images[index].file_name
+            name = dataset.source.name if opening is not None else dataset.images[index].file_name
             self.tell(from_error(f"Could not show {name}", error))
 
         def cancelled() -> None:
@@ -291,12 +325,10 @@ class AppState(Viewing):
         title = f"Reading {dataset.images[index].file_name}"
         self._loading = self.jobs.submit(title, work, done, failed, cancelled)
 
-    def _take_image(
-        self, dataset: Dataset, index: int, loaded: LoadedImage, reopen: Callable[[Job], Dataset] | None
-    ) -> None:
+    def _take_image(self, dataset: Dataset, index: int, loaded: LoadedImage, opening: _Opening | None) -> None:
         new_dataset = dataset is not self.dataset
-        if reopen is not None:
-            self._reopen = reopen
+        if opening is not None:
+            self._opening = opening
         self.dataset, self.index = dataset, index
         if new_dataset:
             self._listed = np.zeros(0, np.int64)
@@ -466,7 +498,12 @@ class AppState(Viewing):
     # ------------------------------------------------------------------ model
 
     def load_model(
-        self, path: Path | None = None, options: Mapping[str, str] | None = None, *, show: bool = False
+        self,
+        path: Path | None = None,
+        options: Mapping[str, str] | None = None,
+        *,
+        show: bool = False,
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         """Open a model, or a training to play back; a failure leaves the present one standing.
 
@@ -474,8 +511,15 @@ class AppState(Viewing):
             path: as for :meth:`~rpnviz.app.model_slot.ModelSlot.load`; None: the sample model's training.
             options: answers to what the file does not say; None: those of last time, or ``models.asked`` is emitted.
             show: go to the Model world once it is open.
+            then: called once it is open.
         """
-        self.models.load(path, options, lambda: self.set_world(World.MODEL) if show else None)
+
+        def taken() -> None:
+            if show:
+                self.set_world(World.MODEL)
+            then()
+
+        self.models.load(path, options, taken)
 
     @property
     def model(self) -> ProposalModel | None:

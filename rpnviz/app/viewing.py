@@ -155,6 +155,15 @@ class Viewing(QObject):
         """Visible layers of the present world."""
         return dataclasses.replace(self._layers[self.world], selected_gt=self.selection.gt)
 
+    def layers_of(self, world: World) -> LayerOptions:
+        """What the user wants to see of a world, whichever is on the screen."""
+        return self._layers[world]
+
+    def set_layers(self, world: World, options: LayerOptions) -> None:
+        """Show exactly that of a world."""
+        self._layers[world] = options
+        self.layers_changed.emit()
+
     def set_layer_visible(self, key: LayerKey, visible: bool) -> None:
         """Show or hide a layer of the present world."""
         options = self._layers[self.world]

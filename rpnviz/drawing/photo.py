@@ -44,6 +44,11 @@ class Photo:
         height, width = self._levels[0].shape[:2]
         return height, width
 
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, the original."""
+        return self._levels[0]
+
     def render(
         self,
         view: Viewport,

@@ -14,7 +14,9 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from rpnviz import __version__, paths
+from rpnviz.app.case import is_case
 from rpnviz.app.messages import Message, Severity
+from rpnviz.app.session import is_session
 from rpnviz.app.settings import load_settings
 from rpnviz.app.state import AppState
 from rpnviz.core.presets import Preset
@@ -53,7 +55,7 @@ def run(
     Args:
         files: what to open; empty: the samples.
         annotations: the annotation file that belongs to ``files``.
-        preset: trainer and parameters to start with.
+        preset: trainer and parameters to start with; None: those of last time, where the data set was opened before.
         model: weights to load.
         options: what their file does not say; None: asked where it matters.
 
@@ -66,8 +68,11 @@ def run(
     window.show()
 
     def open_first() -> None:
-        if files or annotations is not None:
-            window.state.open_paths(list(files) if files else [Path(str(annotations))], annotations if files else None)
+        if len(files) == 1 and annotations is None and (is_session(files[0]) or is_case(files[0])):
+            window.open_paths(list(files))
+        elif files or annotations is not None:
+            paths = list(files) if files else [Path(str(annotations))]
+            window.recent.open(paths, annotations if files else None, keep_params=preset is not None)
         else:
             window.state.open_samples()
         if model is not None:

@@ -43,12 +43,15 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
+from rpnviz.app.case import is_case
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.params_file import read_preset
 from rpnviz.app.player import Player
+from rpnviz.app.recent import Recent
 from rpnviz.app.replaying import Replaying
+from rpnviz.app.session import is_session
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
@@ -69,6 +72,7 @@ from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.playback import PlaybackBar
 from rpnviz.ui.panels.replay import ReplayPanel
 from rpnviz.ui.panels.selection import SelectionPanel
+from rpnviz.ui.sessions import RecentMenu, Sessions
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
 from rpnviz.ui.widgets.basics import (
@@ -117,6 +121,8 @@ class MainWindow(QMainWindow):
         self.images = ImagesPanel(state, settings.theme)
         self.selection = SelectionPanel(state, self.inspector)
         self.player = Player(state)
+        self.recent = Recent(state, self)
+        self.sessions = Sessions(self, state, settings, self.canvas)
         self.controls = ControlsPanel(state, self.player, settings.theme)
         self.playback = PlaybackBar(state, self.player)
         self.replaying = Replaying(state)
@@ -171,6 +177,7 @@ class MainWindow(QMainWindow):
             action.triggered.connect(lambda _checked=False, name=spec.id: getattr(self, f"do_{name}")())
             menu.addAction(action)
             self.actions_by_id[spec.id] = action
+        menus["&File"].insertMenu(self.actions_by_id["open_samples"], RecentMenu(self.recent, self))
 
     def _build_layer_keys(self) -> None:
         for number in range(1, 10):
@@ -545,14 +552,18 @@ class MainWindow(QMainWindow):
         annotations = [path for path in paths if path.suffix.lower() == ".json"]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
-        if len(paths) == 1 and is_capture(paths[0]):
+        if len(paths) == 1 and is_session(paths[0]):
+            self.sessions.open(paths[0])
+        elif len(paths) == 1 and is_case(paths[0]):
+            self.sessions.open_case(paths[0])
+        elif len(paths) == 1 and is_capture(paths[0]):
             self.state.open_paths(paths)
         elif len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
             self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
-            self.state.open_paths(images, annotations[0])
+            self.recent.open(images, annotations[0])
         else:
-            self.state.open_paths(paths)
+            self.recent.open(paths)
 
     def do_open_samples(self) -> None:
         self.state.open_samples()
@@ -622,6 +633,17 @@ class MainWindow(QMainWindow):
         other.show()
         other.raise_()
         other.activateWindow()
+
+    def do_open_session(self) -> None:
+        self.sessions.ask_and_open()
+
+    def do_save_session(self) -> None:
+        self.sessions.save()
+
+    def do_share_case(self) -> None:
+        snapshot = self._snapshot("share")
+        if snapshot is not None:
+            self.sessions.share(snapshot)
 
     def do_export_picture(self) -> None:
         from rpnviz.ui.dialogs.export import ExportDialog  # spares the start-up what few sessions need
@@ -888,6 +910,7 @@ class MainWindow(QMainWindow):
             if other is not None:
                 other.close()
                 other.comparison.close()
+        self.recent.save()
         self.player.close()
         self.state.close()
         super().closeEvent(event)

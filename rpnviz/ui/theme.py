@@ -131,6 +131,11 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
         QToolButton#flat:focus, QToolButton#chip:focus, QToolButton#segment:focus, QToolButton#layer:focus,
         QToolButton#small-segment:focus, QPushButton#step:focus,
         QToolButton#link:focus {{ border: 1px solid {colours.accent}; }}
+        QRadioButton::indicator {{ width: 12px; height: 12px; border: 1px solid {colours.muted}; border-radius: 7px;
+                                   background: {colours.panel}; }}
+        QRadioButton::indicator:checked {{ width: 6px; height: 6px; border: 4px solid {colours.accent};
+                                           background: {colours.on_accent}; }}
+        QRadioButton::indicator:disabled {{ border-color: {colours.border}; }}
         QToolTip {{ color: {colours.text}; background: {colours.raised}; border: 1px solid {colours.border};
                     padding: 4px; }}
         QSplitter::handle {{ background: {colours.border}; }}

@@ -272,7 +272,7 @@ def test_what_acts_after_the_labels_changes_none(name):
             assert differing_anchors(result, after).tolist() == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     names=st.lists(st.sampled_from(presets.names()), min_size=2, max_size=2),
     seed=st.integers(0, 2**31),

@@ -140,7 +140,7 @@ def test_an_unknown_box():
         explain(run("torchvision", (64, 64), [[4, 4, 40, 40]]), 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(presets.names()), st.integers(0, 2**32 - 1), st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.booleans()
 )

@@ -160,7 +160,7 @@ def test_what_came_closest():
     assert search.closest.text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(presets.names()), st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.7]), st.booleans())
 def test_every_fix_of_any_scene_holds(name, seed, threshold, low_quality):
     rng = np.random.default_rng(seed)

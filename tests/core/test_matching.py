@@ -45,7 +45,7 @@ def scenes(draw):
     return (height, width), boxes, rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0]))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     scenes(),
     st.sampled_from(presets.names()),

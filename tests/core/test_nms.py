@@ -22,7 +22,7 @@ def random_boxes(count, seed):
 @pytest.mark.parametrize(
     ("most", "warm"), [(8_000_000, True), (8_000_000, False), (-1, False)], ids=["compiled", "pairs", "rows"]
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(0, 120), seed=st.integers(0, 10**6), threshold=st.floats(0, 1))
 def test_kept_boxes_equal_a_plain_greedy_loop(most, warm, count, seed, threshold):
     boxes, scores = random_boxes(count, seed)
@@ -59,7 +59,7 @@ def test_exactly_on_the_threshold(threshold, kept):
 
 
 @pytest.mark.parametrize("name", [name for name in presets.names() if name != "keras-retinanet"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 80), seed=st.integers(0, 10**6), threshold=st.floats(0.05, 0.95))
 def test_every_framework_keeps_no_two_boxes_beyond_its_threshold(name, count, seed, threshold):
     rules = presets.load(name).conventions

@@ -19,7 +19,7 @@ def kernels():
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.sampled_from(presets.names()),
     st.integers(1, 700),

@@ -28,7 +28,7 @@ def upright(box):
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(box_lists, finite, finite, st.integers(0, 12))
 def test_around_finds_what_a_loop_over_boxes_finds(boxes, x, y, reach):
     index = BoxIndex(np.array(boxes, np.float32).reshape(-1, 4))
@@ -42,7 +42,7 @@ def test_around_finds_what_a_loop_over_boxes_finds(boxes, x, y, reach):
     assert index.around(x, y, reach).tolist() == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(box_lists, st.tuples(finite, finite, finite, finite))
 def test_within_finds_what_a_loop_over_boxes_finds(boxes, rectangle):
     x1, y1, x2, y2 = upright(rectangle)
@@ -54,7 +54,7 @@ def test_within_finds_what_a_loop_over_boxes_finds(boxes, rectangle):
     assert BoxIndex(np.array(boxes, np.float64).reshape(-1, 4)).within(x1, y1, x2, y2).tolist() == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.tuples(finite, finite, finite, finite).map(upright), finite, finite)
 def test_the_distance_to_an_outline_is_that_to_its_nearest_side(box, x, y):
     x1, y1, x2, y2 = box
@@ -66,7 +66,7 @@ def test_the_distance_to_an_outline_is_that_to_its_nearest_side(box, x, y):
     assert outline_distance(np.array([box]), x, y)[0] == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(box_lists, finite, finite)
 def test_nearest_is_no_farther_than_any(boxes, x, y):
     usable = [upright(box) for box in boxes if upright(box)]

@@ -32,7 +32,7 @@ def random_boxes(rng, count):
     return np.concatenate([corner, corner + rng.uniform(2, 90, (count, 2))], axis=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(name=st.sampled_from(presets.names()), seed=st.integers(0, 10**6), count=st.integers(0, 6), low=st.booleans())
 def test_what_is_said_of_an_anchor_is_what_the_result_has(name, seed, count, low):
     rng = np.random.default_rng(seed)
@@ -118,7 +118,7 @@ def test_the_chance_of_being_drawn():
 # ---------------------------------------------------------------------- proposals
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(name=st.sampled_from(RPN), seed=st.integers(0, 10**6), cut=st.sampled_from([5, 60, 2000]))
 def test_the_way_of_a_box_is_that_of_the_funnel(name, seed, cut):
     result = model_scene(name, seed, pre_nms_top_n={"train": cut, "test": cut}, min_size=3.0)

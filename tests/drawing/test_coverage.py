@@ -97,7 +97,7 @@ def lattice_boxes(lattice):
     return [(a, c, b, d) for c, d in zip(y1, y2, strict=True) for a, b in zip(x1, x2, strict=True)]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(*(st.lists(st.tuples(st.integers(-40, 60), st.integers(0, 50)), max_size=7) for _ in "xy")),

@@ -54,7 +54,7 @@ def test_device_edges_of_lattices_are_those_of_the_boxes(name, view):
     np.testing.assert_array_equal(population.device(rows, view), device_boxes(population.original(rows), view))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(sorted(POPULATIONS)),
     st.sampled_from(VIEWS),

@@ -37,7 +37,7 @@ def test_the_whole_image_fits(size):
     assert looking.to_view(size[1], size[0]).x() <= 320
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(0.01, 80), st.floats(-50, 800), st.floats(-50, 500), st.sampled_from(["", "torchvision", "matterport"])
 )

@@ -274,8 +274,10 @@ def test_no_change_of_parameters_resizes_the_window(window, qtbot):
     window.resize(window.minimumSizeHint())
     # In a narrow window the key takes more rows, and with them the window its least height.
     qtbot.waitUntil(lambda: window.height() >= window.minimumSizeHint().height())
-    qtbot.wait(50)
-    size = window.size()
+    size = None
+    while size != window.size():  # until it has come to rest
+        size = window.size()
+        qtbot.wait(300)
     for fg in (0.31, 0.9, 0.5):
         window.state.update("match", fg_iou_thresh=fg)
         qtbot.waitUntil(lambda: settled(window))

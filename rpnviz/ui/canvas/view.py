@@ -186,14 +186,20 @@ class CanvasView(QWidget):
         self._camera.look_at(scale, x, y)
         self._on_view()
 
+    @property
+    def place(self) -> tuple[float, float, float] | None:
+        """The scale and the original pixels (x, y) in the middle, as :meth:`look_at` takes them; None: all is shown."""
+        if self._camera.fitted:
+            return None
+        middle = self._to_image(QPointF(self.width() / 2, self.height() / 2))
+        return self._camera.scale, middle.x(), middle.y()
+
     def look_like(self, other: CanvasView) -> None:
         """Look at the same part of the same image as another canvas; both whole, if the other shows all of it."""
-        if other._camera.fitted:
-            self._camera.fit()
+        if other.place is None:
+            self.fit()
         else:
-            middle = other._to_image(QPointF(other.width() / 2, other.height() / 2))
-            self._camera.look_at(other._camera.scale, middle.x(), middle.y())
-        self._on_view()
+            self.look_at(*other.place)
 
     def pan_by(self, moved: QPointF) -> None:
         """Move what is seen by a way on the screen, device-independent px."""
