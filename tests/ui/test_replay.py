@@ -17,7 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
 from made_capture import made_step, recorder, small, write_capture
 
+from rpnviz.app.case import case_bytes
+from rpnviz.app.session import save_session, session_of
 from rpnviz.drawing.options import ColourBy
+from rpnviz.errors import SessionError
 from rpnviz.ui.dialogs.check_log import CheckLogDialog
 
 
@@ -222,3 +225,23 @@ def test_a_capture_written_anew_is_another_image_to_a_model(opened, qtbot, tmp_p
     qtbot.waitUntil(lambda: window.state.loaded is not loaded and replayed(window), timeout=60000)
     assert not np.array_equal(window.state.loaded.pixels, loaded.pixels)
     assert window.state.models._image[2] != before
+
+
+def test_a_captured_image_is_shared_as_its_file(opened, qtbot, tmp_path):
+    window = opened()
+    snapshot = window._snapshot("share")
+    with pytest.raises(SessionError, match=r"Share the file step_00000000\.npz itself"):
+        case_bytes(snapshot, session_of(window.state, None), None, ())
+
+
+def test_a_session_of_a_capture_opens_it_again(opened, qtbot, tmp_path):
+    window = opened(2)
+    window.state.show_image(3)
+    qtbot.waitUntil(lambda: window.state.index == 3 and replayed(window), timeout=60000)
+    place = tmp_path / "session.rpnviz.json"
+    save_session(session_of(window.state, None), place)
+    window.state.open_samples()
+    qtbot.waitUntil(lambda: window.state.dataset.name == "Samples" and settled(window), timeout=20000)
+    window.open_paths([place])
+    qtbot.waitUntil(lambda: window.state.record.file_name == "step 1 · image 1" and replayed(window), timeout=60000)
+    assert window.replay.verdict.text().endswith(", 0 differ.")
