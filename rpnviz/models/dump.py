@@ -112,7 +112,9 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
     if weights:
         values = tuple(float(value) for value in json.loads(weights))
         coder = preset.params.with_values("coder", weights=values).coder
-    settings = ModelSettings(preset.params.resize, params, coder, preset.conventions)
+    settings = ModelSettings(
+        preset.params.resize, params, coder, preset.conventions, preset=preset.name, shapes_known=anchors is None
+    )
     source = path.name
     output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
     return Dump(output, original, metadata.get("file_name", ""), _step(arrays, metadata))
