@@ -28,6 +28,7 @@ from rpnviz.errors import ExportError, ParamsError, RpnvizError
 
 if TYPE_CHECKING:
     from rpnviz.configs.base import TrainerConfig
+    from rpnviz.core.recording import RecordedStep
     from rpnviz.datasets.base import Dataset
     from rpnviz.export.batch import Failure
     from rpnviz.models.base import ProposalModel
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "proposals": (_proposals_parser, _proposals),
         "render": (_render_parser, _render),
         "export-config": (_export_config_parser, _export_config),
+        "replay": (_replay_parser, _replay),
+        "check-log": (_check_log_parser, _check_log),
     }
     try:
         if words and words[0] in commands:
@@ -89,7 +92,7 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match, params and "
+        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match, replay, check-log, params and "
         "export-config; each has its own --help. A file of such a name is given as ./render.",
     )
     parser.add_argument(
@@ -214,6 +217,41 @@ def _render_parser() -> argparse.ArgumentParser:
         help="SVG and PDF: every box of a dense layer as a vector; such files are large",
     )
     _add_common(parser)
+    return parser
+
+
+def _replay_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz replay",
+        description="Run the pipeline on what a network saw at captured training steps, and compare anchors, labels, "
+        "targets, mini-batch and losses with what its trainer recorded (docs/capture.md).",
+        epilog="Exit code 1: a label or target differs, or a step is not finite; the field or the cause is named.",
+    )
+    parser.add_argument("path", metavar="CAPTURE", type=Path, help="a captured step (.npz), or a folder of them")
+    parser.add_argument(
+        "--preset",
+        help="whose rules apply (default: those that the capture names), one of: " + ", ".join(presets.names()),
+    )
+    parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
+    parser.add_argument("--no-search", action="store_true", help="do not look for the field that makes a difference")
+    return parser
+
+
+def _check_log_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz check-log",
+        description="Compare the sampled positives per image that a trainer logged with those that the data set gives.",
+        epilog="Exit code 1: the log lies outside the band of 5 to 95 percent.",
+    )
+    parser.add_argument(
+        "log", metavar="LOG", type=Path, help="detectron2's metrics.json, or lines with num_pos_anchors"
+    )
+    parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
+    parser.add_argument("--batch", metavar="N", type=int, default=1, help="images that a logged number is the mean of")
+    parser.add_argument("--images", metavar="N", type=int, default=500, help="images that are run (default: 500)")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers as JSON (standard output: -)")
+    _add_common(parser, model=False)
     return parser
 
 
@@ -611,6 +649,62 @@ def _proposals(arguments: argparse.Namespace) -> int:
     if arguments.funnel:
         _write_json(funnels, arguments.funnel)
     return _UNUSABLE if outcome.failures else 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from rpnviz.datasets.captures import capture_files, read_step
+    from rpnviz.export.replay import preset_of, replay_lines, replay_step, replay_table
+
+    files = capture_files(arguments.path)
+    if arguments.json not in (None, "-"):
+        _check_json(arguments.json, dict.fromkeys(files, "the capture"))
+    asked = arguments.preset is not None or arguments.params is not None
+    given = _preset(arguments) if asked else None
+    tables: list[dict[str, Any]] = []
+    earlier: list[RecordedStep] = []
+    failed = unusable = False
+    for path in files:
+        try:
+            step = read_step(path)
+            found = replay_step(step, given or preset_of(step), earlier, search=not arguments.no_search)
+        except RpnvizError as error:
+            print(f"rpnviz: {error}", file=sys.stderr)
+            unusable = True
+            continue
+        failed = failed or not found.passes
+        earlier.append(read_step(path, whole=False))
+        tables.append(replay_table(found, path))
+        if arguments.json is None:
+            for line in replay_lines(found, path):
+                print(line.encode(errors=_ODD_NAMES).decode())
+    if arguments.json is not None:
+        _write_json(tables, arguments.json)
+    return _UNUSABLE if unusable else _FAILED if failed else 0
+
+
+def _check_log(arguments: argparse.Namespace) -> int:
+    from rpnviz.core.log_band import expected_band, judge
+    from rpnviz.export.log_check import log_table, sampled_positives
+    from rpnviz.training_logs import read_log
+
+    if arguments.batch < 1 or arguments.images < 1:
+        raise ParamsError("--batch and --images are at least 1.", where="check-log")
+    preset = _preset(arguments)
+    log = read_log(arguments.log)
+    dataset = _dataset(arguments)
+    _hint_at_annotations(dataset)
+    if arguments.json not in (None, "-"):
+        from rpnviz.export.batch import files_of
+
+        keep = {**files_of(dataset, arguments.annotations, arguments.params), arguments.log.resolve(): "the log"}
+        _check_json(arguments.json, keep)
+    counts = sampled_positives(dataset, preset, arguments.images)
+    verdict = judge(expected_band(counts, arguments.batch), log.positives)
+    if arguments.json is None:
+        print(verdict.text)
+    else:
+        _write_json(log_table(log, verdict), arguments.json)
+    return 0 if verdict.inside else _FAILED
 
 
 def _with_thresholds(preset: Preset, model: ProposalModel, arguments: argparse.Namespace) -> Preset:

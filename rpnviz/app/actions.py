@@ -152,6 +152,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("model_world", "&View", "&Model proposals", "M", "What the model proposes"),
     ActionSpec("compare", "&View", "&Compare trainers…", "Ctrl+T", "Another trainer beside this one", separated=True),
     ActionSpec("compare_models", "&View", "Compare mo&dels…", "Ctrl+Shift+T", "Another model beside this one"),
+    ActionSpec(
+        "check_log",
+        "&View",
+        "Check a training &log…",
+        "",
+        "The positives per image that a trainer logged beside those expected of this data set",
+    ),
     ActionSpec("zoom_in", "&View", "Zoom &in", "Ctrl++ | Ctrl+=", "Larger", separated=True),
     ActionSpec("zoom_out", "&View", "Zoom &out", "Ctrl+-", "Smaller"),
     ActionSpec("zoom_fit", "&View", "&Fit the window", "Ctrl+0", "The whole image"),

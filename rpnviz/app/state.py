@@ -361,6 +361,14 @@ class AppState(Viewing):
         if self.models.outputs is None:
             self._request()
 
+    def take_recording(
+        self, drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None, losses: NDArray[np.float64] | None
+    ) -> None:
+        """Let the mini-batch of the image on the screen, and its losses, be those that its trainer recorded."""
+        if self._inputs is not None:
+            self._inputs = dataclasses.replace(self._inputs, drawn=drawn, losses=losses)
+            self._request()
+
     def _tell_findings(self, dataset: Dataset) -> None:
         serious = [finding for finding in dataset.findings if finding.severity != "note"]
         if serious:
