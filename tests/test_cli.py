@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -379,13 +380,50 @@ def test_explain_has_the_fields_that_are_promised(capsys):
     assert set(image) == {"file_name", "width", "height", "resized_size", "input_size", "gts"}
     assert len(image["gts"]) == 24
     wanted = "index id category bbox bbox_input rank cause left_out_by notes positives forced positives_at_zero_iou "
-    wanted += "best_iou budget threshold needed stolen_by fixes"
+    wanted += "best_iou budget threshold needed stolen_by sampling fixes views"
     for gt in image["gts"]:
         assert set(gt) == set(wanted.split())
         assert set(gt["budget"]) == {"shape", "grid", "allowed", "own"}
         for fix in gt["fixes"]:
-            names = "patch text rank_after positives_after best_iou_after anchors_added gained lost"
+            names = "patch text rank_after positives_after best_iou_after anchors_added gained lost views_after"
             assert set(fix) == set(names.split())
+
+
+def test_explain_tells_of_every_training_view(tmp_path, capsys):
+    given = [COINS, "--annotations", ANNOTATIONS, "--preset", "detectron2", "--no-fixes"]
+    (plain,) = explained(capsys, *given)
+    assert all(gt["views"] == [] for gt in plain["gts"])
+    assert cli.main(["params", "--preset", "detectron2", "--usual-views"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["train_views"]["min_sizes"] == [640, 672, 704, 736, 768, 800]
+    place = tmp_path / "params.json"
+    place.write_text(json.dumps(document))
+    (by_document,) = explained(capsys, *given[:3], "--params", place, "--no-fixes")
+    (image,) = explained(capsys, *given, "--usual-views")
+    assert image == by_document
+    for gt, alone in zip(image["gts"], plain["gts"], strict=True):
+        assert [view["name"] for view in gt["views"]][:3] == ["640 px", "640 px · flipped", "672 px"]
+        *_, whole, _ = gt["views"]
+        assert (whole["min_size"], whole["flip"], whole["crop"], whole["padded_size"]) == (
+            800,
+            False,
+            None,
+            [800, 1024],
+        )
+        assert {key: whole[key] for key in ("rank", "positives", "best_iou")} == {
+            key: alone[key] for key in ("rank", "positives", "best_iou")
+        }
+        assert 0 <= gt["sampling"]["chance"] <= 1
+
+
+def test_explain_finds_what_helps_in_every_view(capsys):
+    given = [sample_images() / "elongated.png", "--annotations", ANNOTATIONS, "--only-problems"]
+    (image,) = explained(capsys, *given, "--usual-views", "--in-views")
+    found = [fix["views_after"] for gt in image["gts"] for fix in gt["fixes"]]
+    assert found
+    assert all(after == {"matched": 2, "views": 2} for after in found)
+    assert cli.main(["explain", *map(str, given), "--in-views"]) == 2
+    assert "there are no training views" in capsys.readouterr().err
 
 
 def test_explain_narrows_down_and_fails_on_demand(capsys):
@@ -502,3 +540,97 @@ def test_a_model_option_is_key_and_value(capsys):
     with pytest.raises(SystemExit):
         cli.main(["proposals", "x.png", "--json", "-", "--model-option", "red"])
     assert "is not KEY=VALUE" in capsys.readouterr().err
+
+
+def write_capture(folder, **options):
+    sys.path.insert(0, str(Path(__file__).parent / "core"))
+    import made_capture
+
+    return made_capture.write_capture(folder, **options), made_capture.small()
+
+
+@pytest.fixture
+def small_document(tmp_path):
+    def write(**match):
+        _, preset = write_capture(tmp_path / "unused")
+        document = presets.to_document(presets.load("torchvision"), preset.params.with_values("match", **match))
+        path = tmp_path / "params.json"
+        path.write_text(json.dumps(document))
+        return path
+
+    return write
+
+
+def test_replay_says_that_nothing_differs(tmp_path, capsys, small_document):
+    write_capture(tmp_path / "captures", steps=2)
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", str(small_document())]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step_00000000.npz, step 0, 2 images: trainer ")
+    assert lines[0].endswith(", 0 differ")
+    assert lines[1].startswith("  losses of the sampled anchors: objectness ")
+    assert len(lines) == 4
+
+
+def test_replay_names_the_field_that_differs(tmp_path, capsys, small_document):
+    (path,), _ = write_capture(tmp_path / "captures")
+    assert cli.main(["replay", str(path), "--params", str(small_document(fg_iou_thresh=0.5))]) == 1
+    out = capsys.readouterr().out
+    assert ", 0 differ" not in out
+    assert "  explained by match.fg_iou_thresh: 0.5 here, 0.7 at the trainer" in out
+
+
+def test_replay_names_the_cause_of_a_step_that_is_not_finite_as_json(tmp_path, capsys, small_document):
+    import made_capture
+
+    deltas = made_capture.made_step()["deltas"]
+    deltas[1][4, 2] = np.nan
+    (path,), _ = write_capture(tmp_path / "captures", deltas=deltas, losses={"loss_rpn_box_reg": float("nan")})
+    arguments = ["replay", str(path), "--params", str(small_document()), "--json", "-"]
+    assert cli.main(arguments) == 1
+    (table,) = json.loads(capsys.readouterr().out)
+    assert (table["finite"], table["equal"], table["losses"]) == (False, True, {"loss_rpn_box_reg": None})
+    assert (table["cause"]["where"], table["cause"]["image"]) == ("deltas", 1)
+    assert table["images"][0]["trainer"] == table["images"][0]["rpnviz"]
+
+
+def test_replay_refuses_what_is_no_capture(tmp_path, capsys):
+    np.savez(tmp_path / "weights.npz", a=np.zeros(3))
+    assert cli.main(["replay", str(tmp_path / "weights.npz")]) == 2
+    assert "docs/capture.md says what it must hold" in capsys.readouterr().err
+    assert cli.main(["replay", str(tmp_path)]) == 2
+    assert "holds no captured step" in capsys.readouterr().err
+
+
+def test_a_capture_is_not_overwritten_by_its_report(tmp_path, capsys):
+    (path,), _ = write_capture(tmp_path)
+    before = path.read_bytes()
+    assert cli.main(["replay", str(path), "--json", str(path)]) == 2
+    assert path.read_bytes() == before
+    assert "would overwrite the capture" in capsys.readouterr().err
+
+
+def test_a_log_is_compared_with_what_the_data_set_gives(tmp_path, capsys):
+    log = tmp_path / "metrics.json"
+    log.write_text('{"iteration": 19, "rpn/num_pos_anchors": 1.5, "rpn/num_neg_anchors": 254.5}\n')
+    arguments = ["check-log", str(log), str(ANNOTATIONS)]
+    assert cli.main(arguments) == 1
+    assert "The log's 1.5 positives per image lie below the " in capsys.readouterr().out
+    cli.main([*arguments, "--json", "-", "--batch", "4"])
+    table = json.loads(capsys.readouterr().out)
+    expected = table["expected"]
+    assert expected["batch"] == 4
+    assert 1.5 < expected["low"] < expected["mean"] < expected["high"]
+    log.write_text(f"num_pos_anchors: {expected['mean']}\n")
+    assert cli.main(arguments) == 0
+    assert " lie within the " in capsys.readouterr().out
+    log.write_text("loss: 1\n")
+    assert cli.main(arguments) == 2
+
+
+def test_replay_need_not_look_for_the_reason(tmp_path, capsys, small_document):
+    write_capture(tmp_path / "captures")
+    document = str(small_document(fg_iou_thresh=0.5))
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", document, "--no-search"]) == 1
+    out = capsys.readouterr().out
+    assert "explained by" not in out
+    assert "explains it" not in out, "that would say that nothing was found"

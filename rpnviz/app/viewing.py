@@ -136,6 +136,11 @@ class Viewing(QObject):
             self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
         self.result_changed.emit()
 
+    def drop_results(self) -> None:
+        """Show the image alone."""
+        self.shown = None
+        self.result_changed.emit()
+
     def set_world(self, world: World) -> None:
         """Switch between training targets and model proposals."""
         if world is self.world:
@@ -177,6 +182,11 @@ class Viewing(QObject):
     def show_only(self, keys: frozenset[LayerKey]) -> None:
         """Show exactly these layers, each as a whole."""
         self._change_layers(visible=keys, show_all=keys, everything=False)
+
+    def show_layers(self, options: LayerOptions) -> None:
+        """Show layers, filter and colours as given."""
+        self._layers[self.world] = options
+        self.layers_changed.emit()
 
     def flip_nms(self) -> None:
         """Show all boxes that enter NMS instead of those that are kept, or the other way round; as a whole each."""

@@ -119,10 +119,26 @@ class ImageRecord:
         size: (H, W) in pixels as the annotation file states it, None if it does not.
         image_id: its id in the annotation file, None for plain images.
         normalised: its file states boxes as shares of width and height, not as pixels.
+        read: gives the pixels, (H, W, 3) uint8 RGB, where no image file holds them; ``size`` is then known, and
+            ``path`` a name that no other image has.
+        stored_in: the file that ``read`` reads.
+        seen_size: (H, W) of the padded batch in which a network was given the image as it stands; None: it is an
+            original, which is resized first.
         box_count: number of its ground-truth boxes; unlike ``gt`` it never needs the image.
     """
 
-    __slots__ = ("_given", "_gt", "file_name", "image_id", "normalised", "path", "size")
+    __slots__ = (
+        "_given",
+        "_gt",
+        "file_name",
+        "image_id",
+        "normalised",
+        "path",
+        "read",
+        "seen_size",
+        "size",
+        "stored_in",
+    )
 
     def __init__(
         self,
@@ -131,12 +147,19 @@ class ImageRecord:
         size: tuple[int, int] | None = None,
         gt: GroundTruth | None = None,
         image_id: RecordId | None = None,
+        read: Callable[[], NDArray[np.uint8]] | None = None,
+        stored_in: Path | None = None,
+        seen_size: tuple[int, int] | None = None,
+        *,
         normalised: bool = False,
     ) -> None:
         self.file_name = file_name
         self.path = path
         self.size = size
         self.image_id = image_id
+        self.read = read
+        self.stored_in = stored_in
+        self.seen_size = seen_size
         self.normalised = normalised
         self._given = GroundTruth.empty() if gt is None else gt
         self._gt = None if normalised and len(self._given) else self._given
@@ -168,7 +191,17 @@ class ImageRecord:
 
     def at(self, path: Path) -> ImageRecord:
         """The same image, its file elsewhere."""
-        return ImageRecord(self.file_name, path, self.size, self._given, self.image_id, self.normalised)
+        return ImageRecord(
+            self.file_name,
+            path,
+            self.size,
+            self._given,
+            self.image_id,
+            self.read,
+            self.stored_in,
+            self.seen_size,
+            normalised=self.normalised,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,6 +299,8 @@ def shown_size(record: ImageRecord) -> tuple[int, int]:
     Raises:
         ImageFileError: the file is missing or no image.
     """
+    if record.read is not None and record.size is not None:
+        return record.size
     raw, upright = image_size(record.path)
     return _oriented(record.size, raw, upright)
 
@@ -281,7 +316,14 @@ def inputs_of(record: ImageRecord, size: tuple[int, int] | None = None) -> Input
         ImageFileError: the file is missing or no image.
     """
     gt = record.gt
-    return Inputs(shown_size(record) if size is None else size, gt.boxes, gt.labels, gt.ignore)
+    return Inputs(
+        shown_size(record) if size is None else size,
+        gt.boxes,
+        gt.labels,
+        gt.ignore,
+        padded_size=record.seen_size,
+        as_seen=record.seen_size is not None,
+    )
 
 
 def _oriented(stated: tuple[int, int] | None, raw: tuple[int, int], upright: tuple[int, int]) -> tuple[int, int]:
@@ -300,6 +342,9 @@ def load_image(record: ImageRecord) -> LoadedImage:
         columns and not that of the upright image, the image stays as stored. A stated size that fits neither changes
         nothing but is a finding.
     """
+    if record.read is not None:
+        pixels = record.read()
+        return LoadedImage(pixels, (pixels.shape[0], pixels.shape[1]))
     pixels = read_image(record.path)
     findings: list[Finding] = []
     where = record.path.name

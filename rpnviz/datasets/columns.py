@@ -147,7 +147,7 @@ class Records(Sequence[ImageRecord]):
             gt = GroundTruth(columns.boxes[own], columns.labels[own], columns.ignore[own], ids)
         id_ = columns.image_ids[image : image + 1].tolist()[0]
         path, size = Path(self._paths[image]), columns.stated_size(image)
-        return ImageRecord(columns.file_names[image], path, size, gt, id_, columns.normalised)
+        return ImageRecord(columns.file_names[image], path, size, gt, id_, normalised=columns.normalised)
 
 
 def columns_of(images: Sequence[ImageRecord]) -> Columns:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.array_files import read_arrays, read_size
 from rpnviz.core import presets
 from rpnviz.core.anchors import recorded_anchors
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
@@ -26,8 +27,6 @@ from rpnviz.models.base import ModelInfo, check_image
 
 FORMAT = "rpn-dump/1"
 SUFFIXES = (".npz", ".safetensors")
-_MOST = 2**31
-"""Bytes that one array may unpack to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def read_dump(path: Path, preset: str | None = None) -> Dump:
     Raises:
         ModelFileError: an array is missing, has another shape than the others say, or is no number.
     """
-    arrays, metadata = _arrays(path)
+    arrays, metadata = read_arrays(path)
     try:
         return _dump(path, arrays, metadata, presets.load(preset or metadata.get("preset") or "torchvision"))
     except (ShapeError, ParamsError, ValueError, KeyError, TypeError) as error:
@@ -78,38 +77,13 @@ def labels(path: Path) -> tuple[str, int | None]:
     Raises:
         ModelFileError: the file is damaged.
     """
-    arrays, metadata = _arrays(path, ("file_name", "step"))
+    arrays, metadata = read_arrays(path, lambda name: name in ("file_name", "step"))
     return metadata.get("file_name", ""), _step(arrays, metadata)
 
 
 def _step(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> int | None:
     text = metadata.get("step", str(int(arrays["step"])) if "step" in arrays else "")
     return int(text) if text.lstrip("-").isdigit() else None
-
-
-def _arrays(path: Path, only: Sequence[str] | None = None) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """The arrays of a file, all or some, and what it says of itself."""
-    try:
-        if path.suffix.lower() == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(path, "np") as file:
-                names = [name for name in file.keys() if only is None or name in only]  # noqa: SIM118
-                return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
-        with np.load(path, allow_pickle=False) as archive:
-            infos = archive.zip.infolist()
-            large = [info.filename for info in infos if info.file_size > _MOST]
-            if large:
-                raise ModelFileError(f"its array {large[0]} unpacks to more than 2 GB.", where=str(path))
-            arrays = {name: archive[name] for name in archive.files if only is None or name in only}
-    except ModelFileError:
-        raise
-    except Exception as error:  # zip, npy and safetensors each have errors of their own
-        raise ModelFileError(
-            f"it cannot be read: {type(error).__name__}: {error}.", where=str(path), way_out="Write the dump again."
-        ) from error
-    texts = {name: str(value) for name, value in arrays.items() if value.ndim == 0 and value.dtype.kind in "US"}
-    return {name: value for name, value in arrays.items() if name not in texts}, texts
 
 
 def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str], preset: Preset) -> Dump:
@@ -119,7 +93,9 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
     levels: list[LevelOutput] = []
     while f"level{len(levels)}.objectness" in arrays:
         levels.append(_level(arrays, len(levels), metadata.get("delta_order", "dxdydwdh")))
-    original, resized, padded = (_size(arrays[name], name) for name in ("original_size", "resized_size", "input_size"))
+    original, resized, padded = (
+        read_size(arrays[name], name) for name in ("original_size", "resized_size", "input_size")
+    )
     shapes = [level.objectness.shape for level in levels]
     if "strides" in arrays:
         strides = [float(row[-1]) for row in np.atleast_2d(arrays["strides"].reshape(len(levels), -1))]
@@ -136,7 +112,9 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
     if weights:
         values = tuple(float(value) for value in json.loads(weights))
         coder = preset.params.with_values("coder", weights=values).coder
-    settings = ModelSettings(preset.params.resize, params, coder, preset.conventions)
+    settings = ModelSettings(
+        preset.params.resize, params, coder, preset.conventions, preset=preset.name, shapes_known=anchors is None
+    )
     source = path.name
     output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
     return Dump(output, original, metadata.get("file_name", ""), _step(arrays, metadata))
@@ -156,13 +134,6 @@ def _level(arrays: Mapping[str, NDArray], number: int, order: str) -> LevelOutpu
     elif order != "dxdydwdh":
         raise ValueError(f"delta_order is {order!r}, expected 'dxdydwdh' or 'dydxdhdw'")
     return LevelOutput(np.ascontiguousarray(objectness), np.ascontiguousarray(deltas))
-
-
-def _size(value: NDArray, name: str) -> tuple[int, int]:
-    sides = np.asarray(value).ravel().tolist()
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"{name!r} is {sides}, expected height and width in px")
-    return int(sides[0]), int(sides[1])
 
 
 def _named(params: AnchorParams, strides: list[float], cells: list[int]) -> AnchorParams:
