@@ -236,6 +236,17 @@ class AppState(Viewing):
             self._loading = None
             self.image_changed.emit()
 
+    def show_box(self, index: int, gt: int | None) -> None:
+        """Show an image of the data set with a ground-truth box selected; None: with none."""
+        self._cancel_search()
+        if self.dataset is None or self._opens or not 0 <= index < len(self.dataset.images):
+            return
+        if index == self.index:
+            self.show_image(index)
+            self.select(Selection(gt=gt))
+        else:
+            self._load(self.dataset, index, select=gt)
+
     def step_image(self, step: int) -> None:
         """Show the next (1) or previous (-1) image that can be read; broken ones are passed over and named."""
         self._cancel_search()

@@ -132,19 +132,19 @@ def report_lines(report: Report) -> Iterator[str]:
             yield f"  ... and {group.count - sum(one.count for one in group.findings[:SHOWN_PER_GROUP]):,} more"
         if group.findings[0].way_out:
             yield f"  -> {group.findings[0].way_out}"
-        yield from _reaction_lines(group)
+        yield from (f"  {line}" for line in reaction_lines(group))
     yield ""
     titles = ", ".join(f"{group.count:,} {group.title}" for group in report.loss)
     yield f"What can make the loss NaN: {titles}." if titles else "Nothing that can make the loss NaN."
 
 
-def _reaction_lines(group: Group) -> Iterator[str]:
-    """Trainers that do the same share a line."""
+def reaction_lines(group: Group) -> Iterator[str]:
+    """What the trainers do with such a record; those that do the same share a line."""
     by_text: dict[str, list[str]] = {}
     for name, text in group.reactions.items():
         by_text.setdefault(text, []).append(name)
     for text, names in by_text.items():
-        yield f"  {', '.join(names)}: {text}"
+        yield f"{', '.join(names)}: {text}"
 
 
 def report_document(report: Report) -> dict[str, Any]:

@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from rpnviz.models.base import ModelInfo
     from rpnviz.ui.compare_models_window import CompareModelsWindow
     from rpnviz.ui.compare_window import CompareWindow
+    from rpnviz.ui.findings_window import FindingsWindow
 
 _IMAGE_FILTER = (
     "Images, annotations, captures (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json *.xml *.yaml *.yml *.csv "
@@ -145,6 +146,7 @@ class MainWindow(QMainWindow):
         self.actions_by_id: dict[str, QAction] = {}
         self.comparing: CompareWindow | None = None
         self.comparing_models: CompareModelsWindow | None = None
+        self.findings: FindingsWindow | None = None
         self._alone = False
         self._build_menus()
         self._build_layout()
@@ -667,6 +669,21 @@ class MainWindow(QMainWindow):
         dialog = CheckLogDialog(self.state, self.settings, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
+
+    def do_findings(self) -> None:
+        self._open_findings(loss=False)
+
+    def do_loss_findings(self) -> None:
+        self._open_findings(loss=True)
+
+    def _open_findings(self, loss: bool) -> None:
+        if self.findings is None:
+            from rpnviz.app.linter import Linter  # likewise
+            from rpnviz.ui.findings_window import FindingsWindow
+
+            self.findings = FindingsWindow(self.state, Linter(self.state), self)
+        self._bring(self.findings)
+        self.findings.begin(loss)
 
     def _compare_world(self) -> None:
         """What the button compares: what the window shows."""
