@@ -290,6 +290,6 @@ def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | Mode
     given = {**(checkpoint.read_sidecar(path) if path is not None else {}), **(options or {})}
     if is_training:
         training = playback.open_playback(path, options)
-        return Opened(tuple(Source(model, identity(model.step.paths[0], given)) for model in training.models), training)
+        return Opened(tuple(Source(model, identity(model.step.paths, given)) for model in training.models), training)
     assert path is not None
     return Opened((Source(registry.open_model(path, options), identity(path, given)),), None)
