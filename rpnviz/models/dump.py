@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rpnviz.core import presets
 from rpnviz.core.anchors import recorded_anchors
-from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
+from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput, built_in
 from rpnviz.core.params import AnchorParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
@@ -131,12 +131,13 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
         anchors = np.asarray(arrays["anchors"], preset.conventions.iou_dtype.value)
         recorded_anchors(anchors, shapes, strides)  # says at once where they do not fit
         params = _named(params, strides, [shape[0] for shape in shapes])
-    weights = metadata.get("delta_weights")
-    coder = preset.params.coder
+    weights, clip = metadata.get("delta_weights"), metadata.get("delta_clip")
+    coded = preset.params
     if weights:
-        values = tuple(float(value) for value in json.loads(weights))
-        coder = preset.params.with_values("coder", weights=values).coder
-    settings = ModelSettings(preset.params.resize, params, coder, preset.conventions)
+        coded = coded.with_values("coder", weights=tuple(float(value) for value in json.loads(weights)))
+    if clip:
+        coded = coded.with_values("coder", dwh_clip=float(clip))
+    settings = ModelSettings(preset.params.resize, params, coded.coder, preset.conventions)
     source = path.name
     output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
     return Dump(output, original, metadata.get("file_name", ""), _step(arrays, metadata))
@@ -284,15 +285,23 @@ def dump_bytes(result: Result, file_name: str) -> bytes:
 
     Raises:
         ValueError: the result was computed without a network.
+        ModelFileError: the network's conventions are those of no preset, and a dump can only name one.
     """
     output = result.inputs.outputs
     if output is None:
         raise ValueError("the result has no outputs to record")
+    coder = output.settings.coder
     arrays: dict[str, Any] = {}
     for number, level in enumerate(output.levels):
         arrays[f"level{number}.objectness"] = level.objectness
         arrays[f"level{number}.deltas"] = level.deltas
-    texts = {"format": FORMAT, "file_name": file_name, "delta_weights": json.dumps(list(output.settings.coder.weights))}
+    texts = {
+        "format": FORMAT,
+        "file_name": file_name,
+        "preset": _preset_of(output),
+        "delta_weights": json.dumps(list(coder.weights)),
+        "delta_clip": repr(coder.dwh_clip),
+    }
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -306,3 +315,16 @@ def dump_bytes(result: Result, file_name: str) -> bytes:
         **{name: np.array(text) for name, text in texts.items()},
     )
     return file.getvalue()
+
+
+def _preset_of(output: RPNOutput) -> str:
+    """The preset whose conventions turn the outputs into the same boxes; of several the one that is like it throughout."""
+    own = output.settings.conventions
+    alike = [name for name in presets.names() if built_in(presets.load(name).conventions) == built_in(own)]
+    if not alike:
+        raise ModelFileError(
+            "it cannot be recorded: its conventions are those of no preset.",
+            where=output.source,
+            way_out="Write the dump where the network is trained: see docs/rpn-dump.md.",
+        )
+    return next((name for name in alike if presets.load(name).conventions == own), alike[0])

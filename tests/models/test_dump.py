@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import h5py
 import numpy as np
 import pytest
+import torch
+from made_states import as_detectron2, as_keras, as_mmdetection, torchvision_state
 from safetensors.numpy import save_file
 
 from rpnviz.core import pipeline, presets
+from rpnviz.core.conventions import Padding
 from rpnviz.datasets.registry import sample_dataset
 from rpnviz.errors import ModelFileError
 from rpnviz.export.proposals import run_model
@@ -48,6 +53,52 @@ def test_a_dump_gives_the_proposals_it_came_from(tmp_path, result, arrays):
     dump = read_dump(write(tmp_path / "a.npz", arrays))
     assert (dump.file_name, dump.original_size, dump.step) == ("coins.png", (303, 384), None)
     assert np.array_equal(proposals(dump, result), result.proposals.boxes)
+
+
+def checkpoint(path, layout):
+    """A checkpoint with random weights, as a framework writes it; deltas are small, so that boxes stay finite."""
+    state = torchvision_state()
+    for part in ("weight", "bias"):
+        state[f"rpn.head.bbox_pred.{part}"] *= 0.01
+    if layout == "matterport":
+        with h5py.File(path, "w") as file:
+            for (layer, kind), value in as_keras(state).items():
+                file[f"{layer}/{layer}/{kind}:0"] = value
+        return path
+    rename = {"detectron2": as_detectron2, "mmdetection": as_mmdetection, "torchvision": dict}[layout]
+    torch.save({name: torch.from_numpy(value.copy()) for name, value in rename(state).items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "detectron2", "mmdetection", "matterport"])
+def test_a_dump_of_every_framework_gives_its_own_boxes(tmp_path, layout):
+    record = next(record for record in sample_dataset().images if record.file_name == "coins.png")
+    preset = presets.load(layout)
+    first = run_model(record, preset, open_model(checkpoint(tmp_path / "model.pth", layout), {"device": "cpu"}))
+    path = tmp_path / "dump.npz"
+    path.write_bytes(dump_bytes(first, "coins.png"))
+    again = run_model(record, preset, open_model(path))
+    assert again.frame == first.frame
+    assert np.array_equal(again.decoded.boxes_input, first.decoded.boxes_input)
+    assert np.array_equal(again.proposals.boxes, first.proposals.boxes)
+    assert len(first.proposals.boxes) > 10
+
+
+def test_a_clip_of_its_own_is_recorded_and_rules_of_nobody_are_refused(tmp_path, result):
+    output = result.inputs.outputs
+    coder = dataclasses.replace(output.settings.coder, dwh_clip=0.5)
+    own = dataclasses.replace(output, settings=dataclasses.replace(output.settings, coder=coder))
+    path = tmp_path / "a.npz"
+    path.write_bytes(dump_bytes(with_outputs(result, own), "coins.png"))
+    assert read_dump(path).output.settings.coder == coder
+    odd = dataclasses.replace(output.settings.conventions, padding=Padding.CENTRED)
+    own = dataclasses.replace(output, settings=dataclasses.replace(output.settings, conventions=odd))
+    with pytest.raises(ModelFileError, match="those of no preset"):
+        dump_bytes(with_outputs(result, own), "coins.png")
+
+
+def with_outputs(result, output):
+    return dataclasses.replace(result, inputs=dataclasses.replace(result.inputs, outputs=output))
 
 
 def test_safetensors_and_flat_deltas_are_the_same(tmp_path, result, arrays):
