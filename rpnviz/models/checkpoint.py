@@ -28,6 +28,7 @@ from rpnviz.models.keras_h5 import translate as translate_keras
 from rpnviz.models.layouts import Layout, is_softmax, layout_of, merge_softmax, translate
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, UNIT_MEAN, UNIT_STD, Pixels, prepared
+from rpnviz.models.tensors import read_safetensors
 
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
@@ -78,13 +79,7 @@ def _read(path: Path, _changed: int, _size: int) -> Weights:
             )
         return Weights(Layout.MATTERPORT, translate_keras(arrays), (), None, {})
     if path.suffix.lower() == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ModelFileError(f"the weights cannot be read: {error}.", where=str(path)) from error
+        tensors, _ = read_safetensors(path)
     else:
         found = read_pickle(path)
         tensors, stubs, value = state_dict(found.value), found.stubs, found.value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +23,18 @@ from rpnviz.core.params import AnchorParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError, ShapeError
-from rpnviz.models.base import ModelInfo, check_image
+from rpnviz.models.base import ModelInfo, check_image, stop_if_asked
+from rpnviz.models.tensors import read_safetensors
 
 FORMAT = "rpn-dump/1"
 SUFFIXES = (".npz", ".safetensors")
-_MOST = 2**31
-"""Bytes that one array may unpack to."""
+_NAMES = frozenset({
+    *("original_size", "resized_size", "input_size", "anchors", "strides"),
+    *("format", "file_name", "step", "preset", "delta_order", "delta_weights", "delta_clip"),
+})
+_LEVEL = re.compile(r"level\d+\.(objectness|deltas)")
+_MOST = 2**29
+"""Bytes that the arrays may unpack to together; those of a quarter of a million anchors take 10 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,27 +96,43 @@ def _step(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> int | N
 
 def _arrays(path: Path, only: Sequence[str] | None = None) -> tuple[dict[str, NDArray], dict[str, str]]:
     """The arrays of a file, all or some, and what it says of itself."""
+    wanted = _is_known if only is None else set(only).__contains__
+    if path.suffix.lower() == ".safetensors":
+        return read_safetensors(path, wanted)
     try:
-        if path.suffix.lower() == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(path, "np") as file:
-                names = [name for name in file.keys() if only is None or name in only]  # noqa: SIM118
-                return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
-        with np.load(path, allow_pickle=False) as archive:
-            infos = archive.zip.infolist()
-            large = [info.filename for info in infos if info.file_size > _MOST]
-            if large:
-                raise ModelFileError(f"its array {large[0]} unpacks to more than 2 GB.", where=str(path))
-            arrays = {name: archive[name] for name in archive.files if only is None or name in only}
+        arrays = _members(path, wanted)
     except ModelFileError:
         raise
-    except Exception as error:  # zip, npy and safetensors each have errors of their own
+    except Exception as error:  # zip and npy each have errors of their own
         raise ModelFileError(
             f"it cannot be read: {type(error).__name__}: {error}.", where=str(path), way_out="Write the dump again."
         ) from error
     texts = {name: str(value) for name, value in arrays.items() if value.ndim == 0 and value.dtype.kind in "US"}
     return {name: value for name, value in arrays.items() if name not in texts}, texts
+
+
+def _members(path: Path, wanted: Callable[[str], bool]) -> dict[str, NDArray]:
+    """Arrays of an ``.npz`` file; what it holds beside the format's own is not unpacked."""
+    with np.load(path, allow_pickle=False) as archive:
+        names = [name for name in archive.files if wanted(name)]
+        members = {f"{name}.npy" for name in names}
+        unpacked = sum(info.file_size for info in archive.zip.infolist() if info.filename in members)
+        if unpacked > _MOST:
+            raise ModelFileError(
+                f"its arrays unpack to {unpacked / 2**20:,.0f} MB, expected at most {_MOST // 2**20:,}.",
+                where=str(path),
+                way_out="A dump is of one image; docs/rpn-dump.md says what it holds.",
+            )
+        arrays = {}
+        for name in names:
+            stop_if_asked()
+            arrays[name] = archive[name]
+        return arrays
+
+
+def _is_known(name: str) -> bool:
+    """Whether the format has an array or a text of this name."""
+    return name in _NAMES or _LEVEL.fullmatch(name) is not None
 
 
 def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str], preset: Preset) -> Dump:

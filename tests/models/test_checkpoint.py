@@ -12,6 +12,7 @@ import pytest
 import torch
 from made_states import as_detectron2, as_mmdetection, as_old_torchvision, torchvision_state
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from rpnviz.core import pipeline, presets
 from rpnviz.errors import Cancelled, ModelFileError
@@ -99,6 +100,18 @@ def test_old_names_and_safetensors_are_the_same_network(tmp_path):
     same(outputs(written(tmp_path, as_old_torchvision(state), "old.pth")), bare)
     save_file(state, tmp_path / "model.safetensors")
     same(outputs(tmp_path / "model.safetensors"), bare)
+
+
+def test_bfloat16_in_safetensors_is_the_same_as_in_a_checkpoint(tmp_path):
+    halves = {name: tensor.bfloat16() for name, tensor in as_tensors(torchvision_state()).items()}
+    torch.save(halves, tmp_path / "model.pth")
+    save_torch(halves, tmp_path / "model.safetensors")
+    same(outputs(tmp_path / "model.safetensors"), outputs(tmp_path / "model.pth"))
+    name = "backbone.body.conv1.weight"
+    save_torch({**halves, name: halves[name].to(torch.float8_e5m2)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelFileError, match=f"'{name}' has the type F8_E5M2") as caught:
+        inspect_model(tmp_path / "model.safetensors")
+    assert "quantised" in caught.value.way_out
 
 
 def test_mmdetection_with_torchvision_preprocessing_is_the_same_network(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from made_states import as_detectron2, as_keras, as_mmdetection, torchvision_state
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.conventions import Padding
@@ -170,7 +171,7 @@ def test_anchors_that_stand_on_no_grid_are_refused(tmp_path, arrays):
 
 def test_pickled_arrays_are_not_read(tmp_path, arrays):
     path = tmp_path / "a.npz"
-    np.savez(path, **{**arrays, "extra": np.array([{"code": 1}], dtype=object)})
+    np.savez(path, **{**arrays, "strides": np.array([{"code": 1}], dtype=object)})
     with pytest.raises(ModelFileError, match="cannot be read"):
         read_dump(path)
 
@@ -200,6 +201,33 @@ def test_a_dump_of_another_image_is_refused(tmp_path, arrays):
     info = inspect_model(path)
     assert info.format == "dump"
     assert "3 levels, 6 anchors per position, its own anchors" in info.description
+
+
+def test_only_what_a_dump_holds_is_unpacked_and_no_more_than_fits(tmp_path, arrays):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays, extra=np.array([{"code": 1}], dtype=object))
+    assert read_dump(path).file_name == "coins.png"
+    large = np.zeros(2**28 - 100, np.uint8)
+    np.savez_compressed(path, **{**arrays, "level0.objectness": large, "level0.deltas": large})
+    assert path.stat().st_size < 2**23
+    with pytest.raises(ModelFileError, match="its arrays unpack to 5.. MB, expected at most 512"):
+        read_dump(path)
+
+
+def test_bfloat16_is_read_and_smaller_types_are_named(tmp_path, result, arrays):
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items() if value.ndim}
+    texts = {name: str(value) for name, value in arrays.items() if not value.ndim}
+    for name, value in tensors.items():
+        tensors[name] = value.bfloat16() if name.startswith("level") else value
+    path = tmp_path / "a.safetensors"
+    save_torch(tensors, path, texts)
+    found = read_dump(path).output.levels[1]
+    assert np.array_equal(found.objectness, tensors["level1.objectness"].float().numpy())
+    assert np.array_equal(found.deltas, tensors["level1.deltas"].float().numpy())
+    tensors["level1.deltas"] = tensors["level1.deltas"].to(torch.float8_e4m3fn)
+    save_torch(tensors, path, texts)
+    with pytest.raises(ModelFileError, match=r"'level1\.deltas' has the type F8_E4M3"):
+        read_dump(path)
 
 
 def test_truncated_files_are_refused(tmp_path, arrays):
