@@ -23,7 +23,7 @@ from rpnviz.core.params import AnchorParams, Params, TopN
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError
 from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if
-from rpnviz.models.keras_h5 import is_matterport, read_arrays
+from rpnviz.models.keras_h5 import read_arrays
 from rpnviz.models.keras_h5 import translate as translate_keras
 from rpnviz.models.layouts import Layout, is_softmax, layout_of, merge_softmax, translate
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
@@ -70,14 +70,7 @@ def _read(path: Path, _changed: int, _size: int) -> Weights:
     stubs: tuple[str, ...] = ()
     value: Any = None
     if _is_hdf5(path):
-        arrays = read_arrays(path)
-        if not is_matterport(arrays):
-            raise ModelFileError(
-                f"it holds {len(arrays):,} Keras arrays, but not those of Matterport's Mask R-CNN.",
-                where=str(path),
-                way_out="Any other network can write an RPN dump: see docs/rpn-dump.md.",
-            )
-        return Weights(Layout.MATTERPORT, translate_keras(arrays), (), None, {})
+        return Weights(Layout.MATTERPORT, translate_keras(read_arrays(path)), (), None, {})
     if path.suffix.lower() == ".safetensors":
         tensors, _ = read_safetensors(path)
     else:
@@ -160,7 +153,7 @@ def questions(weights: Weights) -> list[Question]:
                     "foreground",
                     "Which of the two logits of an anchor is the object",
                     (("first", "mmdetection 2.5 and later"), ("second", "before")),
-                    "second" if str(weights.meta.get("mmdet_version", "")).startswith(("0", "1", "2.0")) else "first",
+                    "second" if _version(weights.meta).startswith(("0", "1", "2.0")) else "first",
                 )
             )
     if weights.layout is Layout.DETECTRON2:
@@ -202,6 +195,12 @@ def questions(weights: Weights) -> list[Question]:
     )
     asked.append(Question("device", "Where it runs", tuple((name, "") for name in devices()), "auto"))
     return asked
+
+
+def _version(meta: Mapping[str, Any]) -> str:
+    """Of mmdetection, as a checkpoint states it; empty where it states none."""
+    stated = meta.get("mmdet_version", "")
+    return stated if isinstance(stated, str) else ""
 
 
 @lru_cache(maxsize=1)

@@ -28,10 +28,12 @@ from rpnviz.models.tensors import read_safetensors
 
 FORMAT = "rpn-dump/1"
 SUFFIXES = (".npz", ".safetensors")
-_NAMES = frozenset({
-    *("original_size", "resized_size", "input_size", "anchors", "strides"),
-    *("format", "file_name", "step", "preset", "delta_order", "delta_weights", "delta_clip"),
-})
+_NAMES = frozenset(
+    {
+        *("original_size", "resized_size", "input_size", "anchors", "strides"),
+        *("format", "file_name", "step", "preset", "delta_order", "delta_weights", "delta_clip"),
+    }
+)
 _LEVEL = re.compile(r"level\d+\.(objectness|deltas)")
 _MOST = 2**29
 """Bytes that the arrays may unpack to together; those of a quarter of a million anchors take 10 MB."""
@@ -341,7 +343,7 @@ def dump_bytes(result: Result, file_name: str) -> bytes:
 
 
 def _preset_of(output: RPNOutput) -> str:
-    """The preset whose conventions turn the outputs into the same boxes; of several the one that is like it throughout."""
+    """The preset whose conventions turn the outputs into the same boxes; of several one that is alike throughout."""
     own = output.settings.conventions
     alike = [name for name in presets.names() if built_in(presets.load(name).conventions) == built_in(own)]
     if not alike:
