@@ -19,7 +19,7 @@ from rpnviz.core.inputs import RPNOutput
 from rpnviz.datasets.base import ImageRecord
 from rpnviz.errors import ModelFileError, RpnvizError
 from rpnviz.models import checkpoint, playback, registry
-from rpnviz.models.base import ModelInfo, Previewing, ProposalModel
+from rpnviz.models.base import ModelInfo, Previewing, ProposalModel, cancellable
 
 _PREVIEW_FROM_SECONDS = 1.0
 """Below this the whole network is fast enough."""
@@ -130,7 +130,8 @@ class ModelSlot(QObject):
             self._opening.cancel()
 
         def work(job: Job) -> Opened | ModelInfo:
-            return _open(path, options)
+            with cancellable(lambda: job.cancelled):
+                return _open(path, options)
 
         def done(found: Opened | ModelInfo) -> None:
             self._opening = None
@@ -163,6 +164,8 @@ class ModelSlot(QObject):
         self._seconds.clear()
         self.outputs, self.preview = None, False
         self.taken.emit()
+        if found.playback is not None and found.playback.left_out:
+            self.told.emit(Message(Severity.WARNING, "Not all files of the folder are steps", found.playback.note))
         self.run()
         self.changed.emit()
 
@@ -278,6 +281,7 @@ class ModelSlot(QObject):
 def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | ModelInfo:
     """Open what was asked for; what it does not say, where nobody has answered yet."""
     try:
+        path = path and playback.model_in(path)
         is_training = path is None or (path.is_dir() and len(playback.find_steps(path)) > 1)
     except OSError as error:
         raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,6 +34,8 @@ from rpnviz.models.tensors import read_safetensors
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
 
+_QUICKLY_READ = 64 * 2**20
+"""Bytes of a pickle without an archive around it."""
 _RATIOS = (0.5, 1.0, 2.0)
 
 
@@ -70,12 +73,19 @@ def _read(path: Path, _changed: int, _size: int) -> Weights:
     stubs: tuple[str, ...] = ()
     value: Any = None
     if _is_hdf5(path):
-        return Weights(Layout.MATTERPORT, translate_keras(read_arrays(path)), (), None, {})
+        return Weights(Layout.MATTERPORT, _translate_keras(path), (), None, {})
     if path.suffix.lower() == ".safetensors":
         tensors, _ = read_safetensors(path)
     else:
         found = read_pickle(path)
         tensors, stubs, value = state_dict(found.value), found.stubs, found.value
+    layout = _layout(path, tensors)
+    module = value if isinstance(value, Stub) else None
+    meta = value.get("meta") if isinstance(value, Mapping) else None
+    return Weights(layout, translate(tensors, layout), stubs, module, meta if isinstance(meta, Mapping) else {})
+
+
+def _layout(path: Path, tensors: Mapping[str, NDArray]) -> Layout:
     layout = layout_of(tensors)
     if layout is None:
         listed = ", ".join(list(tensors)[:4]) + (", ..." if len(tensors) > 4 else "")
@@ -85,9 +95,29 @@ def _read(path: Path, _changed: int, _size: int) -> Weights:
             where=str(path),
             way_out="Any other network can write an RPN dump: see docs/rpn-dump.md.",
         )
-    module = value if isinstance(value, Stub) else None
-    meta = value.get("meta") if isinstance(value, Mapping) else None
-    return Weights(layout, translate(tensors, layout), stubs, module, meta if isinstance(meta, Mapping) else {})
+    return layout
+
+
+def check_names(path: Path) -> None:
+    """Refuse a pickle whose tensors, by their names, are no RPN's; a large one that only whole tells them passes.
+
+    Raises:
+        ModelFileError: it holds an optimiser, or another network, or is damaged.
+        Cancelled: nobody waits for it any more.
+    """
+    if _is_hdf5(path) or path.suffix.lower() == ".safetensors":
+        return  # told by their first bytes and their header
+    if zipfile.is_zipfile(path) or path.stat().st_size <= _QUICKLY_READ:
+        _layout(path, state_dict(read_pickle(path, numbers=False).value))
+
+
+def _translate_keras(path: Path) -> dict[str, NDArray]:
+    try:
+        return translate_keras(read_arrays(path))
+    except (ValueError, LookupError) as error:
+        raise ModelFileError(
+            f"its arrays have other shapes than those of Matterport's Mask R-CNN: {error}.", where=str(path)
+        ) from error
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -105,10 +105,13 @@ class _StorageType:
 
 @dataclass(frozen=True, eq=False)
 class _Storage:
-    """A flat row of numbers; ``data`` is read when a tensor is made of it, which ``budget`` pays for."""
+    """A flat row of numbers; ``data`` is read when a tensor is made of it, which ``budget`` pays for.
+
+    Without ``data`` the names of the tensors alone are wanted.
+    """
 
     kind: _StorageType
-    data: Callable[[], NDArray]
+    data: Callable[[], NDArray] | None
     budget: Budget
 
 
@@ -116,6 +119,8 @@ def _tensor(storage: Any, offset: int = 0, size: Any = (), stride: Any = (), *_r
     """What ``torch._utils._rebuild_tensor_v2`` makes, as an array of its own."""
     if not isinstance(storage, _Storage):
         return Stub()
+    if storage.data is None:
+        return np.zeros(0)
     flat = storage.data()
     shape = tuple(int(side) for side in size)
     steps = tuple(int(step) for step in stride)
@@ -250,16 +255,21 @@ class _Reader(BoundedUnpickler):
         return self._storage(pid)
 
 
-def read_pickle(path: Path) -> Pickled:
+def read_pickle(path: Path, numbers: bool = True) -> Pickled:
     """Read a checkpoint: what torch.save writes, in both of its forms, or a plain pickle.
+
+    Args:
+        path: the file.
+        numbers: False: tensors in an archive are empty, which is quick.
 
     Raises:
         ModelFileError: it is damaged, too large for its size, or none of these.
+        Cancelled: nobody waits for it any more.
     """
     try:
         with path.open("rb") as file:
             if file.read(2) == b"PK":
-                return _read_zip(path)
+                return _read_zip(path, numbers)
             file.seek(0)
             return _read_plain(path, file)
     except ModelFileError:
@@ -278,7 +288,7 @@ def _damaged(path: Path, how: str) -> ModelFileError:
     )
 
 
-def _read_zip(path: Path) -> Pickled:
+def _read_zip(path: Path, numbers: bool) -> Pickled:
     """What torch.save writes since 1.6: ``<name>/data.pkl`` and ``<name>/data/<key>``."""
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename: info for info in archive.infolist()}
@@ -316,7 +326,7 @@ def _read_zip(path: Path) -> Pickled:
                     read[name] = raw.byteswap().view(raw.dtype) if big_endian else raw
                 return read[name]
 
-            return _Storage(kind, data, budget)
+            return _Storage(kind, data if numbers else None, budget)
 
         reader = _Reader(io.BytesIO(archive.read(pickles[0])), storage, budget, encoding="utf-8")
         value = reader.load()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rpnviz.core.inputs import ModelSettings, RPNOutput
 from rpnviz.models import checkpoint
 from rpnviz.models.base import ProposalModel
-from rpnviz.models.playback import find_steps, inspect_playback, open_last
-from rpnviz.models.registry import assumed, inspect_model, sanity
+from rpnviz.models.playback import find_steps, inspect_playback, model_in, open_playback
+from rpnviz.models.registry import assumed, inspect_model, open_model, sanity
 
 
 class WatchedModel:
@@ -59,7 +59,15 @@ def open_watched(path: Path | None, options: Mapping[str, str], tell: Callable[[
     Raises:
         ModelFileError: it cannot be opened.
     """
-    model = open_last(path, options)
+    model: ProposalModel
+    path = path and model_in(path)
+    if path is not None and path.is_dir() and len(find_steps(path)) > 1:
+        training = open_playback(path, options)
+        if training.left_out:
+            tell(training.note)
+        model = training.models[-1]
+    else:
+        model = open_model(path, options)
     if path is not None:
         taken = _assumed(path, options)
         if taken:

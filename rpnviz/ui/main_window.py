@@ -54,14 +54,13 @@ from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
-from rpnviz.datasets.folder import IMAGE_SUFFIXES
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
-from rpnviz.ui.dialogs.open_model import SUFFIXES, ask_for_folder, ask_for_model
+from rpnviz.ui.dialogs.open_model import ask_for_folder, ask_for_model, is_model
 from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
@@ -523,7 +522,7 @@ class MainWindow(QMainWindow):
             self.sessions.open(paths[0])
         elif len(paths) == 1 and is_case(paths[0]):
             self.sessions.open_case(paths[0])
-        elif len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
+        elif len(paths) == 1 and is_model(paths[0]):
             self.state.load_model(paths[0], show=True)
         elif images and len(annotations) == 1:
             self.recent.open(images, annotations[0])
@@ -868,15 +867,6 @@ class MainWindow(QMainWindow):
         self.player.close()
         self.state.close()
         super().closeEvent(event)
-
-
-def _holds_models(folder: Path) -> bool:
-    """Whether a folder holds several model files and no image: a training, or a recording, and no data set."""
-    try:
-        suffixes = [entry.suffix.lower() for entry in folder.iterdir()] if folder.is_dir() else []
-    except OSError:
-        return False  # opening it says what is wrong
-    return sum(suffix in SUFFIXES for suffix in suffixes) > 1 and not IMAGE_SUFFIXES & set(suffixes)
 
 
 def _short(value: object) -> str:

@@ -82,6 +82,9 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
     cut.write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelFileError, match="cannot be read"):
         open_model(cut)
+    flat = {**as_keras(torchvision_state()), ("fpn_p3", "kernel"): np.zeros(5, "f4")}
+    with pytest.raises(ModelFileError, match="other shapes than those of Matterport"):
+        open_model(write(tmp_path / "flat.h5", flat))
     missing = {key: value for key, value in as_keras(torchvision_state()).items() if key[0] != "fpn_p3"}
     with pytest.raises(ModelFileError, match=r"layer_blocks\.1\.0\.weight' is missing"):
         open_model(write(tmp_path / "less.h5", missing))
