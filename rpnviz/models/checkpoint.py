@@ -26,7 +26,16 @@ from rpnviz.errors import ModelFileError, ParamsError
 from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if
 from rpnviz.models.keras_h5 import read_arrays
 from rpnviz.models.keras_h5 import translate as translate_keras
-from rpnviz.models.layouts import Layout, is_softmax, layout_of, merge_softmax, translate
+from rpnviz.models.layouts import (
+    Layout,
+    is_softmax,
+    layout_of,
+    merge_softmax,
+    size_of,
+    translate,
+    usual_set,
+    weight_sets,
+)
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, UNIT_MEAN, UNIT_STD, Pixels, prepared
 from rpnviz.models.tensors import read_safetensors
@@ -34,6 +43,8 @@ from rpnviz.models.tensors import read_safetensors
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
 
+_BARE = "bare"
+"""Stands for a set of weights that has nothing before its names."""
 _QUICKLY_READ = 64 * 2**20
 """Bytes of a pickle without an archive around it."""
 _RATIOS = (0.5, 1.0, 2.0)
@@ -49,6 +60,8 @@ class Weights:
         stubs: names in it that were not looked up.
         module: the pickled module, where the file holds a whole one.
         meta: what else the checkpoint says of itself.
+        set_name: of these weights, where the file holds several sets; empty for the only one.
+        sets: names of all sets and their numbers of tensors, where there are several.
     """
 
     layout: Layout
@@ -56,33 +69,52 @@ class Weights:
     stubs: tuple[str, ...]
     module: Stub | None
     meta: Mapping[str, Any]
+    set_name: str = ""
+    sets: tuple[tuple[str, int], ...] = ()
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, set_name: str = "") -> Weights:
     """Read a checkpoint; the last one is kept, because it is inspected before it is opened.
+
+    Args:
+        path: the file.
+        set_name: whose weights, where there are several sets; the usual ones where it is none of them.
 
     Raises:
         ModelFileError: it is damaged, or holds no RPN of a known framework.
     """
     status = path.stat()
-    return _read(path, status.st_mtime_ns, status.st_size)
+    found = _read(path, status.st_mtime_ns, status.st_size)
+    return found.get(set_name) or next(iter(found.values()))
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, _changed: int, _size: int) -> Weights:
+def _read(path: Path, _changed: int, _size: int) -> dict[str, Weights]:
+    """By the names of the sets, the usual one first."""
     stubs: tuple[str, ...] = ()
     value: Any = None
     if _is_hdf5(path):
-        return Weights(Layout.MATTERPORT, _translate_keras(path), (), None, {})
+        return {"": Weights(Layout.MATTERPORT, _translate_keras(path), (), None, {})}
     if path.suffix.lower() == ".safetensors":
         tensors, _ = read_safetensors(path)
     else:
         found = read_pickle(path)
         tensors, stubs, value = state_dict(found.value), found.stubs, found.value
-    layout = _layout(path, tensors)
+    whole = _layout(path, tensors)
     module = value if isinstance(value, Stub) else None
     meta = value.get("meta") if isinstance(value, Mapping) else None
-    return Weights(layout, translate(tensors, layout), stubs, module, meta if isinstance(meta, Mapping) else {})
+    said = meta if isinstance(meta, Mapping) else {}
+    sets = weight_sets(tensors)
+    if len(sets) == 1:
+        return {"": Weights(whole, translate(next(iter(sets.values())), whole), stubs, module, said)}
+    layouts = {prefix: _layout(path, held) for prefix, held in sets.items()}
+    states = {prefix: translate(held, layouts[prefix]) for prefix, held in sets.items()}
+    usual = usual_set(states)
+    sizes = tuple((prefix or _BARE, size_of(held)) for prefix, held in states.items())
+    return {
+        (prefix or _BARE): Weights(layouts[prefix], states[prefix], stubs, module, said, prefix or _BARE, sizes)
+        for prefix in sorted(states, key=lambda prefix: prefix != usual)
+    }
 
 
 def _layout(path: Path, tensors: Mapping[str, NDArray]) -> Layout:
@@ -153,12 +185,12 @@ def open_checkpoint(path: Path, options: Mapping[str, str]) -> CheckpointModel:
     Raises:
         ModelFileError: as :func:`inspect`, or an answer is none of the choices.
     """
-    weights = read_weights(path)
+    weights = read_weights(path, options.get("weights", ""))
     answers = answered(path, questions(weights), options)
     device = _device(answers.pop("device"))
     detector = _detector(path, weights, answers, device)
     settings = _settings(path, weights, detector, answers)
-    note = f"{detector.description}, {weights.layout}"
+    note = f"{detector.description}, {weights.layout}" + (f", weights {weights.set_name}" if weights.sets else "")
     return CheckpointModel(path.name, note, settings, detector, _pixels(weights, answers), device)
 
 
@@ -168,6 +200,13 @@ def questions(weights: Weights) -> list[Question]:
     grouped = _is_grouped(state)
     caffe = weights.layout is Layout.DETECTRON2 and not grouped
     asked = []
+    if weights.sets:
+        most = max(size for _, size in weights.sets)
+        choices = tuple(
+            (name, f"{size:,} tensors" + ("" if size == most else f", {most - size:,} fewer than another"))
+            for name, size in weights.sets
+        )
+        asked.append(Question("weights", "Which of the weights in the file", choices, weights.set_name))
     if weights.layout is Layout.MMDETECTION:
         asked.append(
             Question(

@@ -56,12 +56,13 @@ class Budget:
             )
 
 
-class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, unused-ignore]
+class BoundedUnpickler(pickle._Unpickler):
     """Unpickles as Python does, within a budget, and hashes no tuple that unfolds beyond measure."""
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
     stack: list[Any]
     metastack: list[list[Any]]
+    read: Callable[[int], bytes]
 
     def __init__(self, file: Any, budget: Budget, **options: Any) -> None:
         super().__init__(file, **options)
@@ -115,7 +116,7 @@ class BoundedUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, u
         """``BYTEARRAY8``, whose length is stated: Python would fill so many bytes before it reads one."""
         (length,) = struct.unpack("<Q", self.read(8))
         self.budget.spend(length)
-        self.append(bytearray(self.read(length)))
+        self.stack.append(bytearray(self.read(length)))
 
 
 def _checked(
