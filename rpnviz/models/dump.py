@@ -277,6 +277,7 @@ def dump_model(files: Sequence[Path], name: str, preset: str | None = None) -> D
     first = read_dump(files[0], preset)
     names = {}
     for file in files:
+        stop_if_asked()
         names[file.stem] = file
         named = labels(file)[0]
         if named:

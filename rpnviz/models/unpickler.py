@@ -59,7 +59,7 @@ class Budget:
 class BoundedUnpickler(pickle._Unpickler):
     """Unpickles as Python does, within a budget, and hashes no tuple that unfolds beyond measure."""
 
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
     metastack: list[list[Any]]
     read: Callable[[int], bytes]
