@@ -21,6 +21,7 @@ from rpnviz import __version__
 from rpnviz.app.params_file import read_preset
 from rpnviz.core import presets
 from rpnviz.core.conventions import ProposalStages
+from rpnviz.core.params import Params
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ExportError, ParamsError, RpnvizError
 
@@ -101,6 +102,7 @@ def _params_parser() -> argparse.ArgumentParser:
         prog="rpnviz params", description="Print the Params document of a preset: every field, as JSON."
     )
     parser.add_argument("--preset", default="torchvision", help="one of: " + ", ".join(presets.names()))
+    _add_usual_views(parser)
     return parser
 
 
@@ -136,6 +138,10 @@ def _explain_parser() -> argparse.ArgumentParser:
     parser.add_argument("--only-problems", action="store_true", help="these, and those forced at a low IoU")
     parser.add_argument("--weak-iou", type=_share, default=None, metavar="X", help="what is a low IoU (default: 0.5)")
     parser.add_argument("--no-fixes", action="store_true", help="do not look for changes that help: much faster")
+    _add_usual_views(parser)
+    parser.add_argument(
+        "--in-views", action="store_true", help="changes after which a box is matched in every training view"
+    )
     parser.add_argument("--fail-under", type=_share, metavar="X", help="exit 1 if a smaller share has a positive")
     parser.add_argument(
         "--fail-on", choices=("none", "matched"), default="none", help="matched: the share that reaches the threshold"
@@ -205,6 +211,14 @@ def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
     parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
     if model:
         _add_model(parser)
+
+
+def _add_usual_views(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--usual-views",
+        action="store_true",
+        help="with the training views of the trainer's own default configuration (train_views)",
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -301,7 +315,8 @@ def _answers(display: str) -> bool:
 
 def _params(arguments: argparse.Namespace) -> int:
     preset = presets.load(arguments.preset)
-    print(json.dumps(presets.to_document(preset, preset.params), indent=2))
+    params = _with_usual_views(preset) if arguments.usual_views else preset.params
+    print(json.dumps(presets.to_document(preset, params), indent=2))
     return 0
 
 
@@ -359,6 +374,14 @@ def _explain(arguments: argparse.Namespace) -> int:
     from rpnviz.export.tables import explain_table
 
     preset = _preset(arguments)
+    if arguments.usual_views:
+        preset = dataclasses.replace(preset, params=_with_usual_views(preset))
+    if arguments.in_views and preset.params.views is None:
+        raise ParamsError(
+            "there are no training views.",
+            where="--in-views",
+            way_out="Add --usual-views, or --params with a document that has train_views.",
+        )
     dataset = _dataset(arguments)
     _hint_at_annotations(dataset)
     if arguments.json != "-":
@@ -380,7 +403,7 @@ def _explain(arguments: argparse.Namespace) -> int:
             wanted = result.match.problems(weak)
         elif arguments.only_unmatched:
             wanted = [gt for gt, rank in enumerate(ranks) if rank is Rank.NONE]
-        found.append(explain_table(result, record, dataset, wanted, not arguments.no_fixes))
+        found.append(explain_table(result, record, dataset, wanted, not arguments.no_fixes, arguments.in_views))
 
     outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
     _write_json(found, arguments.json)
@@ -472,6 +495,8 @@ def _render(arguments: argparse.Namespace) -> int:
                 f"the name asks for {kind.upper()}, but --format says {arguments.format!r}.", where=str(target.path)
             )
     model = _model(arguments, preset)
+    if model is not None:
+        preset = _with_thresholds(preset, model, arguments)
     warned = False
 
     def write(target: Target) -> None:
@@ -494,7 +519,7 @@ def _render(arguments: argparse.Namespace) -> int:
 def _proposals(arguments: argparse.Namespace) -> int:
     from rpnviz.datasets.base import ImageRecord
     from rpnviz.export.batch import Target, check_place, files_of, run_batch
-    from rpnviz.export.proposals import coco_results, funnel_table, own_thresholds, run_model
+    from rpnviz.export.proposals import coco_results, funnel_table, run_model
     from rpnviz.files import write_whole
     from rpnviz.models.dump import dump_bytes
     from rpnviz.models.watched import open_watched
@@ -516,8 +541,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
         if target not in (None, "-"):
             _check_json(target, keep)
     model = open_watched(arguments.model, dict(arguments.model_option), _tell)
-    if arguments.params is None:
-        preset = dataclasses.replace(preset, params=own_thresholds(model, preset.params))
+    preset = _with_thresholds(preset, model, arguments)
     results: list[dict[str, Any]] = []
     funnels: list[dict[str, Any]] = []
     number_of = {id(record): number for number, record in enumerate(dataset.images)}
@@ -551,6 +575,22 @@ def _proposals(arguments: argparse.Namespace) -> int:
     if arguments.funnel:
         _write_json(funnels, arguments.funnel)
     return _UNUSABLE if outcome.failures else 0
+
+
+def _with_thresholds(preset: Preset, model: ProposalModel, arguments: argparse.Namespace) -> Preset:
+    """The thresholds that come with the model, unless a document gives others; and whose rules are applied."""
+    from rpnviz.export.proposals import own_thresholds
+
+    own = model.settings.preset
+    if arguments.model is not None and own not in ("", preset.name):
+        print(
+            f"rpnviz: {model.name} belongs to {own}; the rules of {preset.name} for top-k and NMS are applied "
+            f"(--preset {own} takes its own).",
+            file=sys.stderr,
+        )
+    if arguments.params is not None:
+        return preset
+    return dataclasses.replace(preset, params=own_thresholds(model, preset.params))
 
 
 def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | None:
@@ -587,6 +627,11 @@ def _tell(text: str) -> None:
 def _preset(arguments: argparse.Namespace) -> Preset:
     """What ``--preset`` and ``--params`` ask for."""
     return read_preset(arguments.preset, arguments.params, "--preset")
+
+
+def _with_usual_views(preset: Preset) -> Params:
+    """The parameters with the views of the trainer's own default configuration."""
+    return preset.params.with_views(presets.usual_views(preset.name))
 
 
 def _named(preset: Preset, params: Path | None) -> str:

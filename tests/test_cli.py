@@ -391,13 +391,50 @@ def test_explain_has_the_fields_that_are_promised(capsys):
     assert set(image) == {"file_name", "width", "height", "resized_size", "input_size", "gts"}
     assert len(image["gts"]) == 24
     wanted = "index id category bbox bbox_input rank cause left_out_by notes positives forced positives_at_zero_iou "
-    wanted += "best_iou budget threshold needed stolen_by fixes"
+    wanted += "best_iou budget threshold needed stolen_by sampling fixes views"
     for gt in image["gts"]:
         assert set(gt) == set(wanted.split())
         assert set(gt["budget"]) == {"shape", "grid", "allowed", "own"}
         for fix in gt["fixes"]:
-            names = "patch text rank_after positives_after best_iou_after anchors_added gained lost"
+            names = "patch text rank_after positives_after best_iou_after anchors_added gained lost views_after"
             assert set(fix) == set(names.split())
+
+
+def test_explain_tells_of_every_training_view(tmp_path, capsys):
+    given = [COINS, "--annotations", ANNOTATIONS, "--preset", "detectron2", "--no-fixes"]
+    (plain,) = explained(capsys, *given)
+    assert all(gt["views"] == [] for gt in plain["gts"])
+    assert cli.main(["params", "--preset", "detectron2", "--usual-views"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["train_views"]["min_sizes"] == [640, 672, 704, 736, 768, 800]
+    place = tmp_path / "params.json"
+    place.write_text(json.dumps(document))
+    (by_document,) = explained(capsys, *given[:3], "--params", place, "--no-fixes")
+    (image,) = explained(capsys, *given, "--usual-views")
+    assert image == by_document
+    for gt, alone in zip(image["gts"], plain["gts"], strict=True):
+        assert [view["name"] for view in gt["views"]][:3] == ["640 px", "640 px · flipped", "672 px"]
+        *_, whole, _ = gt["views"]
+        assert (whole["min_size"], whole["flip"], whole["crop"], whole["padded_size"]) == (
+            800,
+            False,
+            None,
+            [800, 1024],
+        )
+        assert {key: whole[key] for key in ("rank", "positives", "best_iou")} == {
+            key: alone[key] for key in ("rank", "positives", "best_iou")
+        }
+        assert 0 <= gt["sampling"]["chance"] <= 1
+
+
+def test_explain_finds_what_helps_in_every_view(capsys):
+    given = [sample_images() / "elongated.png", "--annotations", ANNOTATIONS, "--only-problems"]
+    (image,) = explained(capsys, *given, "--usual-views", "--in-views")
+    found = [fix["views_after"] for gt in image["gts"] for fix in gt["fixes"]]
+    assert found
+    assert all(after == {"matched": 2, "views": 2} for after in found)
+    assert cli.main(["explain", *map(str, given), "--in-views"]) == 2
+    assert "there are no training views" in capsys.readouterr().err
 
 
 def test_explain_narrows_down_and_fails_on_demand(capsys):

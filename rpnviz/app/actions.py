@@ -39,12 +39,19 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "open_training",
         "&File",
-        "Load a folder of checkpoints or du&mps…",
+        "Load a folder of checkpoints or dum&ps…",
         "",
         "A training to play back, or what a trainer recorded: docs/rpn-dump.md",
     ),
     ActionSpec("open_bundled_model", "&File", "Load the sample mo&del", "", "Trained on synthetic shapes"),
-    ActionSpec("open_params", "&File", "Load para&meters…", "", "A Params document, as Copy parameters makes it"),
+    ActionSpec(
+        "model_options",
+        "&File",
+        "Model optio&ns…",
+        "",
+        "What its file does not say, such as the order of colours",
+    ),
+    ActionSpec("open_params", "&File", "Load p&arameters…", "", "A Params document, as Copy parameters makes it"),
     ActionSpec(
         "open_session",
         "&File",
@@ -85,6 +92,16 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Ctrl+Shift+R",
         "The selected boxes as a table",
     ),
+    ActionSpec(
+        "draw_again", "&Edit", "Draw the &mini-batch again", "R", "Another seed, another mini-batch", separated=True
+    ),
+    ActionSpec(
+        "usual_views",
+        "&Edit",
+        "Use the trainer's usual &views",
+        "",
+        "Short sides and flip of its default configuration",
+    ),
     ActionSpec("next_image", "&Go", "&Next image", "PgDown | ]", "The next image of the list"),
     ActionSpec("previous_image", "&Go", "&Previous image", "PgUp | [", "The previous image of the list"),
     ActionSpec("next_problem", "&Go", "Next pro&blem", "N", "The next ground-truth box with a problem, worst first"),
@@ -109,7 +126,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec("next_stage", "&Go", "Next s&tage", ".", "Where the selected box goes next", separated=True),
     ActionSpec("previous_stage", "&Go", "Previous sta&ge", ",", "Where the selected box was before"),
-    ActionSpec("play", "&Go", "Pla&y the training", "K", "Its steps one after the other, or stop", separated=True),
+    ActionSpec(
+        "run_model", "&Go", "&Run the model again", "Ctrl+R", "After it was stopped or has failed", separated=True
+    ),
+    ActionSpec("play", "&Go", "Pla&y the training", "K", "Its steps one after the other, or stop"),
     ActionSpec("next_training_step", "&Go", "Next step of the training", "L", "How the model was later"),
     ActionSpec("previous_training_step", "&Go", "Previous step of the training", "J", "How the model was before"),
     ActionSpec("clear_selection", "&Go", "&Clear selection", "Esc", "Nothing selected", separated=True),
@@ -124,6 +144,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec("toggle_everything", "&View", "&All anchors as density", "A", "Every anchor at once", separated=True),
     ActionSpec("flip_nms", "&View", "&Before or after NMS", "B", "All that enters NMS, or what is kept"),
     ActionSpec("toggle_centres", "&View", "&Grid of centres", "G", "Mark the positions of the level that is legible"),
+    ActionSpec("toggle_views", "&View", "Strip of training &views", "V", "The image as training shows it, or not"),
     ActionSpec("toggle_here", "&View", "Anchors at the &pointer", "H", "All anchors of the positions under it"),
     ActionSpec("toggle_frame", "&View", "&Original or network input", "I", "The image, or what the network is given"),
     ActionSpec("filter_position", "&View", "Only this p&osition", "P", "Only the anchors where the selected stands"),

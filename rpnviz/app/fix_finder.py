@@ -12,14 +12,16 @@ from rpnviz.app.state import AppState
 from rpnviz.core.fixes import Search, find_fixes, find_pairs
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
+from rpnviz.core.view_fixes import search_view_fixes
 from rpnviz.drawing.options import World
 
 
 class FixFinder(QObject):
-    """Looks for single changes first, then, where none helps, for two at once.
+    """Looks for single changes first, then, where none helps, for two at once; or for what helps in every view.
 
     Attributes:
         search: what was found for the selected box; None before, and where nothing is to be found.
+        in_views: whether the box is to be matched in every training view; without effect where there are none.
         pairs: whether two changes at once are being looked for; ``search`` then tells of the single ones.
     """
 
@@ -30,6 +32,7 @@ class FixFinder(QObject):
         self._state = state
         self.search: Search | None = None
         self.pairs = False
+        self.in_views = False
         self._of: tuple[Result, int] | None = None
         self._finding = Resting(
             state.jobs,
@@ -46,6 +49,18 @@ class FixFinder(QObject):
         """Whether something is still being looked for."""
         return self._finding.busy
 
+    @property
+    def asks_views(self) -> bool:
+        """Whether every training view is asked for, and there are some."""
+        return self.in_views and self._state.params.views is not None
+
+    def set_in_views(self, in_views: bool) -> None:
+        """Look for what helps in every training view, or in the image as it is."""
+        if in_views != self.in_views:
+            self.in_views = in_views
+            self._of = None
+            self._on_change()
+
     def _wanted(self) -> tuple[Result, int] | None:
         """The box that can be helped: the selected one, if the panel speaks of it and it is not matched."""
         chosen, shown = self._state.selection, self._state.shown
@@ -54,7 +69,9 @@ class FixFinder(QObject):
         if shown.training.params != self._state.params:
             return None  # a change made now would take the one that is being computed back
         ranks = shown.training.match.ranks
-        if chosen.gt >= len(ranks) or ranks[chosen.gt] not in (Rank.NONE, Rank.FORCED):
+        if chosen.gt >= len(ranks) or ranks[chosen.gt] is Rank.NOT_TRAINED:
+            return None
+        if ranks[chosen.gt] is Rank.MATCHED and not self.asks_views:
             return None
         return shown.training, chosen.gt
 
@@ -69,6 +86,13 @@ class FixFinder(QObject):
         self.changed.emit()
         if wanted is not None:
             result, gt = wanted
+            if self.asks_views:
+                inputs, params, conventions = result.inputs, result.params, result.conventions
+                self._finding.ask(
+                    lambda job: search_view_fixes(inputs, params, conventions, gt, lambda: job.progress(0.0)),
+                    self._take_views,
+                )
+                return
             self._finding.ask(lambda job: find_fixes(result, gt, check=lambda: job.progress(0.0)), self._take_singles)
 
     def _take_singles(self, search: Search) -> None:
@@ -78,6 +102,10 @@ class FixFinder(QObject):
         self.search, self.pairs = replace(search, attempts=()), not search.fixes
         if self.pairs:
             self._finding.go_on(lambda job: find_pairs(result, gt, search, lambda: job.progress(0.0)), self._take_pairs)
+        self.changed.emit()
+
+    def _take_views(self, search: Search) -> None:
+        self.search = search
         self.changed.emit()
 
     def _take_pairs(self, search: Search) -> None:

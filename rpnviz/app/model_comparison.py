@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rpnviz.app.jobs import NewestWins
 from rpnviz.app.linked import LinkedViews
-from rpnviz.app.messages import Message, from_error
+from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.model_slot import ModelSlot
 from rpnviz.app.state import AppState
 from rpnviz.app.texts import stage_words
@@ -54,12 +54,14 @@ class ModelComparison(LinkedViews):
     Attributes:
         slot: the other model.
         covers: the trained boxes, those that differ most first; empty until both have answered.
+        warning: what is odd about the other model's outputs; empty if nothing is.
     """
 
     def __init__(self, state: AppState) -> None:
         super().__init__(state, World.MODEL)
         self.slot = ModelSlot(state.jobs, state.models.store, "model", self)
         self.covers: tuple[Cover, ...] = ()
+        self.warning = ""
         self._compute = NewestWins(_run, self)
         self._compute.answered.connect(self._on_other)
         self._compute.failed.connect(self._on_failed)
@@ -82,7 +84,7 @@ class ModelComparison(LinkedViews):
 
     def load(self, path: Path | None, options: Mapping[str, str] | None = None) -> None:
         """Compare with another model, or with a step of a training."""
-        self.failure = ""
+        self.failure = self.warning = ""
         self.slot.load(path, options)
 
     def close(self) -> None:
@@ -99,6 +101,7 @@ class ModelComparison(LinkedViews):
         record, loaded = self._state.record, self._state.loaded
         assert record is not None
         assert loaded is not None
+        self.failure = self.warning = ""
         self.slot.show_image(record, loaded.pixels)
         self.slot.run()
 
@@ -115,6 +118,9 @@ class ModelComparison(LinkedViews):
         if shown.model is not None and shown is not self.a.shown:
             self.a.take_results(shown)
         if self.slot.outputs is None:
+            if self.slot.problem and self.b.shown is not None:
+                self.covers = ()
+                self.b.drop_results()  # those of another step would stand under this one's name
             self.changed.emit()
             return
         old = self.b.shown
@@ -134,7 +140,11 @@ class ModelComparison(LinkedViews):
         self._on_told(from_error("Could not compare the models", error))
 
     def _on_told(self, message: Message) -> None:
-        self.failure = f"{message.title}. {message.detail}".strip()
+        text = f"{message.title}. {message.detail}".strip()
+        if message.severity is Severity.ERROR:
+            self.failure = text
+        else:
+            self.warning = text
         self.changed.emit()
 
 

@@ -34,16 +34,27 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
+class _Refused:
+    """A file that does not open with these answers; others may do."""
+
+    error: ModelFileError
+    info: ModelInfo
+    answers: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class Opened:
     """What a file or folder turned out to be.
 
     Attributes:
         sources: one model, or one for every step of a training.
         playback: the training; None for one model.
+        path: of the file or folder; of a folder with one checkpoint, the checkpoint. None: the bundled one.
     """
 
     sources: tuple[Source, ...]
     playback: playback.Playback | None
+    path: Path | None
 
 
 class ModelSlot(QObject):
@@ -54,13 +65,14 @@ class ModelSlot(QObject):
         step: which of its steps is shown; 0 without one.
         outputs: of the model for the image; None until it has answered.
         preview: whether those are of half the resolution, and the whole follows.
+        problem: why there are no outputs although the model was run; empty if nothing went wrong.
         path: of the model's file or folder; None: the bundled one.
         is_sample: whether the model is the bundled one.
     """
 
     changed = Signal()
     taken = Signal()
-    asked = Signal(object, object)
+    asked = Signal(object, object, object)
     answered = Signal()
     told = Signal(object)
 
@@ -71,6 +83,7 @@ class ModelSlot(QObject):
         self.step = 0
         self.outputs: RPNOutput | None = None
         self.preview = False
+        self.problem = ""
         self._jobs, self._lane = jobs, lane
         self.path: Path | None = None
         self.is_sample = False
@@ -123,23 +136,28 @@ class ModelSlot(QObject):
         Args:
             path: a model file, a folder of dumps, or one with the steps of a training; None: the sample model's.
             options: answers to what the file does not say, remembered beside it. None: those of last time; where there
-                are none and the file leaves something open, ``asked`` is emitted instead.
+                are none and the file leaves something open, ``asked`` is emitted instead, with the path, what the file
+                is, and the answers so far. So it is where it does not open with the answers.
             then: called once it is open.
         """
         if self._opening is not None:
             self._opening.cancel()
 
-        def work(job: Job) -> Opened | ModelInfo:
+        def work(job: Job) -> Opened | ModelInfo | _Refused:
             with cancellable(lambda: job.cancelled):
                 return _open(path, options)
 
-        def done(found: Opened | ModelInfo) -> None:
+        def done(found: Opened | ModelInfo | _Refused) -> None:
             self._opening = None
             if isinstance(found, ModelInfo):
                 self.changed.emit()
-                self.asked.emit(path, found)
+                self.asked.emit(path, found, {})
+            elif isinstance(found, _Refused):
+                self.changed.emit()
+                self.told.emit(from_error("Could not load the model", found.error))
+                self.asked.emit(path, found.info, found.answers)
             else:
-                self.path, self.is_sample = path, path is None
+                self.path, self.is_sample = found.path, path is None
                 self._take(found)
                 then()
 
@@ -158,11 +176,30 @@ class ModelSlot(QObject):
         self._opening = self._jobs.submit(title, work, done, failed, cancelled, lane=self._lane)
         self.changed.emit()
 
+    def ask_again(self) -> None:
+        """Ask for the answers of the open file once more: what was answered wrongly may still open."""
+        path = self.path
+
+        def done(info: ModelInfo) -> None:
+            if info.questions:
+                self.asked.emit(path, info, checkpoint.read_sidecar(path) if path is not None else {})
+            else:
+                self.told.emit(Message(Severity.INFO, "Nothing is left open", "The file says all that it takes."))
+
+        def failed(error: BaseException) -> None:
+            self.told.emit(from_error("Could not read the model again", error))
+
+        if path is None:
+            told = "Load a model first." if self.model is None else "The sample model says all that it takes."
+            self.told.emit(Message(Severity.INFO, "Nothing is left open", told))
+        else:
+            self._jobs.submit(f"Reading {path.name}", lambda _job: _inspect(path), done, failed, lane=self._lane)
+
     def _take(self, found: Opened) -> None:
         self._sources, self.playback = found.sources, found.playback
         self.step = len(found.sources) - 1
         self._seconds.clear()
-        self.outputs, self.preview = None, False
+        self._forget()
         self.taken.emit()
         if found.playback is not None and found.playback.left_out:
             self.told.emit(Message(Severity.WARNING, "Not all files of the folder are steps", found.playback.note))
@@ -181,8 +218,11 @@ class ModelSlot(QObject):
     def show_image(self, record: ImageRecord, pixels: NDArray[np.uint8]) -> None:
         """Another image: nothing is known of it until :meth:`run`."""
         self._image = record, pixels, identity(record.path)
-        self.outputs, self.preview = None, False
+        self._forget()
         self._stop()
+
+    def _forget(self, problem: str = "") -> None:
+        self.outputs, self.preview, self.problem = None, False, problem
 
     def run(self) -> None:
         """Run the model on the image, if there are both; ``answered`` follows, at once if it was run before.
@@ -190,6 +230,7 @@ class ModelSlot(QObject):
         While another step is computed, the outputs of the last one stay.
         """
         self._stop()
+        self.problem = ""
         if self._image is None or not self._sources:
             return
         source = self._sources[self.step]
@@ -248,7 +289,10 @@ class ModelSlot(QObject):
 
         def failed(error: BaseException) -> None:
             self._running = None
+            # Not the boxes of the step before under the name of this one.
+            self._forget(f"{source.model.name} failed on this image.")
             self.changed.emit()
+            self.answered.emit()
             self.told.emit(from_error(f"{source.model.name} failed on {record.file_name}", error))
 
         self._start(f"Running {source.model.name}", work, done, failed)
@@ -263,7 +307,9 @@ class ModelSlot(QObject):
         def cancelled() -> None:
             if self._running is not None and self._running.cancelled:
                 self._running = None
+                self._forget("The model was stopped.")
                 self.changed.emit()
+                self.answered.emit()
 
         self._running = self._jobs.submit(title, work, done, failed, cancelled, lane=self._lane)
 
@@ -278,22 +324,49 @@ class ModelSlot(QObject):
             self._running = None
 
 
-def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | ModelInfo:
-    """Open what was asked for; what it does not say, where nobody has answered yet."""
-    try:
-        path = path and playback.model_in(path)
-        is_training = path is None or (path.is_dir() and len(playback.find_steps(path)) > 1)
-    except OSError as error:
-        raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
-    if path is not None and options is None:
-        info = playback.inspect_playback(path) if is_training else registry.inspect_model(path)
+def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | ModelInfo | _Refused:
+    """Open what was asked for; what it does not say, where nobody has answered yet or the answers do not fit."""
+    if path is None:
+        return _open_training(None, {}, options)
+    path = _model_in(path)
+    if options is None:
+        info = _inspect(path)
         if registry.must_ask(info, path):
             return info
-    if path is not None and options:
-        registry.remember(path, options)
-    given = {**(checkpoint.read_sidecar(path) if path is not None else {}), **(options or {})}
-    if is_training:
-        training = playback.open_playback(path, options)
-        return Opened(tuple(Source(model, identity(model.step.paths, given)) for model in training.models), training)
-    assert path is not None
-    return Opened((Source(registry.open_model(path, options), identity(path, given)),), None)
+    given = {**checkpoint.read_sidecar(path), **(options or {})}
+    try:
+        if _is_training(path):
+            opened = _open_training(path, given, options)
+        else:
+            opened = Opened((Source(registry.open_model(path, options), identity(path, given)),), None, path)
+    except ModelFileError as error:
+        if not given:
+            raise
+        return _Refused(error, _inspect(path), given)
+    if options:
+        registry.remember(path, options)  # answers that open it, not any
+    return opened
+
+
+def _open_training(path: Path | None, given: Mapping[str, str], options: Mapping[str, str] | None) -> Opened:
+    training = playback.open_playback(path, options)
+    sources = tuple(Source(model, identity(model.step.paths, given)) for model in training.models)
+    return Opened(sources, training, path)
+
+
+def _is_training(path: Path) -> bool:
+    try:
+        return path.is_dir() and len(playback.find_steps(path)) > 1
+    except OSError as error:
+        raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
+
+
+def _model_in(path: Path) -> Path:
+    try:
+        return playback.model_in(path)
+    except OSError as error:
+        raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
+
+
+def _inspect(path: Path) -> ModelInfo:
+    return playback.inspect_playback(path) if _is_training(path) else registry.inspect_model(path)

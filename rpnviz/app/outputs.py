@@ -189,14 +189,25 @@ def _document_of(settings: ModelSettings) -> dict[str, Any]:
     document = {name: plain(group) for name, group in groups.items()}
     if settings.proposals is not None:
         document["proposals"] = plain(settings.proposals)
-    return document | {"conventions": settings.conventions.overrides_from(presets.load("torchvision").conventions)}
+    return {
+        "params": document
+        | {"conventions": settings.conventions.overrides_from(presets.load("torchvision").conventions)},
+        "preset": settings.preset,
+        "shapes_known": settings.shapes_known,
+    }
 
 
 def _settings_of(document: Mapping[str, Any]) -> ModelSettings:
-    read = presets.from_document(document)
-    params, own = read.params, "proposals" in document
+    read = presets.from_document(document["params"])
+    params, own = read.params, "proposals" in document["params"]
     return ModelSettings(
-        params.resize, params.anchors, params.coder, read.conventions, params.proposals if own else None
+        params.resize,
+        params.anchors,
+        params.coder,
+        read.conventions,
+        params.proposals if own else None,
+        str(document["preset"]),
+        bool(document["shapes_known"]),
     )
 
 

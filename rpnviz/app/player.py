@@ -37,7 +37,8 @@ class Player(QObject):
     """Follows the window's model and image while the Model world is on the screen.
 
     Attributes:
-        gatherings: of every step, None where it is not measured yet; empty without a playback.
+        gatherings: of every step, None where it is not measured; empty without a playback.
+        failed: steps that cannot be measured on this image.
         playing: whether it goes on by itself.
     """
 
@@ -47,6 +48,8 @@ class Player(QObject):
         super().__init__(state)
         self._state = state
         self.gatherings: list[Gathering | None] = []
+        self.failed: set[int] = set()
+        self._told: set[str] = set()
         self.playing = False
         self._of: _Subject | None = None
         self._job: Job | None = None
@@ -136,8 +139,11 @@ class Player(QObject):
             anew = of is None or old is None or of.inputs is not old.inputs or of.playback is not old.playback
             if anew:
                 self.gatherings = [None] * len(self.labels)
+                self.failed = set()
+            if of is None or old is None or of.playback is not old.playback:
+                self._told = set()
             self._resting.start(0 if anew else _REST_MS)
-        elif None in self.gatherings and self._job is None and not self._rests:
+        elif self.gatherings.count(None) > len(self.failed) and self._job is None and not self._rests:
             self._resting.start(0)
         self.changed.emit()
 
@@ -159,6 +165,9 @@ class Player(QObject):
             self._job = None
             self.changed.emit()
             return
+        if step in self.failed:
+            self._measure_step(step + 1, previous)
+            return
         record, pixels, key = image
         source, training = models.sources[step], shown.training
         preset, store = shown.preset, models.store
@@ -177,8 +186,10 @@ class Player(QObject):
 
         def failed(error: BaseException) -> None:
             if job is self._job:
-                self._rests = True
-                state.tell(from_error(f"{source.model.name} could not be measured", error))
+                self.failed.add(step)
+                if source.identity not in self._told:  # once, not on every image
+                    self._told.add(source.identity)
+                    state.tell(from_error(f"{source.model.name} could not be measured", error))
                 self._measure_step(step + 1, previous)
 
         def cancelled() -> None:
@@ -190,14 +201,23 @@ class Player(QObject):
 
 
 def summary(gatherings: list[Gathering | None], labels: tuple[str, ...]) -> str:
-    """What the curves say about the question whether all proposals end up in one place; empty until all are there."""
-    first, last = (gatherings[0], gatherings[-1]) if gatherings else (None, None)
-    if first is None or last is None:
+    """What the curves say about the question whether all proposals end up in one place.
+
+    Args:
+        gatherings: of every step; None where it cannot be measured.
+        labels: of the steps.
+
+    Returns:
+        From the first step that was measured to the last; empty if fewer than two were.
+    """
+    there = [(found, label) for found, label in zip(gatherings, labels, strict=True) if found is not None]
+    if len(there) < 2:
         return ""
+    (first, begin), (last, end) = there[0], there[-1]
     gather = last.spread < first.spread / 2
     answer = "All boxes gather in one place" if gather else "The boxes do not end up in one place"
     parts = [
-        f"{answer}: from {labels[0]} to {labels[-1]} the spread of all goes from {first.spread:.0f} to "
+        f"{answer}: from {begin} to {end} the spread of all goes from {first.spread:.0f} to "
         f"{last.spread:.0f} px, and the best {BEST} stand {last.shift:.0f} px from their own anchors."
     ]
     if last.trained:

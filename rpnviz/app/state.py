@@ -18,9 +18,9 @@ from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
+from rpnviz.app.model_settings import LentThresholds, mismatch, thresholds_words, trained_like
 from rpnviz.app.model_slot import ModelSlot
 from rpnviz.app.outputs import OutputStore
-from rpnviz.app.texts import anchors_against
 from rpnviz.app.undo import History
 from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core import compiled, pipeline, presets
@@ -28,7 +28,7 @@ from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix
 from rpnviz.core.inputs import RPNOutput
 from rpnviz.core.nms import KEPT_FROM
-from rpnviz.core.params import Params, differences
+from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, load_image
@@ -40,7 +40,8 @@ from rpnviz.models.base import ProposalModel
 _QUICK_UP_TO = 400_000
 """Anchors whose labels another threshold gives in about 2 ms."""
 _QUICK_CANDIDATES = 10_000
-"""Boxes of which another NMS threshold takes about 2 ms."""
+_QUICK_PAIRS = 100_000
+"""Boxes, and overlaps between them, of which another NMS threshold takes a few ms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,13 @@ class _Request:
             nms_thresh=old.params.proposals.nms_thresh,
             post_nms_top_n=old.params.proposals.post_nms_top_n,
         )
-        same = dataclasses.replace(self.params, match=old.params.match, sample=old.params.sample, proposals=proposals)
+        same = dataclasses.replace(
+            self.params,
+            match=old.params.match,
+            sample=old.params.sample,
+            proposals=proposals,
+            train_views=old.params.train_views,  # they are run elsewhere, and wait
+        )
         return (
             old.inputs is self.inputs
             and old.conventions == self.preset.conventions
@@ -87,6 +94,8 @@ class _Request:
             old.inputs.outputs is self.outputs
             and old.proposals is not None
             and len(old.proposals.candidates.boxes) <= _QUICK_CANDIDATES
+            and old.proposals.pairs is not None
+            and old.proposals.pairs <= _QUICK_PAIRS
             and self.params.proposals.nms_thresh >= float(KEPT_FROM)
         )
 
@@ -132,6 +141,7 @@ class AppState(Viewing):
         self._inputs: pipeline.Inputs | None = None
         self._before: Shown | None = None
         self.jobs = JobQueue(self)
+        self._lent = LentThresholds()
         self.models = ModelSlot(self.jobs, OutputStore(), "model", self)
         self.models.taken.connect(self._on_model_taken)
         self.models.answered.connect(self._request)
@@ -369,17 +379,45 @@ class AppState(Viewing):
         self._set_params(self.params.with_values(group, **values), label)
 
     def reset_field(self, name: str) -> None:
-        """Put one field (``group.field``) back to the preset's value."""
-        group, field = name.split(".")
-        self.update(group, **{field: getattr(getattr(self.preset.params, group), field)})
+        """Put one field back to the trainer's value.
+
+        Args:
+            name: ``group.field``, ``conventions.field``, or ``group`` alone where that is off there.
+        """
+        group, _, field = name.partition(".")
+        if group == "train_views":
+            self.set_views(self.preset.params.views)
+        elif group == "conventions":
+            value = getattr(presets.load(self.preset.name).conventions, field)
+            conventions = dataclasses.replace(self.preset.conventions, **{field: value})
+            self._change(dataclasses.replace(self.preset, conventions=conventions), self.params, name)
+        else:
+            self.update(group, **{field: getattr(getattr(self.preset.params, group), field)})
+
+    def set_views(self, views: TrainViews | None) -> None:
+        """Show images as a trainer does, in these views; None: as they are."""
+        self._set_params(self.params.with_views(views), "training views" if views is not None else "no training views")
+
+    def try_short_side(self, min_size: int) -> None:
+        """Show the image at the short side of a training view; undo takes it back."""
+        self._set_params(self.params.with_values("resize", min_size=min_size), f"short side of {min_size} px")
+
+    def draw_again(self) -> None:
+        """Draw another mini-batch: the seed goes on by one."""
+        self.update("sample", seed=(self.params.sample.seed + 1) % 2**63)
 
     def reset_params(self) -> None:
-        """Put every field back to the preset's value."""
-        self._set_params(self.preset.params, "reset")
+        """Put every field, and every rule, back to the trainer's."""
+        self._change(presets.load(self.preset.name), self.preset.params, "reset")
 
     def changed_fields(self) -> list[tuple[str, Any, Any]]:
-        """Fields that differ from the preset, as (name, preset's value, present value)."""
-        return differences(self.preset.params, self.params)
+        """Fields and rules that differ from the trainer's, as (name, its value, present value)."""
+        own = presets.load(self.preset.name).conventions
+        rules = [
+            (f"conventions.{name}", str(getattr(own, name)), now)
+            for name, now in self.preset.conventions.overrides_from(own).items()
+        ]
+        return [*differences(self.preset.params, self.params), *rules]
 
     def undo(self) -> None:
         """Take the last parameter change back."""
@@ -521,29 +559,36 @@ class AppState(Viewing):
     def _on_model_taken(self) -> None:
         model = self.models.model
         assert model is not None
-        own = model.settings.proposals
-        told = []
-        if own is not None and own != self.params.proposals:
-            self._set_params(dataclasses.replace(self.params, proposals=own), f"thresholds of {model.name}")
-            told.append(
-                f"Keep before NMS {own.pre_nms:,}, score {own.score_thresh:g}, NMS IoU {own.nms_thresh:g}, keep after "
-                f"NMS {own.post_nms:,}. Undo takes them back."
-            )
-        title = f"{model.name} brings its own thresholds" if told else f"{model.name} has other anchors"
-        anchors = anchors_against(model.settings, self.params, self.preset.name)
-        if anchors and not self.models.is_sample:
-            way = "The Training world shows the settings' anchors; Edit > Use the model's settings makes them the same."
-            told.append(f"{anchors} {way}")
-        if told:
-            self.tell(Message(Severity.INFO, title, "\n".join(told)))
+        told = self._take_thresholds(model)
+        differ = "" if self.models.is_sample else mismatch(model.settings, self.preset, self.params)
+        if differ:
+            way = "Edit > Use the model's settings trains with its own."
+            self.tell(Message(Severity.WARNING, "The model and the settings differ", f"{differ} {way} {told}".strip()))
+        elif told:
+            self.tell(Message(Severity.INFO, f"Thresholds that belong to {model.name}", told))
         self._request()
+
+    def _take_thresholds(self, model: ProposalModel) -> str:
+        """Those of the model, or those from before another one's; returns what there is to tell of it."""
+        present, own = self.params.proposals, model.settings.proposals
+        wanted, kept = self._lent.take(present, own, self.preset.params.proposals)
+        if kept and own is not None:
+            return f"Your own thresholds stay; {model.name} has others: {thresholds_words(own)}"
+        if wanted == present:
+            return ""
+        self._set_params(dataclasses.replace(self.params, proposals=wanted), f"thresholds of {model.name}")
+        return f"{thresholds_words(wanted).capitalize()} Undo takes them back."
 
     def use_model_settings(self) -> None:
         """Train with the resize, anchors, coder and rules that the model was built with; undo takes it back."""
-        if self.models.model is not None:
-            params, built_in = self.models.model.settings.applied_to(self.params, self.preset.conventions)
-            preset = dataclasses.replace(self.preset, conventions=built_in)
-            self._change(preset, params, f"settings of {self.models.model.name}")
+        model = self.models.model
+        if model is None:
+            self.tell(Message(Severity.INFO, "No model is loaded", "Load one with Ctrl+M."))
+        elif not model.settings.shapes_known:
+            why = "It holds the anchors themselves, not the sizes and ratios they were made of."
+            self.tell(Message(Severity.INFO, "A recording has no settings to train with", why))
+        else:
+            self._change(*trained_like(model.settings, self.preset, self.params), f"settings of {model.name}")
 
     # ------------------------------------------------------------------ view
 

@@ -16,6 +16,7 @@ from rpnviz.core import pipeline
 from rpnviz.core.matching import Rank
 from rpnviz.core.params import Params
 from rpnviz.core.presets import Preset
+from rpnviz.core.views import run_views, unmatched_everywhere
 from rpnviz.datasets.base import Dataset, inputs_of, shown_size
 from rpnviz.errors import RpnvizError
 
@@ -38,11 +39,13 @@ class Counts:
         ranks: (N, 4) int32 boxes of each of :data:`RANKS`; a row of :data:`UNKNOWN` or :data:`UNREADABLE`.
         problems: (N,) int32 boxes with a problem, as ``MatchResult.problems`` has them; likewise.
         sizes: (N, 2) int32 image sizes (H, W) as far as they are known, else 0.
+        unmatched: (N,) int32 boxes that no training view matches; likewise, and :data:`UNKNOWN` without such views.
     """
 
     ranks: NDArray[np.int32]
     problems: NDArray[np.int32]
     sizes: NDArray[np.int32]
+    unmatched: NDArray[np.int32]
 
     @classmethod
     def of(cls, images: int) -> Counts:
@@ -51,6 +54,7 @@ class Counts:
             np.full((images, len(RANKS)), UNKNOWN, np.int32),
             np.full(images, UNKNOWN, np.int32),
             np.zeros((images, 2), np.int32),
+            np.full(images, UNKNOWN, np.int32),
         )
 
     @property
@@ -105,7 +109,7 @@ class Survey(QObject):
         fresh = self.counts.problems != UNKNOWN
         ranks = np.where(fresh[:, None], self.counts.ranks, self._before.ranks)
         problems = np.where(fresh, self.counts.problems, self._before.problems)
-        return Counts(ranks, problems, self.counts.sizes), fresh
+        return Counts(ranks, problems, self.counts.sizes, self.counts.unmatched), fresh
 
     @property
     def waiting(self) -> bool:
@@ -188,11 +192,32 @@ class Survey(QObject):
 
 def _what_counts(preset: Preset, params: Params) -> tuple[object, ...]:
     """What the ranks depend on; proposals and the draw of the mini-batch change none."""
-    return preset.name, preset.conventions, params.resize, params.anchors, params.match
+    return preset.name, preset.conventions, params.resize, params.anchors, params.match, params.train_views
 
 
 def _count(job: Job, dataset: Dataset, counts: Counts, preset: Preset, params: Params) -> None:
-    """Fill in what is not known."""
+    """Fill in what is not known: first the ranks of all images, then, where there are any, the training views."""
+    _count_ranks(job, dataset, counts, preset, params)
+    if params.views is None:
+        return
+    for number, record in enumerate(dataset.images):
+        job.progress(number / len(dataset.images))
+        if counts.unmatched[number] != UNKNOWN or counts.problems[number] == UNREADABLE:
+            continue
+        if not len(record.gt.boxes):
+            counts.unmatched[number] = 0
+            continue
+        height, width = counts.sizes[number].tolist()
+        try:
+            inputs = inputs_of(record, (height, width))
+            outcomes = run_views(inputs, params, preset.conventions, lambda: job.progress(0.0))
+        except (RpnvizError, ValueError, ArithmeticError, MemoryError):
+            counts.unmatched[number] = UNREADABLE
+            continue
+        counts.unmatched[number] = len(unmatched_everywhere(outcomes))
+
+
+def _count_ranks(job: Job, dataset: Dataset, counts: Counts, preset: Preset, params: Params) -> None:
     previous = None
     for number, record in enumerate(dataset.images):
         job.progress(number / len(dataset.images))

@@ -49,12 +49,17 @@ FATE_TEXT = {
 
 
 def anchors_against(model: ModelSettings, params: Params, trainer: str) -> str:
-    """How the anchors a model was built with differ from those of the settings; empty if they do not."""
+    """How the anchors a model was built with differ from those of the settings; empty if they do not.
+
+    Recorded anchors have no sizes and ratios to compare: their number per cell and the strides are.
+    """
     own, here = model.anchors, params.anchors
     if (own.strides, own.level_sizes, own.aspect_ratios) == (here.strides, here.level_sizes, here.aspect_ratios):
         return ""
     if (own.cells, own.strides) != (here.cells, here.strides):
         return f"It was built with {_anchors_words(own)}; {trainer} is set here to {_anchors_words(here)}."
+    if not model.shapes_known:
+        return ""
     what = [
         words
         for words, differ in (
@@ -201,12 +206,16 @@ def image_sentence(result: Result) -> str:
     return ""
 
 
+DRAWN = "drawn for this step"
+"""What the funnel says of the mini-batch, before its size."""
+
+
 def funnel(result: Result) -> list[tuple[str, str, str]]:
     """Cells of the funnel of training: (count, words, what it means)."""
     match, sample = result.match, result.sample
     total, positives = len(result.anchors), len(match.positives)
     if terms(result.conventions).draws:
-        words = f"drawn for this step of {result.params.sample.batch_size_per_image}"
+        words = f"{DRAWN} of {result.params.sample.batch_size_per_image}"
         meaning = "Positives and negatives of the mini-batch; the others take no part in this step"
     else:
         words = "trained on, no mini-batch"

@@ -2,7 +2,7 @@
 
 Sources: torchvision ``FasterRCNN.__init__``, ``AnchorGenerator``; detectron2 ``config/defaults.py``; mmdetection
 ``configs/_base_/models/faster-rcnn_r50_fpn.py``; Matterport ``mrcnn/config.py``, ``mrcnn/model.py``; py-faster-rcnn
-``lib/fast_rcnn/config.py``; keras-retinanet ``utils/anchors.py``.
+``lib/fast_rcnn/config.py``; keras-retinanet ``utils/anchors.py``, ``bin/train.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ _TORCHVISION = {
     "proposals.post_nms_top_n": "rpn_post_nms_top_n_train, rpn_post_nms_top_n_test",
     "proposals.score_thresh": "rpn_score_thresh",
     "proposals.nms_thresh": "rpn_nms_thresh",
+    "train_views.min_sizes": "FasterRCNN(min_size=(...)), one drawn per image",
+    "train_views.flip": "references/detection: --data-augmentation hflip",
+    "train_views.crop": "references/detection: --data-augmentation lsj (FixedSizeCrop)",
 }
 _DETECTRON2 = {
     "match.fg_iou_thresh": "MODEL.RPN.IOU_THRESHOLDS[1]",
@@ -33,6 +36,11 @@ _DETECTRON2 = {
     "proposals.pre_nms_top_n": "MODEL.RPN.PRE_NMS_TOPK_TRAIN, PRE_NMS_TOPK_TEST",
     "proposals.post_nms_top_n": "MODEL.RPN.POST_NMS_TOPK_TRAIN, POST_NMS_TOPK_TEST",
     "proposals.nms_thresh": "MODEL.RPN.NMS_THRESH",
+    "train_views.min_sizes": "INPUT.MIN_SIZE_TRAIN",
+    "train_views.flip": "INPUT.RANDOM_FLIP",
+    "train_views.crop": "INPUT.CROP.ENABLED, TYPE",
+    "train_views.crop_size": "INPUT.CROP.SIZE",
+    "train_views.padded_size": "ImageList.from_tensors: the largest of the batch",
 }
 _MMDETECTION = {
     "match.fg_iou_thresh": "train_cfg.rpn.assigner.pos_iou_thr",
@@ -46,6 +54,11 @@ _MMDETECTION = {
     "proposals.pre_nms_top_n": "train_cfg.rpn_proposal.nms_pre, test_cfg.rpn.nms_pre",
     "proposals.post_nms_top_n": "train_cfg.rpn_proposal.max_per_img, test_cfg.rpn.max_per_img",
     "proposals.nms_thresh": "rpn_proposal.nms.iou_threshold, test_cfg.rpn.nms.iou_threshold",
+    "train_views.min_sizes": "RandomChoiceResize(scales=...)",
+    "train_views.flip": "RandomFlip(prob=...)",
+    "train_views.crop": "RandomCrop(crop_type=...)",
+    "train_views.crop_size": "RandomCrop(crop_size=...)",
+    "train_views.padded_size": "DetDataPreprocessor: the largest of the batch",
 }
 _MATTERPORT = {
     "match.fg_iou_thresh": "0.7, fixed in build_rpn_targets",
@@ -59,6 +72,8 @@ _MATTERPORT = {
     "proposals.pre_nms_top_n": "PRE_NMS_LIMIT",
     "proposals.post_nms_top_n": "POST_NMS_ROIS_TRAINING, POST_NMS_ROIS_INFERENCE",
     "proposals.nms_thresh": "RPN_NMS_THRESHOLD",
+    "train_views.flip": "augmentation=imgaug.augmenters.Fliplr(0.5)",
+    "train_views.crop": "IMAGE_RESIZE_MODE = 'crop'",
 }
 _PY_FASTER_RCNN = {
     "match.fg_iou_thresh": "TRAIN.RPN_POSITIVE_OVERLAP",
@@ -72,6 +87,8 @@ _PY_FASTER_RCNN = {
     "proposals.pre_nms_top_n": "TRAIN.RPN_PRE_NMS_TOP_N, TEST.RPN_PRE_NMS_TOP_N",
     "proposals.post_nms_top_n": "TRAIN.RPN_POST_NMS_TOP_N, TEST.RPN_POST_NMS_TOP_N",
     "proposals.nms_thresh": "TRAIN.RPN_NMS_THRESH, TEST.RPN_NMS_THRESH; an IoU equal to it suppresses too",
+    "train_views.min_sizes": "TRAIN.SCALES",
+    "train_views.flip": "TRAIN.USE_FLIPPED",
 }
 _KERAS_RETINANET = {
     "match.fg_iou_thresh": "anchor_targets_bbox(positive_overlap=...)",
@@ -81,6 +98,7 @@ _KERAS_RETINANET = {
     "anchors.aspect_ratios": "[anchor_parameters] ratios",
     "sample.batch_size_per_image": "no mini-batch: all positives and negatives train (focal loss)",
     "sample.positive_fraction": "no mini-batch: all positives and negatives train (focal loss)",
+    "train_views.flip": "random_transform_generator(flip_x_chance=...)",
 }
 
 _NAMES = {

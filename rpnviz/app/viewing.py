@@ -136,6 +136,11 @@ class Viewing(QObject):
             self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
         self.result_changed.emit()
 
+    def drop_results(self) -> None:
+        """Show the image alone."""
+        self.shown = None
+        self.result_changed.emit()
+
     def set_world(self, world: World) -> None:
         """Switch between training targets and model proposals."""
         if world is self.world:

@@ -222,6 +222,22 @@ class PaddingAnchors(StrEnum):
     """Anchors whose centre is at or beyond the resized image's right or bottom end are left out after matching. KR."""
 
 
+class FlipRule(StrEnum):
+    """Where a horizontal flip mirrors the boxes of a training view; W is the width there."""
+
+    BEFORE_RESIZE = "before_resize"
+    """W - x in the original. TV ``references/detection/transforms.py: RandomHorizontalFlip`` (float32), KR
+    ``utils/image.py: adjust_transform_for_image`` about the centre (W / 2)."""
+    BEFORE_RESIZE_INCLUSIVE = "before_resize_inclusive"
+    """W - 1 - x in the original. PY ``lib/datasets/imdb.py: append_flipped_images``."""
+    AFTER_RESIZE = "after_resize"
+    """W - x of the resized image. D2 ``build_augmentation`` (float64, before the clip), MM ``RandomFlip``,
+    ``HorizontalBoxes.flip_`` (float32)."""
+    AFTER_PADDING = "after_padding"
+    """W - x of the padded image: an odd pixel of padding changes sides too. MP ``load_image_gt`` flips what
+    ``resize_image`` gave, masks likewise."""
+
+
 # ---------------------------------------------------------------------- matching
 
 
@@ -471,6 +487,7 @@ class Conventions(Ruled):
     padding: Padding = ruled(Choice(Padding), "Where the padding is")
     box_scaling: BoxScaling = ruled(Choice(BoxScaling), "How original boxes become input boxes")
     box_clip: BoxClip = ruled(Choice(BoxClip), "Whether scaled ground truth is cut to the image")
+    flip: FlipRule = ruled(Choice(FlipRule), "Where the flip of a training view mirrors boxes")
     invalid_box: InvalidBoxRule = ruled(Choice(InvalidBoxRule), "Ground truth without a positive area")
     outside_box: OutsideRule = ruled(Choice(OutsideRule), "Ground truth that reaches beyond the image")
     crowd: CrowdRule = ruled(Choice(CrowdRule), "Crowd and ignore regions")

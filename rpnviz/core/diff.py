@@ -33,6 +33,7 @@ _LAYOUT = tuple(f"anchors.{name}" for name in ("strides", "sizes", "aspect_ratio
 
 _AFTER_LABELS = frozenset(
     {
+        "flip",
         "draw",
         "codec",
         "coder_pixels",
@@ -53,7 +54,7 @@ _AFTER_LABELS = frozenset(
         "tie_order",
     }
 )
-"""Conventions that act after the labels (a test switches each and sees none change)."""
+"""Conventions that act after the labels, or in training views alone (a test switches each and sees none change)."""
 
 
 @dataclass(frozen=True)

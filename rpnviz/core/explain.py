@@ -6,7 +6,6 @@ those that are trained towards the box. Where it falls below what is needed, the
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -14,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.chances import Chance, chance_of
 from rpnviz.core.conventions import MatchOrder, TieRule
 from rpnviz.core.ground_truth import NotTrained
 from rpnviz.core.matching import Rank
@@ -150,6 +150,7 @@ class Explanation:
         needed: IoU that gets it a positive at all; it must be above 0 besides.
         stolen_by: the best lost anchor; None if none is lost.
         shape: what fits it best; None if it is not trained on.
+        chance: of being in the mini-batch.
     """
 
     gt: int
@@ -166,6 +167,7 @@ class Explanation:
     needed: float
     stolen_by: Thief | None
     shape: ShapeFit | None
+    chance: Chance
 
 
 _NOT_TRAINED = {
@@ -194,16 +196,31 @@ def explain(result: Result, gt: int) -> Explanation:
         reason = result.gt.not_trained[gt]
         cause = None if reason is None else _NOT_TRAINED[reason]
         return Explanation(
-            gt, rank, cause, None, tuple(raises), 0, 0, 0, None, None, params.fg_iou_thresh, needed, None, None
+            gt,
+            rank,
+            cause,
+            None,
+            tuple(raises),
+            0,
+            0,
+            0,
+            None,
+            None,
+            params.fg_iou_thresh,
+            needed,
+            None,
+            None,
+            Chance(0, 0.0, 1.0),
         )
     fits = _Fits(result, gt)
+    chance = chance_of(result, gt)
     cause, left_out_by, thief = _cause(fits, rank, needed)
     return Explanation(
         gt,
         rank,
         cause,
         left_out_by,
-        tuple(raises + _notes(fits, rank)),
+        tuple(raises + _notes(fits, rank, chance)),
         int(match.gt_positives[gt]),
         int(match.gt_forced[gt]),
         int(np.count_nonzero(fits.own_iou == 0)),
@@ -213,6 +230,7 @@ def explain(result: Result, gt: int) -> Explanation:
         needed,
         thief,
         fits.shape,
+        chance,
     )
 
 
@@ -372,13 +390,12 @@ def _thief(fits: _Fits, lost: NDArray[np.bool_]) -> Thief | None:
     return Thief(thief, anchor, float(iou[0]), float(fits.iou[best]), len(places))
 
 
-def _notes(fits: _Fits, rank: Rank) -> list[Note]:
+def _notes(fits: _Fits, rank: Rank, chance: Chance) -> list[Note]:
     result, gt = fits.result, fits.gt
-    match, params, sample = result.match, result.params.match, result.sample
+    match, params = result.match, result.params.match
     notes = []
-    drawn, mine = len(sample.positive), len(fits.own)
-    if mine and not np.isin(fits.own, sample.positive).any():
-        notes.append(Note(NoteKind.NOT_SAMPLED, _misses_all(len(match.positives), mine, drawn)))
+    if len(fits.own) and not chance.drawn:
+        notes.append(Note(NoteKind.NOT_SAMPLED, chance.missed))
     best = float(match.gt_best_iou[gt])
     if params.allow_low_quality_matches and rank is Rank.NONE and 0 < best < params.min_pos_iou:
         notes.append(Note(NoteKind.LOW_QUALITY_REFUSED, best))
@@ -394,15 +411,3 @@ def _notes(fits: _Fits, rank: Rank) -> list[Note]:
     if x2 <= left or y2 <= top or x1 >= left + width or y1 >= top + height:
         notes.append(Note(NoteKind.OUTSIDE))
     return notes
-
-
-def _misses_all(total: int, mine: int, drawn: int) -> float:
-    """Probability that none of ``mine`` is among ``drawn`` of ``total``, all draws being equally likely."""
-    if drawn > total - mine:
-        return 0.0
-    return math.exp(
-        math.lgamma(total - mine + 1)
-        - math.lgamma(total - mine - drawn + 1)
-        - math.lgamma(total + 1)
-        + math.lgamma(total - drawn + 1)
-    )

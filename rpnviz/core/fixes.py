@@ -43,8 +43,21 @@ _LEAST_THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
+class ViewsAfter:
+    """In how many training views a box is matched after a change, of those that show it."""
+
+    matched: int
+    views: int
+
+    @property
+    def all(self) -> bool:
+        """Whether none is left."""
+        return self.matched == self.views
+
+
+@dataclass(frozen=True)
 class Fix:
-    """A change, and what it does in this image.
+    """A change, and what it does in this image; where all training views are asked for, in the worst of them.
 
     Attributes:
         params: all parameters with the change.
@@ -52,7 +65,9 @@ class Fix:
         text: what is changed, in words.
         rank_after, positives_after, best_iou_after: of the box.
         anchors_added: in this image, negative where there are fewer.
-        gained, lost: other boxes of the image whose rank rises or falls, by their index.
+        gained, lost: other boxes of the image whose rank rises or falls (that are matched in more or fewer views), by
+            their index.
+        views_after: where all training views are asked for, in how many the box is matched; else None.
     """
 
     params: Params
@@ -64,10 +79,11 @@ class Fix:
     anchors_added: int
     gained: tuple[int, ...]
     lost: tuple[int, ...]
+    views_after: ViewsAfter | None = None
 
 
 @dataclass(frozen=True)
-class _Change:
+class Change:
     """A change before it is tried.
 
     Attributes:
@@ -89,11 +105,13 @@ class Closest:
         text: what was changed, in words.
         best_iou: of the box after it.
         needed: what raises its rank.
+        views: where all training views are asked for, in how many the box is matched then; else None.
     """
 
     text: str
     best_iou: float
     needed: float
+    views: ViewsAfter | None = None
 
 
 @dataclass(frozen=True)
@@ -104,11 +122,13 @@ class Search:
         fixes: changes that raise its rank, the cheapest first.
         closest: where there are none; None also where no change came closer than the present parameters.
         attempts: what was run.
+        views_before: where all training views are asked for, in how many the box is matched without any change.
     """
 
     fixes: tuple[Fix, ...]
     closest: Closest | None
     attempts: tuple[_Attempt, ...] = field(default=(), repr=False, compare=False)
+    views_before: ViewsAfter | None = None
 
 
 def find_fixes(
@@ -127,7 +147,7 @@ def find_fixes(
     """
     found = explain(result, gt) if found is None else found
     attempts = []
-    for change in itertools.islice(_new(_changes(result, found), {result.params}), MOST):
+    for change in itertools.islice(_new(changes_for(result, found), {result.params}), MOST):
         check()
         attempts.append(_attempt(result, change))
     return _search(result, gt, attempts)
@@ -149,11 +169,11 @@ def find_pairs(result: Result, gt: int, singles: Search, check: Callable[[], Non
         left = explain(first.after, gt)
         dense = {_add_level.__name__, _finer_stride.__name__} if len(first.after.anchors) > _MOST_ANCHORS else set()
         barred = {first.change.kind, *dense}
-        others = (change for change in _changes(first.after, left) if change.kind not in barred)
+        others = (change for change in changes_for(first.after, left) if change.kind not in barred)
         for second in itertools.islice(_new(others, tried), _MOST_SECONDS):
             text = f"{first.change.text} and {second.text[0].lower()}{second.text[1:]}"
             check()
-            pairs.append(_attempt(result, _Change(text, second.params)))
+            pairs.append(_attempt(result, Change(text, second.params)))
     search = _search(result, gt, pairs)
     if search.fixes:
         return Search(search.fixes[:1], None, search.attempts)
@@ -170,11 +190,11 @@ def search_fixes(result: Result, gt: int, found: Explanation | None = None) -> S
 class _Attempt:
     """A change that was run."""
 
-    change: _Change
+    change: Change
     after: Result
 
 
-def _new(changes: Iterator[_Change], tried: set[Params]) -> Iterator[_Change]:
+def _new(changes: Iterator[Change], tried: set[Params]) -> Iterator[Change]:
     """Without those that give parameters which were tried; what is given is tried from then on."""
     for change in changes:
         if change.params not in tried:
@@ -182,7 +202,7 @@ def _new(changes: Iterator[_Change], tried: set[Params]) -> Iterator[_Change]:
             yield change
 
 
-def _attempt(result: Result, change: _Change) -> _Attempt:
+def _attempt(result: Result, change: Change) -> _Attempt:
     return _Attempt(change, pipeline.run(result.inputs, change.params, result.conventions, result))
 
 
@@ -190,7 +210,7 @@ def _search(result: Result, gt: int, attempts: Sequence[_Attempt]) -> Search:
     """What of some attempts raises the rank of a box, else what came closest."""
     fixes = [fix for attempt in attempts if (fix := _fix(result, gt, attempt)) is not None]
     if fixes or not attempts:
-        return Search(tuple(sorted(fixes, key=_cost)), None, tuple(attempts))
+        return Search(tuple(sorted(fixes, key=cost_of)), None, tuple(attempts))
     present, _ = _short_of(result, gt)
     gaps = [(attempt.change.text, *_short_of(attempt.after, gt)) for attempt in attempts]
     text, best, needed = min(gaps, key=lambda gap: gap[2] - gap[1])
@@ -209,7 +229,7 @@ def _short_of(result: Result, gt: int) -> tuple[float, float]:
     return 0.0, found.threshold  # what fits it is trained towards others: none of it counts
 
 
-def _cost(fix: Fix) -> tuple[float, ...]:
+def cost_of(fix: Fix) -> tuple[float, ...]:
     """Few fields first; a box that then trains on poor fits is little better off; then rank, others lost, anchors.
 
     Moving the whole grid for one box comes after all else that helps it: it moves for every other box too.
@@ -229,7 +249,7 @@ def _fix(result: Result, gt: int, attempt: _Attempt) -> Fix | None:
     steps = [new.height - old.height for old, new in zip(before_ranks, ranks, strict=True)]
     return Fix(
         change.params,
-        _patch(result.params, change.params),
+        patch_of(result.params, change.params),
         change.text,
         ranks[gt],
         int(after.match.gt_positives[gt]),
@@ -240,16 +260,19 @@ def _fix(result: Result, gt: int, attempt: _Attempt) -> Fix | None:
     )
 
 
-def _patch(before: Params, after: Params) -> dict[str, Any]:
+def patch_of(before: Params, after: Params) -> dict[str, Any]:
     """The fields that differ, by group; arrays whole."""
     patch: dict[str, Any] = {}
     for where, _, value in differences(before, after):
-        group, name = where.split(".")
-        patch.setdefault(group, {})[name] = plain(value)
+        group, _, name = where.partition(".")
+        if name:
+            patch.setdefault(group, {})[name] = plain(value)
+        else:
+            patch[group] = plain(value)
     return patch
 
 
-def _changes(result: Result, found: Explanation) -> Iterator[_Change]:
+def changes_for(result: Result, found: Explanation) -> Iterator[Change]:
     """Changes worth trying, the most telling of the cause first; one that is not allowed is left out."""
     makers = {
         Cause.SHAPE: (
@@ -299,7 +322,7 @@ def _sides(result: Result, found: Explanation) -> tuple[float, float]:
     return max(x2 - x1, 0.01), max(y2 - y1, 0.01)
 
 
-def _lower_threshold(result: Result, found: Explanation) -> _Change | None:
+def _lower_threshold(result: Result, found: Explanation) -> Change | None:
     """The threshold that keeps the box down, just low enough; in hundredths."""
     params, match = result.params, result.params.match
     assert found.budget is not None
@@ -308,7 +331,7 @@ def _lower_threshold(result: Result, found: Explanation) -> _Change | None:
         if not 0 < best < match.min_pos_iou:
             return None
         lower = params.with_values("match", min_pos_iou=best)
-        return _Change(f"Let the low-quality rule take anchors from IoU {best:.2f} on", lower)
+        return Change(f"Let the low-quality rule take anchors from IoU {best:.2f} on", lower)
     reach = found.budget.allowed if found.budget.own is None else found.budget.own
     best = math.floor(reach * 100) / 100
     if not _LEAST_THRESHOLD <= best < match.fg_iou_thresh:
@@ -316,14 +339,14 @@ def _lower_threshold(result: Result, found: Explanation) -> _Change | None:
     low = min(match.bg_iou_thresh, best)
     also = f" and the negative IoU to {low:.2f}" if low < match.bg_iou_thresh else ""
     values = {"fg_iou_thresh": best, "bg_iou_thresh": low}
-    return _Change(f"Lower the positive IoU to {best:.2f}{also}", params.with_values("match", **values))
+    return Change(f"Lower the positive IoU to {best:.2f}{also}", params.with_values("match", **values))
 
 
-def _allow_low_quality(result: Result, found: Explanation) -> _Change | None:
+def _allow_low_quality(result: Result, found: Explanation) -> Change | None:
     if result.params.match.allow_low_quality_matches:
         return None
     params = result.params.with_values("match", allow_low_quality_matches=True)
-    return _Change("Let the best anchor of an object be positive", params)
+    return Change("Let the best anchor of an object be positive", params)
 
 
 def _barred(found: Explanation, rule: LeftOutBy) -> bool:
@@ -333,21 +356,19 @@ def _barred(found: Explanation, rule: LeftOutBy) -> bool:
     return found.left_out_by is rule or taken
 
 
-def _allow_border(result: Result, found: Explanation) -> _Change | None:
+def _allow_border(result: Result, found: Explanation) -> Change | None:
     if not _barred(found, LeftOutBy.BORDER) or result.params.match.border_thresh < 0:
         return None
-    return _Change("Let anchors beyond the border take part", result.params.with_values("match", border_thresh=-1.0))
+    return Change("Let anchors beyond the border take part", result.params.with_values("match", border_thresh=-1.0))
 
 
-def _allow_ignored(result: Result, found: Explanation) -> _Change | None:
+def _allow_ignored(result: Result, found: Explanation) -> Change | None:
     if not _barred(found, LeftOutBy.IGNORE) or result.params.match.ignore_iof_thresh < 0:
         return None
-    return _Change(
-        "Let anchors in ignore regions take part", result.params.with_values("match", ignore_iof_thresh=-1.0)
-    )
+    return Change("Let anchors in ignore regions take part", result.params.with_values("match", ignore_iof_thresh=-1.0))
 
 
-def _add_ratio(result: Result, found: Explanation) -> _Change | None:
+def _add_ratio(result: Result, found: Explanation) -> Change | None:
     """The box's own aspect ratio, two digits, on every level."""
     anchors = result.params.anchors
     width, height = _sides(result, found)
@@ -358,7 +379,7 @@ def _add_ratio(result: Result, found: Explanation) -> _Change | None:
     if any(ratio in level for level in anchors.aspect_ratios):
         return None
     longer = tuple((*level, ratio) for level in anchors.aspect_ratios)
-    return _Change(f"Add ratio {ratio:g}", result.params.with_values("anchors", aspect_ratios=longer))
+    return Change(f"Add ratio {ratio:g}", result.params.with_values("anchors", aspect_ratios=longer))
 
 
 def _digits(value: float) -> float:
@@ -374,13 +395,13 @@ def _level_for(result: Result, found: Explanation) -> tuple[int, float]:
     return level, size
 
 
-def _add_size(result: Result, found: Explanation) -> _Change | None:
+def _add_size(result: Result, found: Explanation) -> Change | None:
     """The box's own size on the level that suits it."""
     level, size = _level_for(result, found)
     return _with_size(result, level, size)
 
 
-def _add_size_and_ratio(result: Result, found: Explanation) -> _Change | None:
+def _add_size_and_ratio(result: Result, found: Explanation) -> Change | None:
     """Both, where neither is enough alone."""
     first = _add_size(result, found)
     if first is None:
@@ -388,16 +409,16 @@ def _add_size_and_ratio(result: Result, found: Explanation) -> _Change | None:
     second = _add_ratio(dataclasses.replace(result, params=first.params), found)
     if second is None:
         return None
-    return _Change(f"{first.text} and {second.text[0].lower()}{second.text[1:]}", second.params)
+    return Change(f"{first.text} and {second.text[0].lower()}{second.text[1:]}", second.params)
 
 
-def _add_size_on_finer_level(result: Result, found: Explanation) -> _Change | None:
+def _add_size_on_finer_level(result: Result, found: Explanation) -> Change | None:
     """The box's own size where positions lie closer."""
     level, size = _level_for(result, found)
     return _with_size(result, level - 1, size) if level > 0 else None
 
 
-def _with_size(result: Result, level: int, size: float) -> _Change | None:
+def _with_size(result: Result, level: int, size: float) -> Change | None:
     anchors = result.params.anchors
     if size in anchors.level_sizes[level]:
         return None
@@ -408,13 +429,13 @@ def _with_size(result: Result, level: int, size: float) -> _Change | None:
         if factor in anchors.scales:
             return None
         params = result.params.with_values("anchors", scales=(*anchors.scales, factor))
-        return _Change(f"Add scale {factor:g} (size {factor * anchors.base_sizes[level]:g} on {name})", params)
+        return Change(f"Add scale {factor:g} (size {factor * anchors.base_sizes[level]:g} on {name})", params)
     sizes = list(anchors.level_sizes)
     sizes[level] = (*sizes[level], size)
-    return _Change(f"Add size {size:g} on {name}", result.params.with_values("anchors", sizes=tuple(sizes)))
+    return Change(f"Add size {size:g} on {name}", result.params.with_values("anchors", sizes=tuple(sizes)))
 
 
-def _add_level(result: Result, found: Explanation) -> _Change | None:
+def _add_level(result: Result, found: Explanation) -> Change | None:
     """A finer level, where the box is smaller than all that the present ones have."""
     anchors = result.params.anchors
     stride = anchors.strides[0] // 2
@@ -427,10 +448,10 @@ def _add_level(result: Result, found: Explanation) -> _Change | None:
         sizes=((size,), *anchors.level_sizes),
         aspect_ratios=(anchors.aspect_ratios[0], *anchors.aspect_ratios),
     )
-    return _Change(f"Add a level of stride {stride} with size {size:g}", params)
+    return Change(f"Add a level of stride {stride} with size {size:g}", params)
 
 
-def _finer_stride(result: Result, found: Explanation) -> _Change | None:
+def _finer_stride(result: Result, found: Explanation) -> Change | None:
     """The first level's positions closer, and the box's own size there, where all levels share their scales."""
     anchors = result.params.anchors
     _, size = _level_for(result, found)
@@ -442,11 +463,11 @@ def _finer_stride(result: Result, found: Explanation) -> _Change | None:
     finer = result.params.with_values("anchors", strides=(stride, *anchors.strides[1:]))
     sized = _with_size(dataclasses.replace(result, params=finer), 0, size)
     if sized is None:
-        return _Change(f"Use stride {stride}", finer)
-    return _Change(f"Use stride {stride} and {sized.text[0].lower()}{sized.text[1:]}", sized.params)
+        return Change(f"Use stride {stride}", finer)
+    return Change(f"Use stride {stride} and {sized.text[0].lower()}{sized.text[1:]}", sized.params)
 
 
-def _shift_grid(result: Result, found: Explanation) -> _Change | None:
+def _shift_grid(result: Result, found: Explanation) -> Change | None:
     """All positions moved so that one of the level with the best shape comes nearest to the box's centre; tenths."""
     anchors, best = result.params.anchors, found.shape
     if best is None:
@@ -467,10 +488,10 @@ def _shift_grid(result: Result, found: Explanation) -> _Change | None:
     offset = min((tenth / 10 for tenth in range(10)), key=farther)
     if farther(offset) >= farther(anchors.offset):
         return None
-    return _Change(f"Set the offset of the grid to {offset:g}", result.params.with_values("anchors", offset=offset))
+    return Change(f"Set the offset of the grid to {offset:g}", result.params.with_values("anchors", offset=offset))
 
 
-def _enlarge_input(result: Result, found: Explanation) -> _Change | None:
+def _enlarge_input(result: Result, found: Explanation) -> Change | None:
     """An input half as large again, or as much larger as a box smaller than every anchor needs."""
     resize = result.params.resize
     if resize.mode not in (ResizeMode.SHORTEST_EDGE, ResizeMode.SQUARE):
@@ -483,4 +504,4 @@ def _enlarge_input(result: Result, found: Explanation) -> _Change | None:
     larger = {"min_size": round(resize.min_size * factor), "max_size": round(resize.max_size * factor)}
     side = larger["min_size"] if resize.mode is ResizeMode.SHORTEST_EDGE else larger["max_size"]
     what = "a short side" if resize.mode is ResizeMode.SHORTEST_EDGE else "sides"
-    return _Change(f"Enlarge the input to {what} of {side:,} px", result.params.with_values("resize", **larger))
+    return Change(f"Enlarge the input to {what} of {side:,} px", result.params.with_values("resize", **larger))

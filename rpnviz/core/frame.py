@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpnviz.core.conventions import BoxScaling, Conventions, Enlarging, Padding, ResizeLimit, ResizeRounding
+from rpnviz.core.conventions import (
+    BoxScaling,
+    Conventions,
+    Enlarging,
+    FlipRule,
+    Padding,
+    ResizeLimit,
+    ResizeRounding,
+)
 from rpnviz.core.params import ResizeMode, ResizeParams
 from rpnviz.errors import ShapeError
 
@@ -57,6 +65,7 @@ def make_frame(
     params: ResizeParams,
     conventions: Conventions,
     padded_size: tuple[int, int] | None = None,
+    flipped: bool = False,
 ) -> Frame:
     """Sizes of an image after resizing and padding.
 
@@ -65,6 +74,7 @@ def make_frame(
         params: wanted sides and the multiple for padding.
         conventions: ``resize_limit``, ``resize_rounding``, ``enlarging``, ``padding``, ``box_scaling``.
         padded_size: (H, W) of the batch's padded tensor; None: this image alone decides.
+        flipped: a training view is flipped; where that comes after the padding, an odd pixel of it changes sides.
 
     Raises:
         ShapeError: ``padded_size`` is smaller than the resized image.
@@ -89,6 +99,8 @@ def make_frame(
     offset = (0, 0)
     if conventions.padding is Padding.CENTRED:
         offset = ((padded[0] - resized[0]) // 2, (padded[1] - resized[1]) // 2)
+    if flipped and conventions.flip is FlipRule.AFTER_PADDING:
+        offset = (offset[0], padded[1] - resized[1] - offset[1])
     if conventions.box_scaling in (BoxScaling.ONE_FACTOR_FLOAT32, BoxScaling.ONE_FACTOR_FLOAT64):
         scale = (factor, factor)
     else:
@@ -167,23 +179,54 @@ def _whole(side: float, rounding: ResizeRounding) -> int:
             return round(side)
 
 
-def scale_ground_truth(boxes: NDArray[np.float64], frame: Frame, conventions: Conventions) -> NDArray:
+def mirrored(boxes: NDArray, width: float) -> NDArray:
+    """xyxy boxes (N, 4) flipped left to right about ``width`` / 2, in their own dtype."""
+    turned = boxes.copy()
+    turned[:, 0] = width - boxes[:, 2]
+    turned[:, 2] = width - boxes[:, 0]
+    return turned
+
+
+def flipped_original(boxes: NDArray, width: int, conventions: Conventions) -> NDArray:
+    """Boxes (N, 4) of an image ``width`` px wide as they are on the flipped image, by the framework's pixels."""
+    inclusive = conventions.flip is FlipRule.BEFORE_RESIZE_INCLUSIVE
+    return mirrored(boxes, width - 1 if inclusive else width)
+
+
+def scale_ground_truth(
+    boxes: NDArray[np.float64], frame: Frame, conventions: Conventions, flipped: bool = False
+) -> NDArray:
     """Original ground-truth boxes (M, 4) as the trainer sees them in input pixels, in its own dtype, not clipped.
+
+    Args:
+        boxes: xyxy, original pixels; those before the flip.
+        frame: sizes of the image; of the flipped view where it is flipped.
+        conventions: ``box_scaling``, ``flip``.
+        flipped: whether the trainer flips the image, before or after it is resized as ``conventions.flip`` says.
 
     Source: torchvision ``transform.py: resize_boxes``; detectron2 ``ResizeTransform.apply_coords``; mmdet
     ``Resize._resize_bboxes``; Matterport ``utils.resize_mask, extract_bboxes``; py-faster-rcnn ``roi_data_layer``.
     """
+    before = conventions.flip in (FlipRule.BEFORE_RESIZE, FlipRule.BEFORE_RESIZE_INCLUSIVE)
+    source: NDArray = boxes
     with np.errstate(over="ignore", invalid="ignore"):
+        if conventions.box_scaling is BoxScaling.PER_AXIS_FLOAT32:
+            source = boxes.astype(np.float32)
+        if flipped and before:
+            source = flipped_original(source, frame.image_size[1], conventions)
         match conventions.box_scaling:
             case BoxScaling.PER_AXIS_FLOAT32:
                 y, x = np.array(frame.resized_size, np.float32) / np.array(frame.image_size, np.float32)
-                return boxes.astype(np.float32) * np.array([x, y, x, y], dtype=np.float32)
-            case BoxScaling.PER_AXIS_FLOAT64 | BoxScaling.ONE_FACTOR_FLOAT32:
-                return frame.to_input(boxes).astype(np.float32)
-            case BoxScaling.ONE_FACTOR_FLOAT64:
-                return frame.to_input(boxes)
+                scaled = source * np.array([x, y, x, y], dtype=np.float32)
+            case BoxScaling.PER_AXIS_FLOAT64 | BoxScaling.ONE_FACTOR_FLOAT32 | BoxScaling.ONE_FACTOR_FLOAT64:
+                scaled = frame.to_input(source)
             case BoxScaling.MASKS:
-                return _through_masks(boxes, frame)
+                scaled = _through_masks(source, frame)
+        if flipped and not before:
+            scaled = mirrored(scaled, 2 * frame.offset[1] + frame.resized_size[1])
+        if conventions.box_scaling in (BoxScaling.PER_AXIS_FLOAT64, BoxScaling.ONE_FACTOR_FLOAT32):
+            return scaled.astype(np.float32)
+        return scaled
 
 
 def _through_masks(boxes: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:

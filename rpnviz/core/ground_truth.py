@@ -69,7 +69,11 @@ class GroundTruth:
 
 
 def select_ground_truth(
-    boxes_original: NDArray[np.float64], ignore: NDArray[np.bool_] | None, frame: Frame, conventions: Conventions
+    boxes_original: NDArray[np.float64],
+    ignore: NDArray[np.bool_] | None,
+    frame: Frame,
+    conventions: Conventions,
+    flipped_from: NDArray[np.float64] | None = None,
 ) -> GroundTruth:
     """Scale the ground truth and find out which of it the trainer uses.
 
@@ -77,7 +81,9 @@ def select_ground_truth(
         boxes_original: (M, 4) xyxy in original pixels, broken ones included.
         ignore: (M,) crowd or ignore regions; None: none.
         frame: sizes of the image.
-        conventions: ``box_scaling``, ``box_clip``, ``invalid_box``, ``outside_box``, ``crowd``, ``empty_image``.
+        conventions: ``box_scaling``, ``box_clip``, ``flip``, ``invalid_box``, ``outside_box``, ``crowd``,
+            ``empty_image``.
+        flipped_from: (M, 4) the boxes of a flipped view before the flip; None: nothing is flipped.
 
     Convention:
         A box is invalid if a side is not above 0 after scaling (NaN included), or for detectron2 not above 1e-5.
@@ -89,7 +95,8 @@ def select_ground_truth(
     ``preprocessing/generator.py: filter_annotations``; Matterport ``model.py: load_image_gt, build_rpn_targets``.
     """
     count = len(boxes_original)
-    unclipped = scale_ground_truth(boxes_original, frame, conventions)
+    source = boxes_original if flipped_from is None else flipped_from
+    unclipped = scale_ground_truth(source, frame, conventions, flipped_from is not None)
     boxes = unclipped
     if conventions.box_clip is BoxClip.IMAGE:
         boxes = clip_boxes(unclipped, frame.resized_size)

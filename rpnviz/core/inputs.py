@@ -82,6 +82,10 @@ class ModelSettings:
     conventions: Conventions
     proposals: ProposalParams | None = None
     """The thresholds and top-n that come with it, where the file has them; a user may turn them."""
+    preset: str = ""
+    """Name of the trainer whose rules belong to it; empty: unknown."""
+    shapes_known: bool = True
+    """Whether sizes and ratios are the anchors' own; those of a recording with anchors only count them."""
 
     def applied_to(self, params: Params, conventions: Conventions) -> tuple[Params, Conventions]:
         """``params`` and ``conventions`` with what was built in: those under which the outputs mean something."""
@@ -125,6 +129,8 @@ class Inputs:
         gt_ignore: (M,) bool, crowd or ignore region; None means none is.
         padded_size: (H, W) of the batch's padded tensor; None: the image alone.
         outputs: the network's outputs, or None.
+        flipped_from: (M, 4) the boxes of a flipped training view before the flip, of which the trainer makes its own;
+            ``gt_boxes`` are then those of the flipped image; None: nothing is flipped.
     """
 
     image_size: tuple[int, int]
@@ -133,6 +139,7 @@ class Inputs:
     gt_ignore: NDArray[np.bool_] | None = None
     padded_size: tuple[int, int] | None = None
     outputs: RPNOutput | None = field(default=None, repr=False)
+    flipped_from: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         boxes = _owned(self.gt_boxes, np.float64)
@@ -143,6 +150,11 @@ class Inputs:
         if min(self.image_size) < 1:
             raise ShapeError(f"image_size is {self.image_size}, expected a height and width of at least 1.")
         object.__setattr__(self, "gt_boxes", frozen(boxes))
+        if self.flipped_from is not None:
+            before = np.array(self.flipped_from, dtype=np.float64)
+            if before.shape != boxes.shape:
+                raise ShapeError(f"flipped_from has shape {before.shape}, expected {boxes.shape}: as gt_boxes.")
+            object.__setattr__(self, "flipped_from", frozen(before))
         for name, dtype in (("gt_labels", np.int64), ("gt_ignore", np.bool_)):
             value = getattr(self, name)
             if value is not None:

@@ -192,6 +192,104 @@ class ProposalParams(Ruled):
         return getattr(self.post_nms_top_n, self.mode.value)
 
 
+class CropKind(StrEnum):
+    """What ``crop_size`` counts in (detectron2's and mmdetection's ``RandomCrop`` use the same words)."""
+
+    NONE = "none"
+    """No crop: the whole image is shown."""
+    ABSOLUTE = "absolute"
+    """Height and width in px, at most the image's."""
+    RELATIVE = "relative"
+    """Shares of the image's height and width."""
+    RELATIVE_RANGE = "relative_range"
+    """Shares that are drawn from these up to 1; only with drawn positions."""
+
+
+class CropPlaces(StrEnum):
+    """Where crops are taken."""
+
+    GRID = "grid"
+    """Evenly spread, so that they cover the image; at most 8 by 8."""
+    RANDOM = "random"
+    """``crop_count`` of them, drawn from ``crop_seed`` as the frameworks draw them."""
+
+
+class CropStage(StrEnum):
+    """What is cropped."""
+
+    ORIGINAL = "original"
+    """The original image; the crop is then resized. detectron2's ``INPUT.CROP``."""
+    RESIZED = "resized"
+    """The resized image, as in large-scale jittering (torchvision ``FixedSizeCrop``, mmdetection's ``lsj``)."""
+
+
+MOST_VIEWS = 256
+"""Views of one image, at most."""
+
+
+@dataclass(frozen=True)
+class TrainViews(Ruled):
+    """The views in which a trainer shows an image: every short side, plain and flipped, every crop."""
+
+    document_key: ClassVar[str] = "train_views"
+
+    min_sizes: tuple[int, ...] | int = ruled(
+        OffOr(ListOf(Number(1, 100_000, whole=True))),
+        "Short sides after resizing, in px; -1: resize.min_size alone",
+        default=-1,
+    )
+    flip: bool = ruled(Flag(), "Every view plain and flipped left to right", default=False)
+    crop: CropKind = ruled(Choice(CropKind), "Whether crops are shown, and what crop_size counts in", CropKind.NONE)
+    crop_size: tuple[float, float] = ruled(
+        ListOf(Number(0.001, 100_000), length=2), "Height and width of the crops, in px or as shares", (0.9, 0.9)
+    )
+    crop_places: CropPlaces = ruled(Choice(CropPlaces), "Where crops are taken", CropPlaces.RANDOM)
+    crop_count: int = ruled(Number(1, 64, whole=True), "Crops that are drawn; without effect on a grid", 4)
+    crop_seed: int = ruled(Number(0, 2**32 - 1, whole=True), "Seed of the drawn crops (numpy.random.seed)", 0)
+    crop_stage: CropStage = ruled(Choice(CropStage), "What is cropped", CropStage.ORIGINAL)
+    padded_size: tuple[int, int] | int = ruled(
+        OffOr(ListOf(Number(1, 100_000, whole=True), length=2)),
+        "Height and width that the batch is padded to at least, in px; -1: every view alone",
+        default=-1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop in (CropKind.RELATIVE, CropKind.RELATIVE_RANGE) and max(self.crop_size) > 1:
+            raise ParamsError(
+                f"{list(self.crop_size)} is not allowed for the crop {str(self.crop)!r}, expected shares up to 1.",
+                where="train_views.crop_size",
+            )
+        if self.crop is CropKind.ABSOLUTE and any(side != int(side) for side in self.crop_size):
+            raise ParamsError(
+                f"{list(self.crop_size)} is not allowed for the crop 'absolute', expected whole px.",
+                where="train_views.crop_size",
+            )
+        if self.crop is CropKind.RELATIVE_RANGE and self.crop_places is CropPlaces.GRID:
+            raise ParamsError(
+                "'grid' is not allowed for the crop 'relative_range', whose sizes are drawn; expected 'random'.",
+                where="train_views.crop_places",
+            )
+        sides = 1 if isinstance(self.min_sizes, int) else len(self.min_sizes)
+        drawn = self.crop is not CropKind.NONE and self.crop_places is CropPlaces.RANDOM
+        views = sides * (2 if self.flip else 1) * (self.crop_count if drawn else 1)
+        if views > MOST_VIEWS:
+            raise ParamsError(
+                f"ask for {views:,} views of an image, expected at most {MOST_VIEWS}: fewer short sides or crops.",
+                where="train_views.crop_count" if drawn else "train_views.min_sizes",
+            )
+
+    def __str__(self) -> str:
+        """In few words: ``640, 672 px, flipped, crop relative 0.9 x 0.9``."""
+        sides = "" if isinstance(self.min_sizes, int) else f"{', '.join(map(str, self.min_sizes))} px"
+        size = " x ".join(f"{side:g}" for side in self.crop_size)
+        parts = [sides, "flipped" if self.flip else ""]
+        parts += [f"crop {self.crop} {size}" if self.crop is not CropKind.NONE else ""]
+        if not isinstance(self.padded_size, int):
+            parts.append(f"padded to {self.padded_size[0]} x {self.padded_size[1]} px")
+        return ", ".join(filter(None, parts)) or "as it is"
+
+
 @dataclass(frozen=True)
 class Params(Ruled):
     """All groups together; a stage reads the groups that concern it."""
@@ -202,14 +300,27 @@ class Params(Ruled):
     sample: SampleParams = ruled(Group(SampleParams), "The mini-batch")
     coder: CoderParams = ruled(Group(CoderParams), "Box deltas")
     proposals: ProposalParams = ruled(Group(ProposalParams), "Outputs to proposals")
+    train_views: TrainViews | int = ruled(
+        OffOr(Group(TrainViews)), "Views in which the trainer shows an image; -1: as it is", default=-1
+    )
+
+    @property
+    def views(self) -> TrainViews | None:
+        """The training views; None where the trainer shows the image as it is."""
+        return self.train_views if isinstance(self.train_views, TrainViews) else None
+
+    def with_views(self, views: TrainViews | None) -> Params:
+        """A copy with other training views, or with none."""
+        return dataclasses.replace(self, train_views=-1 if views is None else views)
 
     def with_values(self, group: str, **values: Any) -> Params:
-        """A copy with some fields of one group replaced.
+        """A copy with some fields of one group replaced; training views that are off begin with the image as it is.
 
         Raises:
             ParamsError: a value is not allowed.
         """
-        return dataclasses.replace(self, **{group: dataclasses.replace(getattr(self, group), **values)})
+        old: Any = (self.views or TrainViews()) if group == "train_views" else getattr(self, group)
+        return dataclasses.replace(self, **{group: dataclasses.replace(old, **values)})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -230,6 +341,10 @@ def differences(a: Params, b: Params) -> list[tuple[str, Any, Any]]:
     found = []
     for group in dataclasses.fields(Params):
         left, right = getattr(a, group.name), getattr(b, group.name)
+        if left == -1 or right == -1:  # an optional group that is off on one side differs as a whole
+            if left != right:
+                found.append((group.name, left, right))
+            continue
         for field in dataclasses.fields(left):
             x, y = getattr(left, field.name), getattr(right, field.name)
             if x != y:
@@ -244,6 +359,8 @@ def read_params(document: Mapping[str, object], defaults: Params) -> Params:
         ParamsError: a group or field is unknown or a value is not allowed.
     """
     merged = plain(defaults)
+    if isinstance(document.get("train_views"), Mapping) and merged["train_views"] == -1:
+        merged["train_views"] = plain(TrainViews())
     known = [field.name for field in dataclasses.fields(Params)]
     check_names(document, known, "")
     return Group(Params).read(merge_patch(merged, _keep_missing(document)), "")
@@ -252,6 +369,10 @@ def read_params(document: Mapping[str, object], defaults: Params) -> Params:
 def _keep_missing(document: Mapping[str, object]) -> dict[str, object]:
     """A null in a document, as opposed to a patch, is a wrong value: say so rather than fall back to the default."""
     for group, fields in document.items():
+        if group == "train_views" and fields == -1:
+            continue
+        if group == "train_views" and not isinstance(fields, Mapping):
+            raise ParamsError(f"{fields!r} is not allowed, expected an object, or -1 for off.", where=group)
         if not isinstance(fields, Mapping):
             raise ParamsError(f"{fields!r} is not allowed, expected an object with fields.", where=group)
         for name, value in fields.items():

@@ -114,9 +114,23 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         sizes = stage("frame", frame_stage.stated_frame, inputs.image_size, *recorded, conventions)
     else:
         sizes = stage(
-            "frame", frame_stage.make_frame, inputs.image_size, params.resize, conventions, inputs.padded_size
+            "frame",
+            frame_stage.make_frame,
+            inputs.image_size,
+            params.resize,
+            conventions,
+            inputs.padded_size,
+            inputs.flipped_from is not None,
         )
-    gt = stage("gt", ground_truth.select_ground_truth, inputs.gt_boxes, inputs.gt_ignore, sizes, conventions)
+    gt = stage(
+        "gt",
+        ground_truth.select_ground_truth,
+        inputs.gt_boxes,
+        inputs.gt_ignore,
+        sizes,
+        conventions,
+        inputs.flipped_from,
+    )
     if stated is not None and stated.anchors is not None:
         shapes = tuple(level.objectness.shape for level in stated.levels)
         strides = stated.settings.anchors.strides

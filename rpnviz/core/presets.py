@@ -23,6 +23,7 @@ from rpnviz.core.params import (
     ResizeParams,
     SampleParams,
     TopN,
+    TrainViews,
     read_params,
 )
 from rpnviz.core.rules import plain
@@ -84,6 +85,7 @@ _TORCHVISION = Preset(
         padding=c.Padding.BOTTOM_RIGHT,
         box_scaling=c.BoxScaling.PER_AXIS_FLOAT32,
         box_clip=c.BoxClip.NONE,
+        flip=c.FlipRule.BEFORE_RESIZE,
         invalid_box=c.InvalidBoxRule.RAISES,
         outside_box=c.OutsideRule.KEEPS,
         crowd=c.CrowdRule.DROPS,
@@ -144,6 +146,7 @@ _DETECTRON2 = _like(
     resize_rounding=c.ResizeRounding.HALF_UP,
     box_scaling=c.BoxScaling.PER_AXIS_FLOAT64,
     box_clip=c.BoxClip.IMAGE,
+    flip=c.FlipRule.AFTER_RESIZE,
     invalid_box=c.InvalidBoxRule.DROPS_TINY,
     anchor_formula=c.AnchorFormula.AREA,
     base_rounding=c.BaseRounding.NONE,
@@ -167,6 +170,7 @@ _MMDETECTION = _like(
     },
     resize_rounding=c.ResizeRounding.HALF_UP,
     box_clip=c.BoxClip.IMAGE,
+    flip=c.FlipRule.AFTER_RESIZE,
     invalid_box=c.InvalidBoxRule.DROPS,
     crowd=c.CrowdRule.IGNORES_BY_IOF,
     anchor_formula=c.AnchorFormula.BASE_ROOT_SCALE,
@@ -201,6 +205,7 @@ _MATTERPORT = _like(
     enlarging=c.Enlarging.NEVER_SHRINKS,
     padding=c.Padding.CENTRED,
     box_scaling=c.BoxScaling.MASKS,
+    flip=c.FlipRule.AFTER_PADDING,
     invalid_box=c.InvalidBoxRule.DROPS,
     crowd=c.CrowdRule.BARS_NEGATIVES,
     empty_image=c.EmptyImageRule.REFUSES,
@@ -251,6 +256,7 @@ _PY_FASTER_RCNN = _like(
     resize_limit=c.ResizeLimit.ROUNDED_LONG_SIDE,
     resize_rounding=c.ResizeRounding.HALF_EVEN,
     box_scaling=c.BoxScaling.ONE_FACTOR_FLOAT32,
+    flip=c.FlipRule.BEFORE_RESIZE_INCLUSIVE,
     invalid_box=c.InvalidBoxRule.KEEPS,
     crowd=c.CrowdRule.KEEPS,
     empty_image=c.EmptyImageRule.REFUSES,
@@ -327,6 +333,33 @@ _PRESETS = {
 def names() -> list[str]:
     """Names of all presets, in menu order."""
     return list(_PRESETS)
+
+
+_FLIPPED = TrainViews(flip=True)
+_USUAL_VIEWS = {
+    # references/detection/train.py: --data-augmentation hflip.
+    "torchvision": _FLIPPED,
+    # configs/Base-RCNN-FPN.yaml: MIN_SIZE_TRAIN; config/defaults.py: RANDOM_FLIP "horizontal", CROP off.
+    "detectron2": TrainViews(min_sizes=(640, 672, 704, 736, 768, 800), flip=True),
+    # configs/_base_/datasets/coco_detection.py: Resize (1333, 800), RandomFlip 0.5.
+    "mmdetection": _FLIPPED,
+    # samples/coco/coco.py: imgaug Fliplr(0.5).
+    "matterport": _FLIPPED,
+    "matterport-old": _FLIPPED,
+    # lib/fast_rcnn/config.py: TRAIN.SCALES (600,), TRAIN.USE_FLIPPED.
+    "py-faster-rcnn": _FLIPPED,
+    # bin/train.py: flip_x_chance 0.5, also without --random-transform.
+    "keras-retinanet": _FLIPPED,
+}
+
+
+def usual_views(name: str) -> TrainViews:
+    """The views in which a framework's own default configuration shows every image.
+
+    Raises:
+        ParamsError: there is no such preset.
+    """
+    return _USUAL_VIEWS[load(name).name]
 
 
 def load(name: str) -> Preset:

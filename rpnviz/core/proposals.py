@@ -108,6 +108,12 @@ class Eligible:
     rows: NDArray[np.int64]
     groups: tuple[NmsGroup, ...]
 
+    @property
+    def pairs(self) -> int | None:
+        """Overlapping pairs that are kept, so that another NMS threshold costs little; None: too many to keep."""
+        counts = [None if group.starts is None else len(group.iou) for group in self.groups]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
 
 @dataclass(frozen=True, eq=False)
 class ProposalStage:
@@ -132,6 +138,7 @@ class ProposalResult:
         stages: the funnel, in order.
         candidates: the K boxes after the top-k cut.
         fate: (K,) uint8 of :class:`Fate`.
+        pairs: see :attr:`Eligible.pairs`.
         suppressor: (K,) candidate row that suppressed each, -1 where none did.
         suppressor_iou: (K,) float32 IoU with it.
         kept: (P,) candidate rows of the proposals, best first.
@@ -143,6 +150,7 @@ class ProposalResult:
     stages: tuple[ProposalStage, ...]
     candidates: Candidates
     fate: NDArray[np.uint8]
+    pairs: int | None
     suppressor: NDArray[np.int64]
     suppressor_iou: NDArray[np.float32]
     kept: NDArray[np.int64]
@@ -384,6 +392,7 @@ def finish_proposals(
         stages=_funnel(anchors, candidates, fate, kept, conventions),
         candidates=candidates,
         fate=frozen(fate),
+        pairs=eligible.pairs,
         suppressor=frozen(suppressor),
         suppressor_iou=frozen(suppressor_iou),
         kept=frozen(kept),

@@ -169,9 +169,12 @@ def check_names(given: Mapping[str, object], known: list[str], where: str) -> No
             raise ParamsError(f"is not a known field; known are {', '.join(known)}.", where=f"{prefix}{name}")
 
 
-def ruled(rule: Rule, doc: str) -> Any:
-    """Declare a field of a parameter group: its rule and its one-line meaning with the unit."""
-    return dataclasses.field(metadata={"rule": rule, "doc": doc})
+def ruled(rule: Rule, doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """Declare a field of a parameter group: its rule and its one-line meaning with the unit.
+
+    A default is for what no framework decides, such as an option that is off unless somebody asks for it.
+    """
+    return dataclasses.field(default=default, metadata={"rule": rule, "doc": doc})
 
 
 class Ruled:

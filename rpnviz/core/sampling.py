@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,22 +76,48 @@ def sample_anchors(labels: NDArray[np.int8], params: SampleParams, conventions: 
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
     if conventions.draw is DrawRule.NONE:
         return SampleResult(frozen(positive), frozen(negative))
-    num_positive = min(len(positive), int(params.batch_size_per_image * params.positive_fraction))
+    num_positive = _most_positives(len(positive), params)
     num_negative = min(len(negative), params.batch_size_per_image - num_positive)
-    if conventions.draw is DrawRule.NUMPY_DROPS:
-        legacy = np.random.RandomState(params.seed & 0xFFFFFFFF)
-        positive = _drop(positive, num_positive, legacy)
-        negative = _drop(negative, num_negative, legacy)
-    else:
-        generator = TorchGenerator(params.seed)
-        always = conventions.draw is DrawRule.TORCH_ALWAYS
-        for_positive = always or len(positive) > num_positive
-        for_negative = always or len(negative) > num_negative
-        if for_positive:
-            positive = positive[generator.permutation_head(len(positive), num_positive)]
-        if for_negative:
-            negative = negative[generator.permutation_head(len(negative), num_negative)]
+    draw = _drawer(params.seed, conventions)
+    positive = draw(positive, num_positive)
+    negative = draw(negative, num_negative)
     return SampleResult(frozen(np.sort(positive)), frozen(np.sort(negative)))
+
+
+def draw_positives(positives: int, params: SampleParams, conventions: Conventions, seed: int) -> NDArray[np.int64]:
+    """Which of so many positives, in ascending order of the anchors, a mini-batch of this seed takes.
+
+    All generators draw positives first: they are those of :func:`sample_anchors`, whatever the negatives.
+    """
+    every = np.arange(positives)
+    if conventions.draw is DrawRule.NONE:
+        return every
+    return np.sort(_drawer(seed, conventions)(every, _most_positives(positives, params)))
+
+
+def _most_positives(positives: int, params: SampleParams) -> int:
+    """How many of so many positives a mini-batch takes."""
+    return min(positives, int(params.batch_size_per_image * params.positive_fraction))
+
+
+_Draw = Callable[[NDArray[np.int64], int], NDArray[np.int64]]
+"""Draws so many of some indices; the first call is about the positives."""
+
+
+def _drawer(seed: int, conventions: Conventions) -> _Draw:
+    """The framework's generator at one seed."""
+    if conventions.draw is DrawRule.NUMPY_DROPS:
+        legacy = np.random.RandomState(seed & 0xFFFFFFFF)
+        return lambda index, keep: _drop(index, keep, legacy)
+    generator = TorchGenerator(seed)
+    always = conventions.draw is DrawRule.TORCH_ALWAYS
+
+    def draw(index: NDArray[np.int64], keep: int) -> NDArray[np.int64]:
+        if always or len(index) > keep:
+            return index[generator.permutation_head(len(index), keep)]
+        return index
+
+    return draw
 
 
 def _drop(index: NDArray[np.int64], keep: int, legacy: np.random.RandomState) -> NDArray[np.int64]:

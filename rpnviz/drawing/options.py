@@ -26,6 +26,8 @@ class LayerKey(StrEnum):
     NEUTRAL = "neutral"
     NEGATIVE = "negative"
     LEFT_OUT = "left_out"
+    MINI_BATCH = "mini_batch"
+    """The positives and negatives that this step draws; positives that it does not draw are then faint."""
     CANDIDATES = "candidates"
     """Every box that enters NMS."""
     SUPPRESSED = "suppressed"
@@ -72,6 +74,7 @@ LAYERS: dict[World, tuple[LayerSpec, ...]] = {
         LayerSpec(LayerKey.NEUTRAL, "Neutral (not trained on)", Role.NEUTRAL, False, 4),
         LayerSpec(LayerKey.NEGATIVE, "Negative", Role.NEGATIVE, False, 5),
         LayerSpec(LayerKey.LEFT_OUT, "Left out (border, padding, crowd)", Role.LEFT_OUT, False, 6),
+        LayerSpec(LayerKey.MINI_BATCH, "Mini-batch (drawn in this step)", Role.NEGATIVE, False, 7),
     ),
     World.MODEL: (
         LayerSpec(LayerKey.GT, "Ground truth", Role.GT, True, 1),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.boxes import box_iou
+from rpnviz.core.conventions import DrawRule
 from rpnviz.core.frame import Frame
 from rpnviz.core.matching import WEAK_IOU, AnchorState, Rank
 from rpnviz.core.pipeline import Result
@@ -64,6 +65,8 @@ _LONGEST_NAME = 24
 """Letters of a category on the picture."""
 BACKGROUND_OPACITY = 0.35
 """Of the other ground truth while one box is selected."""
+NOT_DRAWN_OPACITY = 0.3
+"""Of positives behind the mini-batch: those that it draws stand in front of them."""
 
 
 _BACK_TO_FRONT = (
@@ -77,6 +80,7 @@ _BACK_TO_FRONT = (
     LayerKey.POSITIVE,
     LayerKey.KEPT,
     LayerKey.FORCED,
+    LayerKey.MINI_BATCH,
     LayerKey.GT,
 )
 
@@ -272,11 +276,20 @@ def _total(result: Result, world: World, key: LayerKey) -> int:
     """Boxes of one key in the image."""
     if key is LayerKey.GT:
         return len(result.inputs.gt_boxes)
+    if key is LayerKey.MINI_BATCH:
+        return len(_drawn(result))
     if world is World.TRAINING:
         return sum(result.match.counts[state] for state in STATES[key])
     if result.proposals is None:
         return 0
     return len(_candidate_rows(result, key))
+
+
+def _drawn(result: Result) -> NDArray[np.int64]:
+    """Anchors of the mini-batch, positives last; none where the trainer draws none."""
+    if result.conventions.draw is DrawRule.NONE:
+        return np.zeros(0, np.int64)
+    return np.concatenate([result.sample.negative, result.sample.positive])
 
 
 def _candidate_rows(result: Result, key: LayerKey) -> NDArray[np.int64]:
@@ -330,6 +343,8 @@ def _find(result: Result, asked: _Question) -> _Choice:
         return _choose_proposals(result, asked)
     if asked.key in (LayerKey.POSITIVE, LayerKey.FORCED):
         return _choose_positives(result, asked)
+    if asked.key is LayerKey.MINI_BATCH:
+        return _narrowed(result, asked, _choose_drawn(result, asked))
     return _narrowed(result, asked, _choose_others(result, asked))
 
 
@@ -364,6 +379,16 @@ def _choose_others(result: Result, asked: _Question) -> _Choice:
     total, why = len(index), ""
     if asked.selected_gt is not None:
         # An anchor that touches no box has the first as its nearest, by the order alone.
+        index = index[(match.matched_gt[index] == asked.selected_gt) & (match.best_iou[index] > 0)]
+        why = _of_gt(asked.selected_gt, len(index), total)
+    return _Choice(anchor_population(result.anchors, result.frame), index, index, total, why)
+
+
+def _choose_drawn(result: Result, asked: _Question) -> _Choice:
+    """The mini-batch; of a selected box, what it draws of those that have it as their nearest."""
+    match, index = result.match, _drawn(result)
+    total, why = len(index), ""
+    if asked.selected_gt is not None:
         index = index[(match.matched_gt[index] == asked.selected_gt) & (match.best_iou[index] > 0)]
         why = _of_gt(asked.selected_gt, len(index), total)
     return _Choice(anchor_population(result.anchors, result.frame), index, index, total, why)
@@ -451,16 +476,18 @@ def _everything_spec(result: Result, world: World) -> LayerSpec:
 
 
 def _box_layers(result: Result, world: World, spec: LayerSpec, options: LayerOptions) -> list[Layer]:
-    """One layer, or one for every colour."""
+    """One layer, or one for every colour; the mini-batch has one for every label."""
     choice = _choose(result, world, spec.key, options)
     if not len(choice.population):
         return []
     dense = _is_dense(choice, spec.key, options)
     shown = len(choice.rows)
+    behind = spec.key in (LayerKey.POSITIVE, LayerKey.FORCED) and LayerKey.MINI_BATCH in options.visible
+    faint = behind and result.conventions.draw is not DrawRule.NONE
     return [
         Layer(
             spec.key,
-            spec.role,
+            role,
             spec.title,
             choice.population,
             rows,
@@ -469,10 +496,27 @@ def _box_layers(result: Result, world: World, spec: LayerSpec, options: LayerOpt
             choice.total,
             dense,
             why=choice.why,
+            opacity=NOT_DRAWN_OPACITY if faint else 1.0,
             shade=shade,
         )
-        for shade, rows, ids in _coloured(result, choice, options.colour_by)
+        for role, shade, rows, ids in _by_role(result, spec, _coloured(result, choice, options.colour_by))
     ]
+
+
+def _by_role(
+    result: Result, spec: LayerSpec, groups: Sequence[_Group]
+) -> list[tuple[Role, Shade | None, NDArray[np.int64], NDArray[np.int64]]]:
+    """Groups of one colour as they look: a layer's own role, those of the mini-batch by their label."""
+    if spec.key is not LayerKey.MINI_BATCH:
+        return [(spec.role, *group) for group in groups]
+    looks = {AnchorState.NEGATIVE: Role.NEGATIVE, AnchorState.POSITIVE: Role.POSITIVE, AnchorState.FORCED: Role.FORCED}
+    found = []
+    for state, role in looks.items():
+        for shade, rows, ids in groups:
+            own = result.match.state[ids] == state
+            if own.any():
+                found.append((role, shade, rows[own], ids[own]))
+    return found
 
 
 def _is_dense(choice: _Choice, key: LayerKey, options: LayerOptions) -> bool:

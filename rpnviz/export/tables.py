@@ -23,11 +23,18 @@ from rpnviz.core.fixes import Fix, search_fixes
 from rpnviz.core.matching import AnchorState
 from rpnviz.core.pipeline import Result
 from rpnviz.core.rules import plain
+from rpnviz.core.view_fixes import search_view_fixes
+from rpnviz.core.views import Outcome, run_views
 from rpnviz.datasets.base import Dataset, ImageRecord
 
 
 def explain_table(
-    result: Result, record: ImageRecord, dataset: Dataset, wanted: Collection[int] | None = None, fixes: bool = True
+    result: Result,
+    record: ImageRecord,
+    dataset: Dataset,
+    wanted: Collection[int] | None = None,
+    fixes: bool = True,
+    in_views: bool = False,
 ) -> dict[str, Any]:
     """Why every ground-truth box of one image fares as it does, and what would help it.
 
@@ -36,13 +43,44 @@ def explain_table(
         record, dataset: the image's names.
         wanted: indices of the boxes to explain; None: all.
         fixes: look for changes that raise the rank, and check them by running the pipeline.
+        in_views: look for changes after which a box is matched in every training view instead.
 
     Returns:
-        Strict JSON, see DESIGN section 8: sizes are [H, W]; ``notes`` is an object of notes with their numbers.
+        Strict JSON, see DESIGN section 8: sizes are [H, W]; ``notes`` is an object of notes with their numbers;
+        ``sampling``: positives in a mini-batch on average, and the chance that there is any; ``views``: how the box
+        fares in each training view, ``crop`` as [x, y, width, height] in original pixels, ``rank`` null where the
+        crop cuts the box off.
     """
     indices = range(len(result.match.ranks)) if wanted is None else sorted(wanted)
-    gts = [{**_gt_heads(result, record, dataset, gt), **_explanation(result, gt, fixes)} for gt in indices]
+    inputs, params, conventions = result.inputs, result.params, result.conventions
+    outcomes = run_views(inputs, params, conventions) if params.views is not None and indices else ()
+    gts = []
+    for gt in indices:
+        table = {
+            **_gt_heads(result, record, dataset, gt),
+            **_explanation(result, gt, fixes and not in_views),
+            "views": [_view(outcome, gt) for outcome in outcomes],
+        }
+        if fixes and in_views:
+            table["fixes"] = [_fix(fix) for fix in search_view_fixes(inputs, params, conventions, gt).fixes]
+        gts.append(table)
     return {**_image_heads(result, record), "gts": gts}
+
+
+def _view(outcome: Outcome, gt: int) -> dict[str, Any]:
+    """How a box fares in one training view."""
+    view, rank = outcome.view, outcome.ranks[gt]
+    x1, y1, x2, y2 = outcome.area.tolist()
+    return {
+        "name": view.name,
+        "min_size": view.min_size,
+        "flip": view.flip,
+        "crop": None if view.crop is None else [x1, y1, x2 - x1, y2 - y1],
+        "padded_size": list(outcome.input_size),
+        "rank": None if rank is None else str(rank),
+        "positives": int(outcome.positives[gt]),
+        "best_iou": number(float(outcome.best_iou[gt])),
+    }
 
 
 def diff_table(diff: Diff, record: ImageRecord, dataset: Dataset) -> dict[str, Any]:
@@ -160,6 +198,7 @@ def _explanation(result: Result, gt: int, fixes: bool) -> dict[str, Any]:
         "threshold": found.threshold,
         "needed": found.needed,
         "stolen_by": None,
+        "sampling": {"expected": found.chance.expected, "chance": found.chance.seen},
         "fixes": [_fix(fix) for fix in (search_fixes(result, gt, found).fixes if fixes else ())],
     }
     if thief is not None:

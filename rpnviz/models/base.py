@@ -113,12 +113,14 @@ class Question:
         text: what is asked.
         choices: (value, meaning) of each; empty where any text will do.
         default: the framework's own answer.
+        follows: key of the question on whose answer the default depends, and the default for each such answer.
     """
 
     key: str
     text: str
     choices: tuple[tuple[str, str], ...]
     default: str
+    follows: tuple[str, Mapping[str, str]] | None = None
 
 
 def answered(path: Path, questions: Sequence[Question], options: Mapping[str, str]) -> dict[str, str]:

@@ -352,7 +352,7 @@ def _settings(path: Path, weights: Weights, detector: Detector, answers: Mapping
         params = _params(preset, detector, own, answers)
     except (ParamsError, TypeError, ValueError) as error:
         raise ModelFileError(f"its settings are not usable: {error}", where=str(path)) from error
-    return ModelSettings(params.resize, params.anchors, params.coder, preset.conventions, params.proposals)
+    return ModelSettings(params.resize, params.anchors, params.coder, preset.conventions, params.proposals, preset.name)
 
 
 def _params(preset: Preset, detector: Detector, own: Mapping[str, Any], answers: Mapping[str, str]) -> Params:

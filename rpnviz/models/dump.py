@@ -162,7 +162,9 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
         coded = coded.with_values("coder", weights=tuple(float(value) for value in json.loads(weights)))
     if clip:
         coded = coded.with_values("coder", dwh_clip=float(clip))
-    settings = ModelSettings(preset.params.resize, params, coded.coder, preset.conventions)
+    settings = ModelSettings(
+        preset.params.resize, params, coded.coder, preset.conventions, preset=preset.name, shapes_known=anchors is None
+    )
     source = path.name
     output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
     return Dump(output, original, metadata.get("file_name", ""), _step(arrays, metadata))
@@ -344,7 +346,7 @@ def dump_bytes(result: Result, file_name: str) -> bytes:
 
 
 def _preset_of(output: RPNOutput) -> str:
-    """The preset whose conventions turn the outputs into the same boxes; of several one that is alike throughout."""
+    """The preset whose conventions turn the outputs into the same boxes; of several the network's own."""
     own = output.settings.conventions
     alike = [name for name in presets.names() if built_in(presets.load(name).conventions) == built_in(own)]
     if not alike:
@@ -353,4 +355,6 @@ def _preset_of(output: RPNOutput) -> str:
             where=output.source,
             way_out="Write the dump where the network is trained: see docs/rpn-dump.md.",
         )
+    if output.settings.preset in alike:
+        return output.settings.preset
     return next((name for name in alike if presets.load(name).conventions == own), alike[0])

@@ -194,7 +194,7 @@ def _read_settings(path: Path, metadata: Mapping[str, str]) -> ModelSettings:
         read = presets.from_document(document)
     except ParamsError as error:
         raise ModelFileError(f"its settings are not usable: {error}", where=str(path)) from error
-    return ModelSettings(read.params.resize, read.params.anchors, read.params.coder, read.conventions)
+    return ModelSettings(read.params.resize, read.params.anchors, read.params.coder, read.conventions, preset=read.name)
 
 
 def _compare_shapes(path: Path, found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> None:

@@ -74,7 +74,11 @@ def open_graph(path: Path, options: Mapping[str, str]) -> OnnxModel:
     answers = answered(path, _questions(head, options.get("preset", "")), options)
     preset = presets.load(answers["preset"])
     settings = ModelSettings(
-        _resize(path, preset, answers), _anchors(path, head, preset), preset.params.coder, preset.conventions
+        _resize(path, preset, answers),
+        _anchors(path, head, preset),
+        preset.params.coder,
+        preset.conventions,
+        preset=preset.name,
     )
     session = _session(path, graph.cut([name for pair in head.pairs for name in (pair.objectness, pair.deltas)]))
     return OnnxModel(path.name, _note(head, answers), settings, head, answers, session)
@@ -93,6 +97,7 @@ def _questions(head: Head, preset: str) -> list[Question]:
         ("matterport", "square of 1024 px; deltas are dy, dx, dh, dw"),
     )
     preset = preset if preset in dict(choices) else own
+    names = [name for name, _ in choices]
     asked = [
         Question("preset", "Whose anchors, coder and size of the input it has", choices, own),
         Question(
@@ -100,6 +105,7 @@ def _questions(head: Head, preset: str) -> list[Question]:
             "What it takes as pixels",
             tuple((key, meaning) for key, (meaning, *_) in _RULES.items()),
             _usual_pixels(head, preset),
+            ("preset", {name: _usual_pixels(head, name) for name in names}),
         ),
     ]
     fixed = head.entry.size != (None, None)
@@ -119,6 +125,7 @@ def _questions(head: Head, preset: str) -> list[Question]:
                     ("stretch", "each side is scaled alone"),
                 ),
                 _usual_fit(head, presets.load(preset).params.resize),
+                ("preset", {name: _usual_fit(head, presets.load(name).params.resize) for name in names}),
             )
         )
     if any(pair.logits == 2 for pair in head.pairs):
@@ -128,6 +135,7 @@ def _questions(head: Head, preset: str) -> list[Question]:
                 "Which of the two logits of an anchor is the object",
                 (("first", "mmdetection 2.5 and later"), ("second", "Matterport, mmdetection before")),
                 "first" if preset == "mmdetection" else "second",
+                ("preset", {name: "first" if name == "mmdetection" else "second" for name in names}),
             )
         )
     return asked

@@ -94,8 +94,8 @@ class CompareModelsWindow(SideBySide):
         self._show_problem("")
         self.comparison.load(offer.path, options)
 
-    def _ask(self, path: Path, info: ModelInfo) -> None:
-        dialog = ModelOptionsDialog(path.name, info, {}, self)
+    def _ask(self, path: Path, info: ModelInfo, answers: dict[str, str]) -> None:
+        dialog = ModelOptionsDialog(path.name, info, answers, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self._load(_Offer(path, None), dialog.answers))
         dialog.open()
@@ -112,7 +112,11 @@ class CompareModelsWindow(SideBySide):
             offers = {_name(slot.model): _Offer(wanted.path, None)}
         for name, offer in offers.items():
             if offer not in known:
-                self.choice.insertItem(self.choice.count() - 2, name, offer)
+                taken = self.choice.findText(name) >= 0 and offer.path is not None
+                text = f"{_parent(offer.path)}/{name}" if taken else name
+                self.choice.insertItem(self.choice.count() - 2, text, offer)
+                place = str(offer.path) if offer.path is not None else name
+                self.choice.setItemData(self.choice.count() - 3, place, Qt.ItemDataRole.ToolTipRole)
         if wanted.step is not None and slot.playback is not None:
             slot.show_step(wanted.step)
         self._show_choice()
@@ -134,10 +138,10 @@ class CompareModelsWindow(SideBySide):
         record = state.record
         title = "Compare models"
         self.setWindowTitle(f"{title}, {record.file_name} – rpnviz" if record is not None else f"{title} – rpnviz")
-        names = _name(state.model), _name(comparison.other)
+        names = _told_apart((_name(state.model), state.models.path), (_name(comparison.other), comparison.slot.path))
         self.name_a.setText(names[0])
         self._show_choice()
-        self._show_problem(comparison.failure)
+        self._show_problem(comparison.failure or comparison.warning)
         a, b = comparison.a.result, comparison.b.result
         if a is None or b is None or not comparison.settled:
             if a is None or b is None or comparison.failure:
@@ -173,6 +177,18 @@ class CompareModelsWindow(SideBySide):
 
 def _name(model: ProposalModel | None) -> str:
     return "" if model is None else model.name
+
+
+def _parent(path: Path | None) -> str:
+    return "" if path is None else path.parent.name
+
+
+def _told_apart(left: tuple[str, Path | None], right: tuple[str, Path | None]) -> tuple[str, str]:
+    """Names of two models, with the folders of their files where the names are the same."""
+    if left[0] != right[0]:
+        return left[0], right[0]
+    first, second = (f"{_parent(path)}/{name}" if path is not None else name for name, path in (left, right))
+    return first, second
 
 
 def _waiting(comparison: ModelComparison, state: AppState) -> str:

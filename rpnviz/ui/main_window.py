@@ -42,6 +42,7 @@ from PySide6.QtWidgets import (
 from rpnviz import __version__
 from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
+from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.case import is_case
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
@@ -52,8 +53,10 @@ from rpnviz.app.recent import Recent
 from rpnviz.app.session import is_session
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
+from rpnviz.app.view_finder import ViewFinder
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
+from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
@@ -67,6 +70,7 @@ from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.playback import PlaybackBar
 from rpnviz.ui.panels.selection import SelectionPanel
+from rpnviz.ui.panels.views import ViewsStrip
 from rpnviz.ui.sessions import RecentMenu, Sessions
 from rpnviz.ui.theme import apply_theme
 from rpnviz.ui.widgets.banner import Banner
@@ -116,9 +120,11 @@ class MainWindow(QMainWindow):
         self.player = Player(state)
         self.recent = Recent(state, self)
         self.sessions = Sessions(self, state, settings, self.canvas)
-        self.controls = ControlsPanel(state, self.player, settings.theme)
+        self.views, self.batches = ViewFinder(state), BatchFinder(state)
+        self.controls = ControlsPanel(state, self.player, settings.theme, self.batches)
+        self.views_strip = ViewsStrip(state, self.views, settings.theme)
         self.playback = PlaybackBar(state, self.player)
-        self.table = GtTable(state, settings.theme)
+        self.table = GtTable(state, settings.theme, self.views, self.batches)
         self.funnel = FunnelBar(state)
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
@@ -266,6 +272,7 @@ class MainWindow(QMainWindow):
         self.banner.setParent(self.canvas)
         upper_layout.addWidget(self.canvas, 1)
         upper_layout.addWidget(self.playback)
+        upper_layout.addWidget(self.views_strip)
         upper_layout.addWidget(self.legend)
         self.middle = QSplitter(Qt.Orientation.Vertical)
         self.middle.addWidget(upper)
@@ -542,17 +549,20 @@ class MainWindow(QMainWindow):
         if path is not None:
             self.state.load_model(path, show=True)
 
-    def _ask_about_model(self, path: Path, info: ModelInfo) -> None:
+    def _ask_about_model(self, path: Path, info: ModelInfo, answers: dict[str, str]) -> None:
         """Ask what a model file does not say, then open it."""
         from rpnviz.ui.dialogs.model_options import ModelOptionsDialog
 
-        dialog = ModelOptionsDialog(path.name, info, {}, self)
+        dialog = ModelOptionsDialog(path.name, info, answers, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self.state.load_model(path, dialog.answers, show=True))
         dialog.open()
 
     def do_open_bundled_model(self) -> None:
         self.state.load_model(None, show=True)
+
+    def do_model_options(self) -> None:
+        self.state.models.ask_again()
 
     def do_open_params(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Load parameters", self._last_folder(), _PARAMS_FILTER)
@@ -647,9 +657,24 @@ class MainWindow(QMainWindow):
     def do_reset_params(self) -> None:
         self.state.reset_params()
 
+    def do_draw_again(self) -> None:
+        if terms(self.state.preset.conventions).draws:
+            self.state.draw_again()
+        else:
+            name = self.state.preset.name
+            self.state.tell(Message(Severity.INFO, f"{name} draws no mini-batch", "All positives and negatives train."))
+
+    def do_usual_views(self) -> None:
+        self.state.set_views(presets.usual_views(self.state.preset.name))
+
+    def do_toggle_views(self) -> None:
+        if self.state.params.views is None:
+            way_out = "Controls, Training views: take the trainer's usual ones, or choose your own."
+            self.state.tell(Message(Severity.INFO, "There are no training views", way_out))
+        else:
+            self.views_strip.set_wanted(not self.views_strip.wanted)
+
     def do_use_model_settings(self) -> None:
-        if self.state.model is None:
-            self.state.tell(Message(Severity.INFO, "No model is loaded", "Load one with Ctrl+M."))
         self.state.use_model_settings()
 
     def do_copy_params(self) -> None:
@@ -700,6 +725,11 @@ class MainWindow(QMainWindow):
         if not self.inspector.way:
             self.state.tell(Message(Severity.INFO, "Nothing to follow", "Select a box first."))
         self.inspector.step(by)
+
+    def do_run_model(self) -> None:
+        self.state.set_world(World.MODEL)
+        if not self.state.models.busy:
+            self.state.models.run()
 
     def do_play(self) -> None:
         if self._has_playback():
@@ -770,6 +800,7 @@ class MainWindow(QMainWindow):
         self._alone = alone = not self._alone
         for part in (self.images, self.right, self.table, self.toolbar, self.strip, self.status):
             part.setVisible(not alone)
+        self.views_strip.set_alone(alone)
         self.canvas.set_alone(alone)
 
     def do_toggle_theme(self) -> None:
@@ -783,6 +814,7 @@ class MainWindow(QMainWindow):
         self.table.set_theme(theme)
         self.images.set_theme(theme)
         self.controls.show_theme(theme)
+        self.views_strip.set_theme(theme)
         for other in (self.comparing, self.comparing_models):
             if other is not None:
                 other.set_theme(theme)

@@ -168,7 +168,7 @@ class RecentMenu(QMenu):
     """What was opened lately, the newest first."""
 
     def __init__(self, recent: Recent, parent: QWidget) -> None:
-        super().__init__("Open &recent", parent)
+        super().__init__("Open re&cent", parent)
         self._recent = recent
         self.setToolTipsVisible(True)
         recent.changed.connect(self._fill)

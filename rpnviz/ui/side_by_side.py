@@ -25,7 +25,7 @@ from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.widgets.basics import eliding_label, label, separator
-from rpnviz.ui.widgets.tables import row_table
+from rpnviz.ui.widgets.tables import fit_columns, row_table
 
 _Index = QModelIndex | QPersistentModelIndex
 _HEAD_HEIGHT = 36
@@ -72,6 +72,8 @@ class Rows(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return self.headings[section]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole and self._tips:
+            return f"{self.headings[section]}: {self._tips[0]}"
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if section in self._numbers else Qt.AlignmentFlag.AlignLeft
             return int(side | Qt.AlignmentFlag.AlignVCenter)
@@ -140,6 +142,8 @@ class SideBySide(QWidget):
             table.setAlternatingRowColors(True)
             table.setFrameShape(QFrame.Shape.NoFrame)
             table.horizontalHeader().setStretchLastSection(True)
+        fit_columns(self.box_table, box_widths)
+        fit_columns(self.field_table, field_widths)
         self._following = self._linking_rows = False
         self._selected_gt: int | None = None
         self._build(heads)

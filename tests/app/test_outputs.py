@@ -156,7 +156,13 @@ def test_the_settings_of_every_preset_are_the_same_from_disk(tmp_path, name, wit
     preset = presets.load(name)
     params = preset.params.with_values("resize", min_size=333, scale=0.1).with_values("proposals", nms_thresh=0.1)
     settings = ModelSettings(
-        params.resize, params.anchors, params.coder, preset.conventions, params.proposals if with_proposals else None
+        params.resize,
+        params.anchors,
+        params.coder,
+        preset.conventions,
+        params.proposals if with_proposals else None,
+        name if with_proposals else "",
+        not with_proposals,
     )
     model = Counting()
     ran = model.propose(IMAGE)

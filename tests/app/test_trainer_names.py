@@ -9,7 +9,7 @@ from rpnviz.core.params import Params
 
 @pytest.mark.parametrize("preset", presets.names())
 def test_every_preset_names_fields_that_exist(preset):
-    params: Params = presets.load(preset).params
+    params: Params = presets.load(preset).params.with_views(presets.usual_views(preset))
     names = trainer_names._NAMES[preset]
     assert "match.fg_iou_thresh" in names
     for field in names:

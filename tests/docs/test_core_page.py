@@ -17,7 +17,9 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), 
         (0, "[1]\n"),
         (1, "0.0\n"),
         (2, "shape ['Add size 77 on P3 and add ratio 0.067']\n"),
-        (3, "0 forced, 90 positive | none, 0 positive | [['match.min_pos_iou']]\n"),
+        (3, "0 of 12 640 px (<Rank.FORCED: 'forced'>,) [0.458"),
+        (4, "[(1, 1.11, 0.7399)"),
+        (5, "0 forced, 90 positive | none, 0 positive | [['match.min_pos_iou']]\n"),
     ],
 )
 def test_an_example_prints_what_it_should(number, printed, capsys):
@@ -26,4 +28,4 @@ def test_an_example_prints_what_it_should(number, printed, capsys):
 
 
 def test_every_example_is_tested():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 6

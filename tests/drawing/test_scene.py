@@ -19,6 +19,7 @@ from rpnviz.drawing.scene import (
     BEST_PER_GT,
     LAYERS,
     MAX_OUTLINES,
+    NOT_DRAWN_OPACITY,
     LayerKey,
     LayerOptions,
     World,
@@ -63,6 +64,7 @@ def test_words_on_screen():
         "Neutral (not trained on)",
         "Negative",
         "Left out (border, padding, crowd)",
+        "Mini-batch (drawn in this step)",
     ]
 
 
@@ -120,8 +122,36 @@ def test_negatives_are_density_and_every_anchor_is_in_one_layer(result):
     options = everything_of(World.TRAINING, show_all=frozenset(LayerKey))
     layers = make_layers(result, World.TRAINING, options)
     assert layer(layers, LayerKey.NEGATIVE).dense
-    ids = np.concatenate([layer.ids for layer in layers if layer.key is not LayerKey.GT])
+    again = (LayerKey.GT, LayerKey.MINI_BATCH)  # the mini-batch draws of the others
+    ids = np.concatenate([layer.ids for layer in layers if layer.key not in again])
     np.testing.assert_array_equal(np.sort(ids), np.arange(len(result.anchors)))
+
+
+def test_the_mini_batch_stands_in_front_of_faint_positives(run):
+    result = run(fg_iou_thresh=0.4, bg_iou_thresh=0.3)
+    layers = make_layers(result, World.TRAINING, only(LayerKey.POSITIVE, LayerKey.FORCED, LayerKey.MINI_BATCH))
+    drawn = [layer for layer in layers if layer.key is LayerKey.MINI_BATCH]
+    ids = np.sort(np.concatenate([layer.ids for layer in drawn]))
+    np.testing.assert_array_equal(ids, np.sort(np.concatenate([result.sample.positive, result.sample.negative])))
+    looks = {AnchorState.POSITIVE: Role.POSITIVE, AnchorState.FORCED: Role.FORCED, AnchorState.NEGATIVE: Role.NEGATIVE}
+    for layer in drawn:
+        assert layer.opacity == 1
+        assert {looks[AnchorState(state)] for state in result.match.state[layer.ids]} == {layer.role}
+    behind = [layer for layer in layers if layer.key in (LayerKey.POSITIVE, LayerKey.FORCED)]
+    assert behind
+    assert all(layer.opacity == NOT_DRAWN_OPACITY for layer in behind)
+    alone = make_layers(result, World.TRAINING, only(LayerKey.POSITIVE, LayerKey.FORCED))
+    assert all(layer.opacity == 1 for layer in alone)
+
+
+def test_without_a_mini_batch_nothing_is_drawn_or_faint():
+    preset = presets.load("keras-retinanet")
+    inputs = pipeline.Inputs((120, 160), np.array([[20.0, 20, 60, 60]]))
+    result = pipeline.run(inputs, preset.params, preset.conventions)
+    layers = make_layers(result, World.TRAINING, only(LayerKey.POSITIVE, LayerKey.MINI_BATCH))
+    assert {(layer.key, layer.opacity) for layer in layers} <= {(LayerKey.POSITIVE, 1.0)}
+    (entry,) = [entry for entry in legend(result, World.TRAINING, only()) if entry.key is LayerKey.MINI_BATCH]
+    assert entry.total == 0
 
 
 def test_back_to_front(proposed):
@@ -133,6 +163,7 @@ def test_back_to_front(proposed):
         LayerKey.NEUTRAL,
         LayerKey.POSITIVE,
         LayerKey.FORCED,
+        *[LayerKey.MINI_BATCH] * 3,  # by label
     ]
     assert training[-1].key is LayerKey.GT
     model = make_layers(proposed, World.MODEL, everything_of(World.MODEL, everything=True))
@@ -287,7 +318,9 @@ def test_the_legend_tells_what_the_layers_are(proposed, world, selected, all_of_
     for found in layers:
         entry = entries[found.key]
         assert (entry.shown, entry.total) == (found.shown, found.total)
-        if found.key is not LayerKey.GT:
+        if found.key is LayerKey.MINI_BATCH:  # a layer for every label
+            assert (entry.dense, entry.why) == (found.dense, found.why)
+        elif found.key is not LayerKey.GT:
             assert (entry.dense, entry.why, entry.role) == (found.dense, found.why, found.role)
             assert found.shown == len(found.boxes) == len(found.ids)
 

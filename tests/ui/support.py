@@ -15,7 +15,7 @@ def open_image(window, qtbot, name: str) -> None:
     names = [record.file_name for record in window.state.dataset.images]
     if window.state.record.file_name != name:
         window.state.show_image(names.index(name))
-        qtbot.waitUntil(lambda: window.state.record.file_name == name and settled(window), timeout=10000)
+        qtbot.waitUntil(lambda: window.state.record.file_name == name and settled(window), timeout=60000)
 
 
 def enter(qtbot, field, text: str) -> None:

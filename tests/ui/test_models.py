@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -252,3 +253,63 @@ def test_loading_ends_where_it_is_cancelled(small, qtbot, tmp_path, monkeypatch)
     assert small.state.model is None
     small.open_paths([path])
     wait_for_model(small, qtbot, "large.pth")
+
+
+def test_a_wrong_answer_is_asked_for_again_and_not_kept(small, qtbot, tmp_path):
+    path = save(tmp_path / "d2.pth", as_detectron2(torchvision_state()), lambda state: {"model": state})
+    small.open_paths([path])
+    qtbot.waitUntil(lambda: bool(small.findChildren(ModelOptionsDialog)), timeout=60000)
+    (dialog,) = small.findChildren(ModelOptionsDialog)
+    dialog.fields["bn_eps"].setText("x")
+    dialog.accept()
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in small.findChildren(ModelOptionsDialog)), timeout=60000)
+    assert "an option is no number" in small.banner.text.text()
+    assert not (tmp_path / "d2.pth.rpnviz.json").exists()
+    (again,) = (d for d in small.findChildren(ModelOptionsDialog) if d.isVisible())
+    assert again.fields["bn_eps"].text() == "x"
+    again.fields["bn_eps"].setText("1e-4")
+    again.accept()
+    wait_for_model(small, qtbot, "d2.pth")
+    small.do_model_options()
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in small.findChildren(ModelOptionsDialog)), timeout=60000)
+    (third,) = (d for d in small.findChildren(ModelOptionsDialog) if d.isVisible())
+    assert third.fields["bn_eps"].text() == "1e-4"
+    third.reject()
+
+
+def test_answers_that_depend_on_another_follow_it(small, qtbot, tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(plain(torchvision_state()), path)
+    small.open_paths([path])
+    qtbot.waitUntil(lambda: bool(small.findChildren(ModelOptionsDialog)), timeout=60000)
+    (dialog,) = small.findChildren(ModelOptionsDialog)
+    preset, pixels = dialog.fields["preset"], dialog.fields["pixels"]
+    assert dialog.answers["pixels"] == "unit"
+    preset.setFocus()
+    qtbot.keyClicks(preset, "detectron2")
+    assert dialog.answers["pixels"] == "bgr"
+    pixels.setFocus()
+    qtbot.keyClicks(pixels, "rgb")
+    qtbot.keyClicks(preset, "torchvision")
+    assert dialog.answers["pixels"] == "rgb", "chosen by hand"
+    dialog.reject()
+
+
+def test_resetting_takes_the_rules_back_too(small, qtbot, tmp_path):
+    path = save(tmp_path / "mm.pth", as_mmdetection(torchvision_state()), lambda state: {"state_dict": state})
+    small.state.load_model(path, {}, show=True)
+    wait_for_model(small, qtbot, "mm.pth")
+    assert "It belongs to mmdetection" in small.banner.text.text()
+    small.do_use_model_settings()
+    assert small.state.preset.name == "mmdetection"
+    small.state.set_preset("torchvision")
+    rules = small.state.preset.conventions
+    other = replace(small.state.preset, conventions=rules.overridden({"tie_rule": "first"}))
+    small.state.take_preset(replace(other, params=small.state.params), "a rule")
+    assert [name for name, *_ in small.state.changed_fields()] == ["conventions.tie_rule"]
+    assert small.changed.text() == "1 changed"
+    small.state.reset_field("conventions.tie_rule")
+    assert small.state.preset.conventions == rules
+    small.state.undo()
+    small.do_reset_params()
+    assert small.state.preset.conventions == rules

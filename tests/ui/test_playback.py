@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFileDialog
 from support import open_image, settled
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+from made_states import torchvision_state
 
 from rpnviz.app.viewing import Selection
 from rpnviz.drawing.options import World
@@ -147,3 +154,28 @@ def test_a_step_that_cannot_be_opened_is_told_and_the_others_work(window, qtbot,
     window.player.go(0)
     qtbot.waitUntil(lambda: settled(window))
     assert window.state.result.proposals is not None
+
+
+def test_a_step_that_fails_shows_nothing_of_another_step(window, qtbot, tmp_path):
+    for step in (100, 200, 300):
+        state = torchvision_state(seed=step)
+        if step == 200:
+            state.pop("backbone.body.layer1.0.conv2.weight")
+        torch.save({name: torch.from_numpy(value) for name, value in state.items()}, tmp_path / f"model_{step}.pth")
+    open_image(window, qtbot, "coins.png")
+    window.state.load_model(tmp_path, {}, show=True)
+    slot = window.state.models
+    qtbot.waitUntil(lambda: slot.playback is not None and slot.outputs is not None and settled(window), timeout=60000)
+    slot.show_step(0)
+    qtbot.waitUntil(lambda: slot.outputs.source.startswith("model_100") and settled(window), timeout=60000)
+    slot.show_step(1)
+    qtbot.waitUntil(lambda: bool(slot.problem) and settled(window), timeout=60000)
+    assert slot.outputs is None
+    assert window.state.result is None
+    assert "failed on this image. Press Ctrl+R" in window.selection.verdict.text()
+    qtbot.waitUntil(lambda: window.player.failed == {1} and window.player.gatherings.count(None) == 1, timeout=60000)
+    assert "Not measured: step 200." in window.controls.curves.words.text()
+    told = window.banner.text.text()
+    window.state.update("proposals", nms_thresh=0.5)
+    qtbot.waitUntil(lambda: window.player.gatherings.count(None) == 1 and settled(window), timeout=60000)
+    assert window.banner.text.text() == told, "it is told once"

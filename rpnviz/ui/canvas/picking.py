@@ -250,7 +250,7 @@ class Picker:
         if result is None:
             return ()
         anchors = result.anchors
-        whole = [layer.ids for layer in self.layers if layer.key is LayerKey.EVERYTHING]
+        whole = [layer.ids for layer in self.layers if layer.key in (LayerKey.EVERYTHING, LayerKey.MINI_BATCH)]
         if self._world is World.TRAINING:
             of_state = np.take(_KIND_OF_STATE, result.match.state)
             return (_Source(index_of(anchors), anchors.boxes, None, self._kinds(of_state, whole, everything)),)

@@ -19,6 +19,8 @@ class ModelOptionsDialog(QDialog):
         self.setWindowTitle(f"Open {name}")
         self.setMinimumWidth(460)
         self.fields: dict[str, QComboBox | QLineEdit] = {}
+        self._touched = set(answers)
+        self._questions = info.questions
         form = QFormLayout()
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
@@ -29,6 +31,7 @@ class ModelOptionsDialog(QDialog):
                 for choice, meaning in question.choices:
                     box.addItem(f"{choice}: {meaning}" if meaning else choice, choice)
                 box.setCurrentIndex(max(box.findData(value), 0))
+                box.activated.connect(lambda _index, key=question.key: self._on_chosen(key))
                 field: QComboBox | QLineEdit = box
             else:
                 field = QLineEdit(value)
@@ -46,6 +49,17 @@ class ModelOptionsDialog(QDialog):
         if info.stubs:
             layout.addWidget(label(stubs_sentence(info), "muted", wrap=True))
         layout.addWidget(buttons)
+
+    def _on_chosen(self, key: str) -> None:
+        """Answers that depend on this one follow it, unless they were chosen themselves."""
+        self._touched.add(key)
+        chosen = self.answers[key]
+        for question in self._questions:
+            field = self.fields[question.key]
+            if question.follows is None or question.follows[0] != key or question.key in self._touched:
+                continue
+            if isinstance(field, QComboBox) and chosen in question.follows[1]:
+                field.setCurrentIndex(max(field.findData(question.follows[1][chosen]), 0))
 
     @property
     def answers(self) -> dict[str, str]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible, QLargeIntSpinBox
 
+from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.player import Player
 from rpnviz.app.state import AppState
 from rpnviz.app.trainer_names import trainer_name
@@ -26,17 +26,20 @@ from rpnviz.core.terms import terms
 from rpnviz.drawing.scene import World
 from rpnviz.errors import ParamsError
 from rpnviz.palette import Theme
+from rpnviz.ui.panels.mini_batch import MiniBatchPanel
 from rpnviz.ui.panels.playback import GatheringCurves
 from rpnviz.ui.panels.show import ShowControls
+from rpnviz.ui.panels.view_controls import TrainViewsControls
 from rpnviz.ui.widgets.basics import TrainerTips, label, tool_button
 from rpnviz.ui.widgets.number import NumberControl
+from rpnviz.ui.widgets.number_list import NumberListEdit
 from rpnviz.ui.widgets.thresholds import ThresholdControl
 
 
 class ControlsPanel(QScrollArea):
     """Matching, anchors, sampling and proposals, each in a section that collapses."""
 
-    def __init__(self, state: AppState, player: Player, theme: Theme) -> None:
+    def __init__(self, state: AppState, player: Player, theme: Theme, batches: BatchFinder) -> None:
         super().__init__()
         self._state = state
         self._player = player
@@ -47,6 +50,14 @@ class ControlsPanel(QScrollArea):
         self.matching = MatchingControls(state)
         self.anchors = AnchorControls(state)
         self.sampling = SamplingControls(state)
+        self.mini_batch = MiniBatchPanel(state, batches)
+        drawing = QWidget()
+        stack = QVBoxLayout(drawing)
+        stack.setContentsMargins(0, 0, 0, 0)
+        stack.setSpacing(0)
+        stack.addWidget(self.sampling)
+        stack.addWidget(self.mini_batch)
+        self.views = TrainViewsControls(state)
         self.proposals = ProposalControls(state)
         self.show_controls = ShowControls(state)
         self.curves = GatheringCurves(player, theme)
@@ -80,7 +91,8 @@ class ControlsPanel(QScrollArea):
             ("Matching", self.matching, True),
             ("Show", self.show_controls, False),
             ("Anchors", self.anchors, False),
-            ("Mini-batch", self.sampling, False),
+            ("Mini-batch", drawing, False),
+            ("Training views", self.views, False),
             ("Proposals", self.proposals, False),
         ):
             section = QCollapsible(title)
@@ -124,6 +136,7 @@ class ControlsPanel(QScrollArea):
         self.matching.thresholds.show_comparison(means.negative.words)
         self.anchors.show_ratio(means.ratio)
         self.sampling.setEnabled(means.draws)
+        self.views.show_trainer(preset.name)
         self.proposals.pre_nms.show_name(f"Keep before NMS ({means.pre_nms_scope})")
 
     def _show_params(self, params: Params) -> None:
@@ -137,6 +150,7 @@ class ControlsPanel(QScrollArea):
             ("anchors", self.anchors),
             ("sample", self.sampling),
             ("proposals", self.proposals),
+            ("train_views", self.views),
         ):
             if shown is None or getattr(shown, group) != getattr(params, group):
                 part.show_params(params)
@@ -191,52 +205,6 @@ class MatchingControls(QWidget):
         self.thresholds.show_values(params.match.bg_iou_thresh, params.match.fg_iou_thresh)
         with QSignalBlocker(self.force):
             self.force.setChecked(params.match.allow_low_quality_matches)
-
-
-class NumberListEdit(QLineEdit):
-    """Numbers separated by commas; a wrong text is marked and changes nothing."""
-
-    entered = Signal(tuple)
-
-    def __init__(self, name: str, tip: str) -> None:
-        super().__init__()
-        self._tip = tip
-        self.setToolTip(tip)
-        self.setAccessibleName(name)
-        self.setPlaceholderText("e.g. 32, 64")
-        self.editingFinished.connect(self._on_finished)
-
-    def show_numbers(self, values: tuple[float, ...]) -> None:
-        """Show a value of the state."""
-        with QSignalBlocker(self):
-            self.setText(", ".join(f"{value:.15g}" for value in values))
-            self.setCursorPosition(0)  # a long list shows its beginning
-        self.mark("")
-
-    def mark(self, problem: str) -> None:
-        """Show what is wrong, or nothing."""
-        self.setStyleSheet("QLineEdit { border: 1px solid #F25D68; }" if problem else "")
-        self.setToolTip(problem or self._tip)
-
-    def set_tip(self, tip: str) -> None:
-        """What the field means, shown while nothing is wrong with it."""
-        self._tip = tip
-        self.setToolTip(tip)
-
-    def _on_finished(self) -> None:
-        if not self.isModified():
-            return
-        self.setModified(False)
-        try:
-            values = tuple(float(part) for part in self.text().replace(";", ",").split(",") if part.strip())
-        except ValueError:
-            self.mark(f"{self.text()!r} is not a list of numbers; expected for example 32, 64")
-            return
-        if not values:
-            self.mark("At least one number is needed, for example 32")
-            return
-        self.mark("")
-        self.entered.emit(values)
 
 
 class AnchorControls(QWidget):
@@ -372,11 +340,7 @@ class SamplingControls(QWidget):
         row.addWidget(caption)
         row.addStretch(1)
         row.addWidget(self.seed)
-        row.addWidget(
-            tool_button(
-                "Draw again", "chip", "Draw another mini-batch", lambda: self.seed.setValue(self.seed.value() + 1)
-            )
-        )
+        row.addWidget(tool_button("Draw again", "chip", "Draw another mini-batch: the next seed (R)", state.draw_again))
         layout.addLayout(row)
         self.batch.changed.connect(lambda value: state.update("sample", batch_size_per_image=int(value)))
         self.fraction.changed.connect(lambda value: state.update("sample", positive_fraction=value))

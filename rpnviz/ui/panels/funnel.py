@@ -13,6 +13,7 @@ from rpnviz.ui.widgets.basics import clear_layout, eliding_label, label, tool_bu
 _TRAINING_LAYERS: dict[str, frozenset[LayerKey] | None] = {
     "anchors": None,
     "positive": frozenset({LayerKey.GT, LayerKey.POSITIVE, LayerKey.FORCED}),
+    texts.DRAWN: frozenset({LayerKey.GT, LayerKey.POSITIVE, LayerKey.FORCED, LayerKey.MINI_BATCH}),
 }
 _MODEL_LAYERS: dict[str, frozenset[LayerKey] | None] = {
     "boxes": None,
@@ -67,7 +68,7 @@ class FunnelBar(QWidget):
         for position, (count, words, meaning) in enumerate(cells):
             if position:
                 self._cells.addWidget(label("›", "muted"))
-            promise = "\nClick: show them" if words in self._sets() else ""
+            promise = "\nClick: show them" if self._set_of(words) != frozenset() else ""
             button = tool_button(f"{count} {words}", "flat", meaning + promise)
             button.clicked.connect(lambda _checked=False, words=words: self._on_cell(words))
             self._cells.addWidget(button)
@@ -76,8 +77,12 @@ class FunnelBar(QWidget):
         """What a click on a cell shows; None: everything."""
         return _TRAINING_LAYERS if self._state.world is World.TRAINING else _MODEL_LAYERS
 
+    def _set_of(self, words: str) -> frozenset[LayerKey] | None:
+        """What the cell with these words shows; empty: nothing; the number behind them does not count."""
+        return next((layers for start, layers in self._sets().items() if words.startswith(start)), frozenset())
+
     def _on_cell(self, words: str) -> None:
-        wanted = self._sets().get(words, frozenset())
+        wanted = self._set_of(words)
         if wanted is None:
             self._state.set_everything(not self._state.layers.everything)
         elif wanted:

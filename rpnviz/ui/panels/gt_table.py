@@ -22,11 +22,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from rpnviz.app.batch_finder import BatchFinder, chance_line, chance_text
 from rpnviz.app.causes import CauseFinder
 from rpnviz.app.state import AppState
+from rpnviz.app.view_finder import ViewFinder, views_lines, views_text
 from rpnviz.app.viewing import Selection
+from rpnviz.core.chances import Chance
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
+from rpnviz.core.terms import terms
+from rpnviz.core.views import Outcome, is_problem, matched_views, views_with
 from rpnviz.drawing.scene import RANK_TEXT, World
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
@@ -39,8 +44,21 @@ _AT_ONCE_UP_TO = 300
 """Rows that follow every move of a slider."""
 _REST_MS = 120
 
-_COLUMNS = ("GT", "Category", "Rank", "Cause", "Best IoU", "Positives", "Forced", "Size, px", "Input, px")
-_CAUSE = _COLUMNS.index("Cause")
+_COLUMNS = (
+    "GT",
+    "Category",
+    "Rank",
+    "Cause",
+    "Best IoU",
+    "Positives",
+    "Forced",
+    "Views",
+    "Mini-batch",
+    "Size, px",
+    "Input, px",
+)
+_WIDTHS = (32, 62, 122, 88, 58, 60, 48, 42, 102, 72, 76)
+_CAUSE, _VIEWS, _BATCH = (_COLUMNS.index(name) for name in ("Cause", "Views", "Mini-batch"))
 _TIPS = (
     "Index in the image's list",
     "Category in the annotation file",
@@ -49,6 +67,8 @@ _TIPS = (
     "Best IoU over all anchors",
     "Positive anchors whose target is this box, forced ones included",
     "Of these, anchors whose IoU with it is below the positive threshold",
+    "In how many training views it is matched, of all (see Training views below)",
+    "Its positives drawn in this step · expected per step · chance that a step draws any of them",
     "Width x height in the original image",
     "Width x height at the network's input",
 )
@@ -66,6 +86,8 @@ class GtTableModel(QAbstractTableModel):
         self.problems: frozenset[int] = frozenset()
         self._tips: list[str] = []
         self._causes: dict[int, str] = {}
+        self._views: tuple[Outcome, ...] = ()
+        self._chances: tuple[Chance, ...] = ()
         self._problem_colour = QColor(problem_colour)
 
     def set_problem_colour(self, colour: str) -> None:
@@ -94,8 +116,21 @@ class GtTableModel(QAbstractTableModel):
     def show_causes(self, causes: dict[int, str]) -> None:
         """Show why boxes are not matched, a few words by index."""
         self._causes = causes
+        self._refresh(_CAUSE)
+
+    def show_views(self, outcomes: tuple[Outcome, ...]) -> None:
+        """Show how the boxes fare in the training views; empty: not known, or none."""
+        self._views = outcomes
+        self._refresh(_VIEWS)
+
+    def show_chances(self, chances: tuple[Chance, ...]) -> None:
+        """Show what the mini-batch means for the boxes; empty: not known, or there is none."""
+        self._chances = chances
+        self._refresh(_BATCH)
+
+    def _refresh(self, column: int) -> None:
         if self._rows:
-            self.dataChanged.emit(self.index(0, _CAUSE), self.index(len(self._rows) - 1, _CAUSE))
+            self.dataChanged.emit(self.index(0, column), self.index(len(self._rows) - 1, column))
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self._rows)
@@ -117,6 +152,12 @@ class GtTableModel(QAbstractTableModel):
             return None
         if role in (Qt.ItemDataRole.DisplayRole, SORT_ROLE) and column == _CAUSE:
             return self._causes.get(row, "")
+        if column in (_VIEWS, _BATCH) and role in (
+            Qt.ItemDataRole.DisplayRole,
+            SORT_ROLE,
+            Qt.ItemDataRole.ToolTipRole,
+        ):
+            return self._view(row, role) if column == _VIEWS else self._chance(row, role)
         if role == Qt.ItemDataRole.DisplayRole:
             return self._rows[row][column]
         if role == SORT_ROLE:
@@ -129,8 +170,43 @@ class GtTableModel(QAbstractTableModel):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and column == 2 and row in self.problems:
             return self._problem_colour
+        if role == Qt.ItemDataRole.ForegroundRole and column == _VIEWS and self._has_problem(row):
+            return self._problem_colour
         return None
 
+    def _view(self, row: int, role: int) -> object:
+        """``5/12``; sorted by the share."""
+        outcomes = self._views
+        if not outcomes or row >= len(outcomes[0].ranks):
+            return -1.0 if role == SORT_ROLE else ""
+        matched = matched_views(outcomes, row)
+        if role == SORT_ROLE:
+            return float(matched) if views_with(outcomes, row) else -1.0
+        if role == Qt.ItemDataRole.DisplayRole:
+            return f"{matched}/{len(outcomes)}" if views_with(outcomes, row) else "–"
+        lines = views_lines(outcomes, row)
+        more = [f"… and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+        return "\n".join([f"GT {row}: {views_text(outcomes, row)}", *lines[:_MOST_LINES], *more])
+
+    def _has_problem(self, row: int) -> bool:
+        """Whether the box has a problem in some view."""
+        return any(row < len(outcome.ranks) and is_problem(outcome, row) for outcome in self._views)
+
+    def _chance(self, row: int, role: int) -> object:
+        """``3 · 2.1 · 88 %``; sorted by the chance."""
+        if row >= len(self._chances):
+            return -1.0 if role == SORT_ROLE else ""
+        chance, positives = self._chances[row], self._rows[row][_COLUMNS.index("Positives")]
+        if role == SORT_ROLE:
+            return chance.seen if positives else -1.0
+        if role == Qt.ItemDataRole.DisplayRole:
+            return chance_text(chance) if positives else "–"
+        words = chance_line(chance, int(str(positives))) if positives else "no positive that could be drawn"
+        return f"GT {row}: {words}"
+
+
+_MOST_LINES = 24
+"""Training views that a tip lists."""
 
 _SORTED = (Rank.NONE, Rank.FORCED, Rank.MATCHED, Rank.NOT_TRAINED)
 _STEP_TEXT = {1: "▲ gained", -1: "▼ lost"}
@@ -158,10 +234,22 @@ def _rows(
         step = _step(before[gt], rank) if before else 0
         was = f" (was: {RANK_TEXT[before[gt]].lower()})" if step else ""
         shown = f"{text} {_STEP_TEXT[step]}" if step else text
-        rows.append((gt, names[gt], shown, "", best_text, positives, forced, size[0], input_size[0]))
+        rows.append((gt, names[gt], shown, "", best_text, positives, forced, "", "", size[0], input_size[0]))
         rank_key = _SORTED.index(rank) * 10 + (0 if math.isnan(best) else best)
         keys.append(
-            (gt, names[gt], rank_key, "", -1.0 if math.isnan(best) else best, positives, forced, size[1], input_size[1])
+            (
+                gt,
+                names[gt],
+                rank_key,
+                "",
+                -1.0 if math.isnan(best) else best,
+                positives,
+                forced,
+                "",
+                "",
+                size[1],
+                input_size[1],
+            )
         )
         tips.append(f"GT {gt} {names[gt]}: {size[0]} px (input {input_size[0]}), {text}{was}, best IoU {best_text}")
     return rows, keys, tips
@@ -217,15 +305,17 @@ class _Filter(QSortFilterProxyModel):
 class GtTable(QWidget):
     """Table of ground truth below the canvas, in step with the selection."""
 
-    def __init__(self, state: AppState, theme: Theme) -> None:
+    def __init__(self, state: AppState, theme: Theme, views: ViewFinder, batches: BatchFinder) -> None:
         super().__init__()
         self._state = state
+        self._showing = False
+        self._views, self._batches = views, batches
         self.model = GtTableModel(COLOURS[theme].problem)
         self.proxy = _Filter()
         self.proxy.setSourceModel(self.model)
         self.proxy.setSortRole(SORT_ROLE)
         self.proxy.setDynamicSortFilter(True)
-        self.table = row_table(self.proxy, "Ground-truth boxes", (40, 84, 134, 116, 62, 64, 54, 78, 84))
+        self.table = row_table(self.proxy, "Ground-truth boxes", _WIDTHS)
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.table.setAlternatingRowColors(True)
@@ -268,6 +358,10 @@ class GtTable(QWidget):
         self._rest.timeout.connect(self._show_result)
         self.finder = CauseFinder(state)
         self.finder.changed.connect(lambda: self.model.show_causes(self.finder.causes))
+        views.changed.connect(self._show_views)
+        batches.changed.connect(self._show_batches)
+        self._show_views()
+        self._show_batches()
         state.result_changed.connect(self._on_result)
         state.image_changed.connect(self._show_categories)
         state.image_changed.connect(self._show_result)
@@ -276,6 +370,17 @@ class GtTable(QWidget):
         state.world_changed.connect(
             lambda world: self.heading.setText("GT IN TRAINING" if world is World.MODEL else "GROUND TRUTH")
         )
+
+    def _show_views(self) -> None:
+        self.table.setColumnHidden(_VIEWS, self._state.params.views is None)
+        self._showing = True  # rows that move take the selection with them, and ask for no other
+        self.model.show_views(self._views.outcomes)
+        self._showing = False
+
+    def _show_batches(self) -> None:
+        self.table.setColumnHidden(_BATCH, not terms(self._state.preset.conventions).draws)
+        self._showing = True
+        self.model.show_chances(self._batches.chances)
         self._showing = False
 
     def set_theme(self, theme: Theme) -> None:

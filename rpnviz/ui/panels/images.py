@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 )
 
 from rpnviz.app.state import AppState
-from rpnviz.app.survey import RANKS, UNREADABLE, Counts, Survey
+from rpnviz.app.survey import RANKS, UNKNOWN, UNREADABLE, Counts, Survey
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
 from rpnviz.drawing.options import RANK_TEXT
@@ -70,6 +70,7 @@ FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("Forced only", "Boxes whose positives are all below the threshold", _with(Rank.FORCED)),
     ("Not trained", "Boxes that the trainer leaves out", _with(Rank.NOT_TRAINED)),
     ("All matched", "No box that is forced only or without a positive", lambda counts: _all_matched(counts)),
+    ("In no view", "Boxes that no training view matches", lambda counts: counts.unmatched > 0),
     ("Unreadable", "Images that cannot be read", lambda counts: counts.problems == UNREADABLE),
 )
 """Title, what it lets pass, and the test."""
@@ -80,6 +81,7 @@ ORDERS: tuple[tuple[str, str, Callable[[Counts, NDArray[np.int64]], NDArray] | N
     ("No positive", "Most boxes without a positive first", lambda counts, _: -counts.ranks[:, 0]),
     ("Forced only", "Most forced-only boxes first", lambda counts, _: -counts.ranks[:, 1]),
     ("Problems", "Most problems first", lambda counts, _: -counts.problems),
+    ("In no view", "Most boxes that no training view matches first", lambda counts, _: -counts.unmatched),
     ("Most boxes", "Most boxes first", lambda _, boxes: -boxes),
 )
 """Title, what comes first, and the key; equal ones as in the annotation file."""
@@ -189,6 +191,8 @@ class ImageListModel(QAbstractListModel):
             return "\nCannot be read"
         numbers = zip(RANKS, counts.ranks[image].tolist(), strict=True)
         words = [f"{number:,} {RANK_TEXT[rank].lower()}" for rank, number in numbers if number > 0]
+        if counts.unmatched[image] > 0:
+            words.append(f"{counts.unmatched[image]:,} matched in no training view")
         return f"\n{' · '.join(words)}" if words else ""
 
     def _row(self, image: int) -> Row:
@@ -399,7 +403,9 @@ def _totals(counts: Counts, running: bool) -> str:
     words = ", ".join(parts) if parts else "no boxes"
     total, done = len(counts.problems), counts.done
     if done == total:
-        return words if total else ""
+        seen = int(np.count_nonzero(counts.unmatched != UNKNOWN))
+        more = f"; views of {seen:,} of {total:,} images" if running and seen else ""
+        return f"{words}{more}" if total else ""
     how = "Counting" if running else "Counted"
     return f"{how}: {done:,} of {total:,} images" + (f"; {words}" if parts else "")
 
@@ -411,6 +417,13 @@ def _totals_tip(counts: Counts) -> str:
         if boxes:
             noun = "image" if images == 1 else "images"
             lines.append(f"{RANK_TEXT[rank]}: {boxes:,} in {images:,} {noun}")
+    viewed = counts.unmatched[counts.unmatched >= 0]
+    if len(viewed):
+        images = int(np.count_nonzero(viewed))
+        noun = "image" if images == 1 else "images"
+        lines.append(f"Matched in no training view: {int(viewed.sum()):,} in {images:,} {noun}")
+        if len(viewed) < counts.done:
+            lines[-1] += f", {len(viewed):,} of {counts.done:,} images looked at"
     unreadable = int(np.count_nonzero(counts.problems == UNREADABLE))
     if unreadable:
         lines.append(f"Images that cannot be read: {unreadable:,}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from rpnviz.app.player import Player, summary
 from rpnviz.app.state import AppState
-from rpnviz.core.gathering import BEST, COVERED_AT, FOUND_BY
+from rpnviz.core.gathering import BEST, COVERED_AT, FOUND_BY, Gathering
 from rpnviz.drawing.options import World
 from rpnviz.palette import STYLES, Role, Theme
 from rpnviz.ui.theme import COLOURS
@@ -106,19 +109,28 @@ class GatheringCurves(QWidget):
         found = player.gatherings
         if len(found) != len(player.labels):
             return
+
+        def values(of: Callable[[Gathering], float]) -> list[float | None]:
+            """NaN where a step cannot be measured."""
+            unknown = (math.nan if step in player.failed else None for step in range(len(found)))
+            return [none if g is None else of(g) for g, none in zip(found, unknown, strict=True)]
+
         styles = (STYLES[role] for role in (Role.SUPPRESSED, Role.PROPOSAL, Role.GT))
         all_boxes, best, objects = (style.dark if dark else style.light for style in styles)
         trained = max((g.trained for g in found if g is not None), default=0)
         curves = [
-            Curve("all", all_boxes, [None if g is None else g.spread for g in found], (4, 3)),
-            Curve(f"best {BEST}", best, [None if g is None else g.best_spread for g in found]),
+            Curve("all", all_boxes, values(lambda g: g.spread), (4, 3)),
+            Curve(f"best {BEST}", best, values(lambda g: g.best_spread)),
         ]
         if trained:
-            curves.append(Curve("objects", objects, [None if g is None else g.gt_spread for g in found], (1, 2)))
+            curves.append(Curve("objects", objects, values(lambda g: g.gt_spread), (1, 2)))
         self.spread.show_curves(player.labels, tuple(curves), player.step)
-        counts = [None if g is None else float(g.found) for g in found]
+        counts = values(lambda g: float(g.found))
         self.found.unit = f" of {trained}"
         self.found.show_curves(
             player.labels, (Curve(f"best {FOUND_BY}", best, counts),), player.step, float(max(trained, 1))
         )
-        self.words.setText(summary(found, player.labels))
+        measured = found.count(None) <= len(player.failed)
+        failed = ", ".join(player.labels[step] for step in sorted(player.failed))
+        words = [summary(found, player.labels) if measured else "", f"Not measured: {failed}." if failed else ""]
+        self.words.setText(" ".join(words).strip())

@@ -19,7 +19,7 @@ from rpnviz.core.trace import trace_proposal
 from rpnviz.drawing.scene import FINDS_IOU, World
 from rpnviz.ui.panels.fixes import FixesList
 from rpnviz.ui.panels.way import WayList
-from rpnviz.ui.widgets.basics import eliding_label, label, set_kind
+from rpnviz.ui.widgets.basics import breakable, eliding_label, label, set_kind
 
 
 class SelectionPanel(QWidget):
@@ -91,6 +91,8 @@ class SelectionPanel(QWidget):
                 if waiting and state.model is None
                 else "Running the model"
                 if waiting
+                else f"{state.models.problem} Press Ctrl+R to run it again."
+                if state.world is World.MODEL and state.models.problem
                 else "Load a model, or try the sample model (trained on synthetic shapes)"
                 if state.world is World.MODEL and state.model is None
                 else "No image yet: drop images or an annotation file here"
@@ -114,11 +116,9 @@ class SelectionPanel(QWidget):
             self._area.ensureWidgetVisible(row, 0, 8)
 
     def _fill(self, name: str, verdict: str, size: str, body: str, *, problem: bool = False) -> None:
-        self.name.setText(name)
-        self.verdict.setText(verdict)
         set_kind(self.verdict, "bad verdict" if problem else "verdict")
-        self.size_line.setText(size)
-        self.body.setText(body)
+        for part, text in ((self.name, name), (self.verdict, verdict), (self.size_line, size), (self.body, body)):
+            part.setText(breakable(text))
         for part in (self.verdict, self.size_line, self.body):
             part.setVisible(bool(part.text()))
         self.way.show_way()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -68,6 +69,15 @@ def set_kind(widget: QWidget, kind: str) -> None:
         widget.setProperty("kind", kind)
         widget.style().unpolish(widget)
         widget.style().polish(widget)
+
+
+_LONG_WORD = 24
+"""Characters that fit a narrow panel."""
+
+
+def breakable(text: str) -> str:
+    """The text with room for a line break behind ``_ . - /`` in words that are longer than a panel is wide."""
+    return re.sub(rf"\S{{{_LONG_WORD},}}", lambda word: re.sub(r"([_.\-/])", "\\1\u200b", word[0]), text)
 
 
 def eliding_label(text: str = "", kind: str = "") -> QElidingLabel:

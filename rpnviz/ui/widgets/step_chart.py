@@ -23,7 +23,7 @@ class Curve:
     Attributes:
         name: in the title.
         colour: ``#RRGGBB``.
-        values: one for every step; None where there is none yet.
+        values: one for every step; None where there is none yet, NaN where there is none at all.
         dash: lengths of line and gap, beside the colour, so that grey print tells curves apart; empty: solid.
     """
 
@@ -136,19 +136,22 @@ class StepChart(QWidget):
         painter.drawText(QPointF(left, self.height() - 5), text)
 
     def _paint_curve(self, painter: QPainter, curve: Curve) -> None:
-        points = [
-            self.point(step, value)
-            for step, value in enumerate(curve.values)
-            if value is not None and not math.isnan(value)
-        ]
+        # A step without a value is a gap, not a straight line to the next one.
+        runs: list[list[QPointF]] = [[]]
+        for step, value in enumerate(curve.values):
+            if value is None or math.isnan(value):
+                runs.append([])
+            else:
+                runs[-1].append(self.point(step, value))
         pen = QPen(QColor(curve.colour), 1.5)
         if curve.dash:
             pen.setDashPattern(curve.dash)
         painter.setPen(pen)
-        painter.drawPolyline(QPolygonF(points))
+        for run in runs:
+            painter.drawPolyline(QPolygonF(run))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(curve.colour))
-        for point in points:
+        for point in (point for run in runs for point in run):
             painter.drawEllipse(point, _DOT, _DOT)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QAbstractItemModel, Qt
+from PySide6.QtCore import QAbstractItemModel, QEvent, QObject, Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableView
 
@@ -40,6 +40,30 @@ def row_table(
     copy.setContext(Qt.ShortcutContext.WidgetShortcut)
     copy.activated.connect(copied or (lambda: copy_rows(table.model())))
     return table
+
+
+class _Fit(QObject):
+    """Follows the width of a table."""
+
+    def __init__(self, table: QTableView, widths: Sequence[int]) -> None:
+        super().__init__(table)
+        self._table, self._widths = table, widths
+        table.viewport().installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and self._table.model() is not None:
+            columns = self._table.model().columnCount()
+            # Those without a width of their own are as wide as the last one that has.
+            wanted = sum(self._widths) + self._widths[-1] * (columns - len(self._widths))
+            share = min(1.0, self._table.viewport().width() / wanted)
+            for column, width in enumerate(self._widths):
+                self._table.setColumnWidth(column, int(width * share))
+        return super().eventFilter(watched, event)
+
+
+def fit_columns(table: QTableView, widths: Sequence[int]) -> None:
+    """Let the first columns be as wide as that, px, where there is room, else narrower in proportion."""
+    _Fit(table, widths)
 
 
 def copy_rows(model: QAbstractItemModel) -> None:
