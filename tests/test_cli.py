@@ -619,3 +619,15 @@ def test_what_is_answered_or_sound_is_not_told(tmp_path, capsys):
     assert "assumed" not in capsys.readouterr().err
     assert cli.main(words) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_files_of_a_training_that_are_no_steps_are_told(tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for number in (1, 2):
+        state = torchvision_state(seed=number)
+        torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / f"epoch_{number}.pth")
+    torch.save({"state": {}, "param_groups": []}, folder / "optimizer.pth")
+    words = ["proposals", str(sample_images() / "coins.png"), "--dump", str(tmp_path / "out"), "--model", str(folder)]
+    assert cli.main(words) == 0
+    assert "left out of run: optimizer.pth\noptimizer.pth: it holds 0 tensors" in capsys.readouterr().err

@@ -202,7 +202,7 @@ class ModelSlot(QObject):
         self._forget()
         self.taken.emit()
         if found.playback is not None and found.playback.left_out:
-            self.told.emit(Message(Severity.WARNING, "Not all files of the folder are steps", found.playback.note))
+            self.told.emit(Message(Severity.WARNING, "Left out of the training", found.playback.note))
         self.run()
         self.changed.emit()
 

@@ -181,7 +181,7 @@ def _from_buffer(raw: Any, dtype: Any = None, shape: Any = (), order: Any = "C",
     """What ``numpy._core.numeric._frombuffer`` makes."""
     if not isinstance(dtype, _DType) or not isinstance(raw, (bytes, bytearray)):
         return Stub()
-    return np.frombuffer(bytes(raw), dtype.value).reshape(shape, order="F" if order == "F" else "C")
+    return np.frombuffer(raw, dtype.value).reshape(shape, order="F" if order == "F" else "C")
 
 
 def _bytearray(raw: Any = b"", *_rest: Any) -> bytearray:

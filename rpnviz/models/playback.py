@@ -93,12 +93,12 @@ class Playback:
 
     @property
     def note(self) -> str:
-        """What was left out, for the user; empty if nothing was."""
-        if not self.left_out:
-            return ""
-        more = len(self.left_out) - _MOST_NAMED
-        listed = "\n".join(self.left_out[:_MOST_NAMED]) + (f"\n... and {more:,} more" if more > 0 else "")
-        return f"Left out of {self.name}:\n{listed}"
+        """What was left out, for the user: a line with the names, then one for each reason; empty if nothing."""
+        shown = self.left_out[:_MOST_NAMED]
+        more = len(self.left_out) - len(shown)
+        end = [f"... and {more:,} more"] if more else []
+        names = ", ".join([*(entry.split(": ")[0] for entry in shown), *end])
+        return "\n".join([names, *shown, *end]) if shown else ""
 
 
 @dataclass(frozen=True)

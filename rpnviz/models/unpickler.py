@@ -112,6 +112,16 @@ class BoundedUnpickler(pickle._Unpickler):
         if isinstance(self.stack[-2], (type, FunctionType, BuiltinFunctionType, np.ndarray)):
             raise pickle.UnpicklingError("it changes a class, a function or an array")
 
+    def check_array(self) -> None:
+        """Count the array that a state made: of a text it is a copy.
+
+        Raises:
+            ModelFileError: the budget is spent.
+        """
+        made = getattr(self.stack[-1], "value", None)
+        if isinstance(made, np.ndarray):
+            self.budget.spend(made.nbytes)
+
     def make_bytearray(self) -> None:
         """``BYTEARRAY8``, whose length is stated: Python would fill so many bytes before it reads one."""
         (length,) = struct.unpack("<Q", self.read(8))
@@ -146,7 +156,9 @@ def _watch() -> None:
     known[pickle.SETITEMS[0]] = _checked(
         known[pickle.SETITEMS[0]], lambda self: self.check_items(self.metastack[-1][-1]), None
     )
-    known[pickle.BUILD[0]] = _checked(known[pickle.BUILD[0]], BoundedUnpickler.check_state, None)
+    known[pickle.BUILD[0]] = _checked(
+        known[pickle.BUILD[0]], BoundedUnpickler.check_state, BoundedUnpickler.check_array
+    )
     known[pickle.BYTEARRAY8[0]] = BoundedUnpickler.make_bytearray
 
 

@@ -64,7 +64,7 @@ def open_watched(path: Path | None, options: Mapping[str, str], tell: Callable[[
     if path is not None and path.is_dir() and len(find_steps(path)) > 1:
         training = open_playback(path, options)
         if training.left_out:
-            tell(training.note)
+            tell(f"left out of {path.name}: {training.note}")
         model = training.models[-1]
     else:
         model = open_model(path, options)

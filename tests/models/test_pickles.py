@@ -275,18 +275,31 @@ def test_a_tensor_that_repeats_its_numbers_is_not_made(tmp_path, zipped):
 
 LONG = b"X\x00\x00\x01\x00" + b"a" * 2**16 + b"q\x01"
 """A text of 64 KB, kept under a number."""
+ARRAY = (
+    b"cnumpy.core.multiarray\n_reconstruct\nN\x85R(K\x01J\x00\x00\x01\x00\x85"
+    b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R\x89h\x01tba"
+)
+"""An array of that text, put into the list below."""
 
 
 @pytest.mark.parametrize(
     "program",
     [
         b"cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x7f\x85R.",
-        LONG + b"".join(b"0c_codecs\nencode\nh\x01\x85R" for _ in range(40)) + b".",
-        LONG + b"]" + b"".join(b"cbuiltins\nlist\nh\x01\x85Ra" for _ in range(40)) + b".",
+        LONG + b"]" + b"c_codecs\nencode\nh\x01\x85Ra" * 400 + b".",
+        LONG + b"]" + b"cbuiltins\nlist\nh\x01\x85Ra" * 40 + b".",
+        LONG + b"]" + ARRAY * 400 + b".",
         b"\x96\x00\x00\x00\x00\x7f\x00\x00\x00.",
         b"Nr\xff\xff\xff\x7f.",
     ],
-    ids=["bytearray of a length", "codecs", "lists of a text", "stated length", "place in the memo"],
+    ids=[
+        "bytearray of a length",
+        "codecs",
+        "lists of a text",
+        "arrays of a text",
+        "stated length",
+        "place in the memo",
+    ],
 )
 def test_a_small_pickle_makes_no_large_object(tmp_path, program):
     path = tmp_path / "model.pkl"

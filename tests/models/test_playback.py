@@ -163,9 +163,7 @@ def test_last_steps_that_cannot_be_opened_are_left_out_but_not_all(tmp_path):
     torch.save(state, tmp_path / "epoch_4.pth")
     training = open_playback(tmp_path)
     assert [model.step.number for model in training.models] == [1, 2, 3]
-    assert training.note == (
-        f"Left out of {tmp_path.name}:\nepoch_4.pth: the weight 'rpn.head.bbox_pred.weight' is missing."
-    )
+    assert training.note == ("epoch_4.pth\nepoch_4.pth: the weight 'rpn.head.bbox_pred.weight' is missing.")
     assert inspect_playback(tmp_path).format == "torchvision"
     with pytest.raises(ModelFileError, match="no option 'colour'"):
         open_playback(tmp_path, {"colour": "red"})

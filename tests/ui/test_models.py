@@ -227,8 +227,8 @@ def test_files_of_a_training_that_are_no_steps_are_told(small, qtbot, tmp_path):
     small.state.told.connect(told.append)
     small.open_paths([tmp_path])
     wait_for_model(small, qtbot, f"{tmp_path.name}, epoch 2")
-    (message,) = (message for message in told if message.title == "Not all files of the folder are steps")
-    assert "epoch_3.pth: this is a damaged zip archive" in message.detail
+    (message,) = (message for message in told if message.title == "Left out of the training")
+    assert message.detail.startswith("epoch_3.pth, optimizer.pth\nepoch_3.pth: this is a damaged zip archive")
     assert "optimizer.pth: it holds 0 tensors" in message.detail
 
 
