@@ -241,6 +241,7 @@ class MainWindow(QMainWindow):
         self.file_name = eliding_label("", "title")
         self.sizes = label("", "muted")
         self.model_note = eliding_label("", "muted")
+        self.model_note.setElideMode(Qt.TextElideMode.ElideRight)  # the name comes first
         self.zoom_label = tool_button("", "flat", "Fit the window (Ctrl+0); 100 %: Ctrl+1", self.do_zoom_fit)
         self.dim = QSlider(Qt.Orientation.Horizontal)
         self.dim.setRange(0, 90)
