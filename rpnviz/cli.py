@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpnviz import __version__
-from rpnviz.app.params_file import read_preset
+from rpnviz.app.params_file import read_settings
+from rpnviz.configs.base import Fate
 from rpnviz.core import presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.params import Params
@@ -26,6 +27,8 @@ from rpnviz.core.presets import Preset
 from rpnviz.errors import ExportError, ParamsError, RpnvizError
 
 if TYPE_CHECKING:
+    from rpnviz.configs.base import TrainerConfig
+    from rpnviz.core.recording import RecordedStep
     from rpnviz.datasets.base import Dataset
     from rpnviz.export.batch import Failure
     from rpnviz.models.base import ProposalModel
@@ -56,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "diff": (_diff_parser, _diff),
         "proposals": (_proposals_parser, _proposals),
         "render": (_render_parser, _render),
+        "export-config": (_export_config_parser, _export_config),
+        "replay": (_replay_parser, _replay),
+        "check-log": (_check_log_parser, _check_log),
     }
     try:
         if words and words[0] in commands:
@@ -86,8 +92,8 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match and params; each has its own "
-        "--help. A file of such a name is given as ./render.",
+        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match, replay, check-log, params and "
+        "export-config; each has its own --help. A file of such a name is given as ./render.",
     )
     parser.add_argument(
         "paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, a COCO JSON file or a session"
@@ -99,10 +105,26 @@ def _gui_parser() -> argparse.ArgumentParser:
 
 def _params_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="rpnviz params", description="Print the Params document of a preset: every field, as JSON."
+        prog="rpnviz params",
+        description="Print the Params document of a preset, or of a trainer's configuration: every field, as JSON.",
     )
-    parser.add_argument("--preset", default="torchvision", help="one of: " + ", ".join(presets.names()))
     _add_usual_views(parser)
+    _add_settings(parser)
+    return parser
+
+
+def _export_config_parser() -> argparse.ArgumentParser:
+    from rpnviz.configs.registry import names
+
+    parser = argparse.ArgumentParser(
+        prog="rpnviz export-config",
+        description="Write the parameters as a trainer's own configuration: YAML for detectron2, INI for "
+        "keras-retinanet, assignments to paste for the others. What would be different there stands in it as comments.",
+        epilog="Exit code 2 and nothing written where a value of yours would be lost.",
+    )
+    parser.add_argument("--for", dest="framework", choices=names(), required=True, help="whose configuration to write")
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: standard output)")
+    _add_settings(parser)
     return parser
 
 
@@ -159,9 +181,11 @@ def _diff_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
     parser.add_argument("--against", metavar="PRESET", help="the second preset")
-    parser.add_argument(
+    second = parser.add_mutually_exclusive_group()
+    second.add_argument(
         "--against-params", metavar="FILE", type=Path, help="the second document as 'rpnviz params' prints it"
     )
+    second.add_argument("--against-config", metavar="FILE", type=Path, help="the second trainer's own configuration")
     parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
     _add_common(parser, model=False)
     return parser
@@ -196,6 +220,41 @@ def _render_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _replay_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz replay",
+        description="Run the pipeline on what a network saw at captured training steps, and compare anchors, labels, "
+        "targets, mini-batch and losses with what its trainer recorded (docs/capture.md).",
+        epilog="Exit code 1: a label or target differs, or a step is not finite; the field or the cause is named.",
+    )
+    parser.add_argument("path", metavar="CAPTURE", type=Path, help="a captured step (.npz), or a folder of them")
+    parser.add_argument(
+        "--preset",
+        help="whose rules apply (default: those that the capture names), one of: " + ", ".join(presets.names()),
+    )
+    parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
+    parser.add_argument("--no-search", action="store_true", help="do not look for the field that makes a difference")
+    return parser
+
+
+def _check_log_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz check-log",
+        description="Compare the sampled positives per image that a trainer logged with those that the data set gives.",
+        epilog="Exit code 1: the log lies outside the band of 5 to 95 percent.",
+    )
+    parser.add_argument(
+        "log", metavar="LOG", type=Path, help="detectron2's metrics.json, or lines with num_pos_anchors"
+    )
+    parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
+    parser.add_argument("--batch", metavar="N", type=int, default=1, help="images that a logged number is the mean of")
+    parser.add_argument("--images", metavar="N", type=int, default=500, help="images that are run (default: 500)")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers as JSON (standard output: -)")
+    _add_common(parser, model=False)
+    return parser
+
+
 def _crop(text: str) -> tuple[float, float, float, float]:
     """``X1,Y1,X2,Y2``; argparse tells what a ValueError is about."""
     try:
@@ -207,8 +266,7 @@ def _crop(text: str) -> tuple[float, float, float, float]:
 
 def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
     parser.add_argument("--annotations", metavar="FILE", type=Path, help="the COCO JSON file of the images")
-    parser.add_argument("--preset", help="whose rules apply, one of: " + ", ".join(presets.names()))
-    parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    _add_settings(parser)
     if model:
         _add_model(parser)
 
@@ -218,6 +276,19 @@ def _add_usual_views(parser: argparse.ArgumentParser) -> None:
         "--usual-views",
         action="store_true",
         help="with the training views of the trainer's own default configuration (train_views)",
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", help="whose rules apply, one of: " + ", ".join(presets.names()))
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    files.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="the trainer's own configuration: detectron2's YAML, mmdetection's or Matterport's as JSON, torchvision's "
+        "arguments as JSON, keras-retinanet's INI",
     )
 
 
@@ -263,15 +334,15 @@ def _proposals_parser() -> argparse.ArgumentParser:
 
 
 def _gui(arguments: argparse.Namespace) -> int:
-    preset = _preset(arguments)
+    preset, config = _settings(arguments.preset, arguments.params, arguments.config, "--preset")
     problem = _display_problem()
     if problem:
         print(f"rpnviz: {problem}; 'rpnviz render' writes the pictures without a window.", file=sys.stderr)
         return _UNUSABLE
     from rpnviz.ui.application import run
 
-    chosen = preset if arguments.preset or arguments.params else None
-    return run(arguments.paths, arguments.annotations, chosen, arguments.model, dict(arguments.model_option))
+    chosen = preset if arguments.preset or arguments.params or config else None
+    return run(arguments.paths, arguments.annotations, chosen, arguments.model, dict(arguments.model_option), config)
 
 
 def _display_problem() -> str:
@@ -314,9 +385,27 @@ def _answers(display: str) -> bool:
 
 
 def _params(arguments: argparse.Namespace) -> int:
-    preset = presets.load(arguments.preset)
+    preset = _preset(arguments)
     params = _with_usual_views(preset) if arguments.usual_views else preset.params
-    print(json.dumps(presets.to_document(preset, params), indent=2))
+    print(json.dumps(presets.to_document(presets.load(preset.name), params, preset.conventions), indent=2))
+    return 0
+
+
+def _export_config(arguments: argparse.Namespace) -> int:
+    from rpnviz.configs.exporting import export_config, refusal
+
+    preset, found = _settings(arguments.preset, arguments.params, arguments.config, "--preset")
+    export = export_config(preset, arguments.framework, found)
+    if export.refusals:
+        raise refusal(export)
+    if arguments.out in (None, "-"):
+        print(export.text, end="")
+        return 0
+    from rpnviz.export.batch import check_place
+    from rpnviz.files import write_whole
+
+    check_place(Path(arguments.out), _read_files(arguments), "the configuration")
+    write_whole(arguments.out, export.text.encode())
     return 0
 
 
@@ -329,7 +418,7 @@ def _match(arguments: argparse.Namespace) -> int:
 
     preset = _preset(arguments)
     dataset = _dataset(arguments)
-    keep = files_of(dataset, arguments.annotations, arguments.params)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config)
     csv_of, npz_of = (
         {target.record: target.path for target in targets_of(dataset.images, out, "labels", default, keep)}
         if out
@@ -385,7 +474,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     dataset = _dataset(arguments)
     _hint_at_annotations(dataset)
     if arguments.json != "-":
-        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params))
+        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params, arguments.config))
     weak = WEAK_IOU if arguments.weak_iou is None else arguments.weak_iou
     passes = (Rank.MATCHED,) if arguments.fail_on == "matched" else (Rank.MATCHED, Rank.FORCED)
     found: list[dict[str, Any]] = []
@@ -424,13 +513,14 @@ def _diff(arguments: argparse.Namespace) -> int:
     from rpnviz.export.tables import diff_lines, diff_table
 
     first = _preset(arguments)
-    if arguments.against is None and arguments.against_params is None:
+    if arguments.against is None and arguments.against_params is None and arguments.against_config is None:
         raise ParamsError("there is nothing to compare with.", where="diff", way_out="Name a preset with --against.")
-    second = read_preset(arguments.against, arguments.against_params, "--against")
+    second, _ = _settings(arguments.against, arguments.against_params, arguments.against_config, "--against")
     dataset = _dataset(arguments)
     _hint_at_annotations(dataset)
     if arguments.json not in (None, "-"):
-        keep = files_of(dataset, arguments.annotations, arguments.params, arguments.against_params)
+        others = (arguments.against_params, arguments.against_config)
+        keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config, *others)
         _check_json(arguments.json, keep)
     found: list[dict[str, Any]] = []
 
@@ -444,7 +534,8 @@ def _diff(arguments: argparse.Namespace) -> int:
             found.append(table)
 
     if arguments.json is None:
-        print(f"{_named(first, arguments.params)} against {_named(second, arguments.against_params)}")
+        files = arguments.params or arguments.config, arguments.against_params or arguments.against_config
+        print(f"{_named(first, files[0])} against {_named(second, files[1])}")
     outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
     if arguments.json is not None:
         _write_json({"preset": first.name, "against": second.name, "images": found}, arguments.json)
@@ -486,7 +577,7 @@ def _render(arguments: argparse.Namespace) -> int:
     preset = _preset(arguments)
     dataset = _dataset(arguments)
     default = f"{DEFAULT_PATTERN}.{arguments.format or 'png'}"
-    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.model)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config, arguments.model)
     targets = targets_of(dataset.images, arguments.out, arguments.stage, default, keep)
     for target in targets:
         kind = format_of(target.path)
@@ -536,7 +627,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
     if preset.conventions.proposal_stages is ProposalStages.NONE:
         raise ParamsError(f"{preset.name} has no region proposals.", where="--preset", way_out="Choose another preset.")
     dataset = _dataset(arguments)
-    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.model)
+    keep = files_of(dataset, arguments.annotations, arguments.params, arguments.config, arguments.model)
     for target in (arguments.json, arguments.funnel):
         if target not in (None, "-"):
             _check_json(target, keep)
@@ -577,6 +668,62 @@ def _proposals(arguments: argparse.Namespace) -> int:
     return _UNUSABLE if outcome.failures else 0
 
 
+def _replay(arguments: argparse.Namespace) -> int:
+    from rpnviz.datasets.captures import capture_files, read_step
+    from rpnviz.export.replay import preset_of, replay_lines, replay_step, replay_table
+
+    files = capture_files(arguments.path)
+    if arguments.json not in (None, "-"):
+        _check_json(arguments.json, dict.fromkeys(files, "the capture"))
+    asked = arguments.preset is not None or arguments.params is not None
+    given = _preset(arguments) if asked else None
+    tables: list[dict[str, Any]] = []
+    earlier: list[RecordedStep] = []
+    failed = unusable = False
+    for path in files:
+        try:
+            step = read_step(path)
+            found = replay_step(step, given or preset_of(step), earlier, search=not arguments.no_search)
+        except RpnvizError as error:
+            print(f"rpnviz: {error}", file=sys.stderr)
+            unusable = True
+            continue
+        failed = failed or not found.passes
+        earlier.append(read_step(path, whole=False))
+        tables.append(replay_table(found, path))
+        if arguments.json is None:
+            for line in replay_lines(found, path):
+                print(line.encode(errors=_ODD_NAMES).decode())
+    if arguments.json is not None:
+        _write_json(tables, arguments.json)
+    return _UNUSABLE if unusable else _FAILED if failed else 0
+
+
+def _check_log(arguments: argparse.Namespace) -> int:
+    from rpnviz.core.log_band import expected_band, judge
+    from rpnviz.export.log_check import log_table, sampled_positives
+    from rpnviz.training_logs import read_log
+
+    if arguments.batch < 1 or arguments.images < 1:
+        raise ParamsError("--batch and --images are at least 1.", where="check-log")
+    preset = _preset(arguments)
+    log = read_log(arguments.log)
+    dataset = _dataset(arguments)
+    _hint_at_annotations(dataset)
+    if arguments.json not in (None, "-"):
+        from rpnviz.export.batch import files_of
+
+        keep = {**files_of(dataset, arguments.annotations, arguments.params), arguments.log.resolve(): "the log"}
+        _check_json(arguments.json, keep)
+    counts = sampled_positives(dataset, preset, arguments.images)
+    verdict = judge(expected_band(counts, arguments.batch), log.positives)
+    if arguments.json is None:
+        print(verdict.text)
+    else:
+        _write_json(log_table(log, verdict), arguments.json)
+    return 0 if verdict.inside else _FAILED
+
+
 def _with_thresholds(preset: Preset, model: ProposalModel, arguments: argparse.Namespace) -> Preset:
     """The thresholds that come with the model, unless a document gives others; and whose rules are applied."""
     from rpnviz.export.proposals import own_thresholds
@@ -588,7 +735,7 @@ def _with_thresholds(preset: Preset, model: ProposalModel, arguments: argparse.N
             f"(--preset {own} takes its own).",
             file=sys.stderr,
         )
-    if arguments.params is not None:
+    if arguments.params is not None or arguments.config is not None:
         return preset
     return dataclasses.replace(preset, params=own_thresholds(model, preset.params))
 
@@ -625,8 +772,8 @@ def _tell(text: str) -> None:
 
 
 def _preset(arguments: argparse.Namespace) -> Preset:
-    """What ``--preset`` and ``--params`` ask for."""
-    return read_preset(arguments.preset, arguments.params, "--preset")
+    """What ``--preset``, ``--params`` and ``--config`` ask for."""
+    return _settings(arguments.preset, arguments.params, arguments.config, "--preset")[0]
 
 
 def _with_usual_views(preset: Preset) -> Params:
@@ -634,9 +781,30 @@ def _with_usual_views(preset: Preset) -> Params:
     return preset.params.with_views(presets.usual_views(preset.name))
 
 
-def _named(preset: Preset, params: Path | None) -> str:
+def _settings(
+    name: str | None, params: Path | None, config: Path | None, option: str
+) -> tuple[Preset, TrainerConfig | None]:
+    """The same of either side of a comparison; what a configuration was not understood in is told."""
+    preset, found = read_settings(name, params, config, option)
+    if found is not None:
+        print(f"rpnviz: {found.files[0].name}: {found.summary}", file=sys.stderr)
+        for note in found.notes:
+            if note.fate in (Fate.NOT_UNDERSTOOD, Fate.ASSUMED):
+                value = f" = {note.value}" if note.value else ""
+                line = f"rpnviz:   {note.fate}: {note.field}{value} ({note.became})"
+                print(line.encode(errors=_ODD_NAMES).decode(), file=sys.stderr)
+    return preset, found
+
+
+def _read_files(arguments: argparse.Namespace) -> dict[Path, str]:
+    """The files of parameters, which must not be written over."""
+    given = (arguments.params, arguments.config)
+    return {path.resolve(): f"{path.name}, which was read" for path in given if path is not None}
+
+
+def _named(preset: Preset, file: Path | None) -> str:
     """A preset, with the file that its parameters come from."""
-    return preset.name if params is None else f"{preset.name} ({params.name})"
+    return preset.name if file is None else f"{preset.name} ({file.name})"
 
 
 def _share(text: str) -> float:

@@ -47,6 +47,10 @@ class ModelFileError(RpnvizError):
     """A file is not a model that rpnviz can read, or does not fit what it says it is."""
 
 
+class ConfigFileError(RpnvizError):
+    """A trainer's configuration cannot be read, or not be written without changing what it means."""
+
+
 class SessionError(RpnvizError):
     """A session, or a shared case, cannot be read or written, or what belongs to it is not there."""
 

@@ -631,3 +631,97 @@ def test_files_of_a_training_that_are_no_steps_are_told(tmp_path, capsys):
     words = ["proposals", str(sample_images() / "coins.png"), "--dump", str(tmp_path / "out"), "--model", str(folder)]
     assert cli.main(words) == 0
     assert "left out of run: optimizer.pth\noptimizer.pth: it holds 0 tensors" in capsys.readouterr().err
+
+
+def write_capture(folder, **options):
+    sys.path.insert(0, str(Path(__file__).parent / "core"))
+    import made_capture
+
+    return made_capture.write_capture(folder, **options), made_capture.small()
+
+
+@pytest.fixture
+def small_document(tmp_path):
+    def write(**match):
+        _, preset = write_capture(tmp_path / "unused")
+        document = presets.to_document(presets.load("torchvision"), preset.params.with_values("match", **match))
+        path = tmp_path / "params.json"
+        path.write_text(json.dumps(document))
+        return path
+
+    return write
+
+
+def test_replay_says_that_nothing_differs(tmp_path, capsys, small_document):
+    write_capture(tmp_path / "captures", steps=2)
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", str(small_document())]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step_00000000.npz, step 0, 2 images: trainer ")
+    assert lines[0].endswith(", 0 differ")
+    assert lines[1].startswith("  losses of the sampled anchors: objectness ")
+    assert len(lines) == 4
+
+
+def test_replay_names_the_field_that_differs(tmp_path, capsys, small_document):
+    (path,), _ = write_capture(tmp_path / "captures")
+    assert cli.main(["replay", str(path), "--params", str(small_document(fg_iou_thresh=0.5))]) == 1
+    out = capsys.readouterr().out
+    assert ", 0 differ" not in out
+    assert "  explained by match.fg_iou_thresh: 0.5 here, 0.7 at the trainer" in out
+
+
+def test_replay_names_the_cause_of_a_step_that_is_not_finite_as_json(tmp_path, capsys, small_document):
+    import made_capture
+
+    deltas = made_capture.made_step()["deltas"]
+    deltas[1][4, 2] = np.nan
+    (path,), _ = write_capture(tmp_path / "captures", deltas=deltas, losses={"loss_rpn_box_reg": float("nan")})
+    arguments = ["replay", str(path), "--params", str(small_document()), "--json", "-"]
+    assert cli.main(arguments) == 1
+    (table,) = json.loads(capsys.readouterr().out)
+    assert (table["finite"], table["equal"], table["losses"]) == (False, True, {"loss_rpn_box_reg": None})
+    assert (table["cause"]["where"], table["cause"]["image"]) == ("deltas", 1)
+    assert table["images"][0]["trainer"] == table["images"][0]["rpnviz"]
+
+
+def test_replay_refuses_what_is_no_capture(tmp_path, capsys):
+    np.savez(tmp_path / "weights.npz", a=np.zeros(3))
+    assert cli.main(["replay", str(tmp_path / "weights.npz")]) == 2
+    assert "docs/capture.md says what it must hold" in capsys.readouterr().err
+    assert cli.main(["replay", str(tmp_path)]) == 2
+    assert "holds no captured step" in capsys.readouterr().err
+
+
+def test_a_capture_is_not_overwritten_by_its_report(tmp_path, capsys):
+    (path,), _ = write_capture(tmp_path)
+    before = path.read_bytes()
+    assert cli.main(["replay", str(path), "--json", str(path)]) == 2
+    assert path.read_bytes() == before
+    assert "would overwrite the capture" in capsys.readouterr().err
+
+
+def test_a_log_is_compared_with_what_the_data_set_gives(tmp_path, capsys):
+    log = tmp_path / "metrics.json"
+    log.write_text('{"iteration": 19, "rpn/num_pos_anchors": 1.5, "rpn/num_neg_anchors": 254.5}\n')
+    arguments = ["check-log", str(log), str(ANNOTATIONS)]
+    assert cli.main(arguments) == 1
+    assert "The log's 1.5 positives per image lie below the " in capsys.readouterr().out
+    cli.main([*arguments, "--json", "-", "--batch", "4"])
+    table = json.loads(capsys.readouterr().out)
+    expected = table["expected"]
+    assert expected["batch"] == 4
+    assert 1.5 < expected["low"] < expected["mean"] < expected["high"]
+    log.write_text(f"num_pos_anchors: {expected['mean']}\n")
+    assert cli.main(arguments) == 0
+    assert " lie within the " in capsys.readouterr().out
+    log.write_text("loss: 1\n")
+    assert cli.main(arguments) == 2
+
+
+def test_replay_need_not_look_for_the_reason(tmp_path, capsys, small_document):
+    write_capture(tmp_path / "captures")
+    document = str(small_document(fg_iou_thresh=0.5))
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", document, "--no-search"]) == 1
+    out = capsys.readouterr().out
+    assert "explained by" not in out
+    assert "explains it" not in out, "that would say that nothing was found"

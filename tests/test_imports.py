@@ -27,7 +27,7 @@ def test_the_core_pipeline_needs_neither_qt_nor_torch_nor_opencv():
 
 @pytest.mark.parametrize(
     "module",
-    [f"rpnviz.export.{name}" for name in ("picture", "save", "svg", "pdf", "batch", "tables")]
+    [f"rpnviz.export.{name}" for name in ("picture", "save", "svg", "pdf", "batch", "tables", "replay", "log_check")]
     + ["rpnviz.datasets.registry"],
 )
 def test_what_runs_without_a_window_needs_no_qt(module):

@@ -56,10 +56,17 @@ def case_bytes(
         findings: what is wrong with the image's records.
 
     Raises:
-        SessionError: the image cannot be read any more.
+        SessionError: the image cannot be read any more, or is part of a capture.
         ExportError: there is no picture to make.
     """
     record = snapshot.record
+    if record.stored_in is not None:
+        # Beside its batch it is another image: as a file of its own it would be resized.
+        raise SessionError(
+            "the image is part of a captured step.",
+            where=record.file_name,
+            way_out=f"Share the file {record.stored_in.name} itself: it opens on another machine as it is.",
+        )
     pixels = snapshot.photo.pixels
     name, data = _image(snapshot, region)
     gt, size, offset = record.gt, pixels.shape[:2], (0, 0)

@@ -24,11 +24,14 @@ class Message:
         severity: how much it matters.
         title: what happened, one short sentence.
         detail: where, what was expected and the way out; empty if the title says it all.
+        table: headings, then rows, where the details are a list; ``detail`` is then its title and a line above it, and
+            the message stays until it is dismissed.
     """
 
     severity: Severity
     title: str
     detail: str = ""
+    table: tuple[tuple[str, ...], ...] = ()
 
 
 def from_error(title: str, error: BaseException) -> Message:

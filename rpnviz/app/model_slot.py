@@ -217,7 +217,10 @@ class ModelSlot(QObject):
 
     def show_image(self, record: ImageRecord, pixels: NDArray[np.uint8]) -> None:
         """Another image: nothing is known of it until :meth:`run`."""
-        self._image = record, pixels, identity(record.path)
+        key = identity(record.path)
+        if record.stored_in is not None:
+            key += identity(record.stored_in)  # written anew, it holds another image of the same name
+        self._image = record, pixels, key
         self._forget()
         self._stop()
 

@@ -1,4 +1,4 @@
-"""Reads a Params document from a file."""
+"""Reads a Params document, or a trainer's own configuration, from a file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rpnviz.configs.base import TrainerConfig
+from rpnviz.configs.registry import read_config
 from rpnviz.core import presets
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ParamsError
+
+
+def read_settings(
+    preset: str | None, params: Path | None, config: Path | None, option: str
+) -> tuple[Preset, TrainerConfig | None]:
+    """The preset with the changes of a Params document or of a trainer's configuration, and the latter.
+
+    Args:
+        preset: its name, where one is asked for.
+        params, config: one of the two files at most.
+        option: what asks for the preset, for messages.
+
+    Raises:
+        ParamsError: as :func:`read_preset`.
+        ConfigFileError: as :func:`~rpnviz.configs.registry.read_config`.
+    """
+    if config is None:
+        return read_preset(preset, params, option), None
+    if preset is not None:
+        presets.load(preset)  # a name that nobody has is told as such
+    found = read_config(config, preset)
+    return found.preset, found
 
 
 def read_preset(preset: str | None, file: Path | None, option: str) -> Preset:

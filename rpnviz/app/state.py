@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
+from rpnviz.app.config_texts import table_of
 from rpnviz.app.jobs import Job, JobQueue, NewestWins
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.model_settings import LentThresholds, mismatch, thresholds_words, trained_like
@@ -23,6 +24,8 @@ from rpnviz.app.model_slot import ModelSlot
 from rpnviz.app.outputs import OutputStore
 from rpnviz.app.undo import History
 from rpnviz.app.viewing import Selection, Shown, Viewing
+from rpnviz.configs.base import TrainerConfig
+from rpnviz.configs.registry import read_config
 from rpnviz.core import compiled, pipeline, presets
 from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.fixes import Fix
@@ -135,6 +138,7 @@ class AppState(Viewing):
         self.params = self.preset.params
         if preset is not None:
             self.preset, self.params = _trainer(preset), preset.params
+        self._config: tuple[Preset | None, TrainerConfig | None] = (None, None)
         self.dataset: Dataset | None = None
         self.index = -1
         self._history: History[tuple[Preset, Params]] = History()
@@ -357,6 +361,14 @@ class AppState(Viewing):
         if self.models.outputs is None:
             self._request()
 
+    def take_recording(
+        self, drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None, losses: NDArray[np.float64] | None
+    ) -> None:
+        """Let the mini-batch of the image on the screen, and its losses, be those that its trainer recorded."""
+        if self._inputs is not None:
+            self._inputs = dataclasses.replace(self._inputs, drawn=drawn, losses=losses)
+            self._request()
+
     def _tell_findings(self, dataset: Dataset) -> None:
         serious = [finding for finding in dataset.findings if finding.severity != "note"]
         if serious:
@@ -451,6 +463,31 @@ class AppState(Viewing):
     def take_preset(self, preset: Preset, label: str) -> None:
         """Take a trainer with parameters of its own, as a Params document gives them; undo takes it back."""
         self._change(_trainer(preset), preset.params, label)
+
+    def open_config(self, path: Path) -> None:
+        """Take trainer and parameters from the trainer's own configuration; undo takes it back."""
+
+        def done(config: TrainerConfig) -> None:
+            self.take_preset(config.preset, f"configuration {path.name}")
+            self.tell_config(config)
+
+        def failed(error: BaseException) -> None:
+            self.tell(from_error(f"Could not open {path.name}", error))
+
+        self.jobs.submit(f"Reading {path.name}", lambda job: read_config(path), done, failed)
+
+    def tell_config(self, config: TrainerConfig) -> None:
+        """Say what became of the fields of the configuration that trainer and parameters now come from."""
+        self._config = (self.preset, config)
+        # What was not understood comes first: a narrow window cuts the end of the line.
+        detail = f"{config.files[0].name}\n{config.summary}"
+        self.tell(Message(Severity.INFO, config.headline, detail, table_of(config)))
+
+    @property
+    def config(self) -> TrainerConfig | None:
+        """The configuration that the present trainer was taken from; None if another was chosen since."""
+        preset, config = self._config
+        return config if preset is self.preset else None
 
     def _set_params(self, params: Params, label: str) -> None:
         self._change(self.preset, params, label)

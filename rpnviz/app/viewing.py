@@ -183,6 +183,11 @@ class Viewing(QObject):
         """Show exactly these layers, each as a whole."""
         self._change_layers(visible=keys, show_all=keys, everything=False)
 
+    def show_layers(self, options: LayerOptions) -> None:
+        """Show layers, filter and colours as given."""
+        self._layers[self.world] = options
+        self.layers_changed.emit()
+
     def flip_nms(self) -> None:
         """Show all boxes that enter NMS instead of those that are kept, or the other way round; as a whole each."""
         options = self._layers[self.world]

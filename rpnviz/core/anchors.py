@@ -140,13 +140,15 @@ class Anchors:
         return cls((level,), frozen(boxes.copy()))
 
 
-def recorded_anchors(boxes: NDArray, shapes: Sequence[tuple[int, int, int]], strides: Sequence[float]) -> Anchors:
+def recorded_anchors(
+    boxes: NDArray, shapes: Sequence[tuple[int, int, int]], strides: Sequence[float] | Sequence[tuple[float, float]]
+) -> Anchors:
     """Anchors as a trainer recorded them.
 
     Args:
         boxes: (A, 4) xyxy input pixels by level, row, column and cell.
         shapes: (cells, H, W) of every level.
-        strides: input pixels between positions, of every level.
+        strides: input pixels between positions, of every level; one number, or (y, x).
 
     Raises:
         ShapeError: their number is not that of the levels, or they stand on no grid.
@@ -160,7 +162,8 @@ def recorded_anchors(boxes: NDArray, shapes: Sequence[tuple[int, int, int]], str
         part = boxes[start : start + cells * height * width].reshape(height, width, cells, 4)
         x1, x2 = (np.ascontiguousarray(part[0, :, :, side].T) for side in (0, 2))
         y1, y2 = (np.ascontiguousarray(part[:, 0, :, side].T) for side in (1, 3))
-        level = AnchorLevel(start, (height, width), (float(stride), float(stride)), x1, x2, y1, y2)
+        vertical, horizontal = stride if isinstance(stride, tuple) else (stride, stride)
+        level = AnchorLevel(start, (height, width), (float(vertical), float(horizontal)), x1, x2, y1, y2)
         if not np.array_equal(level.boxes(), part.reshape(-1, 4)):
             raise ShapeError(
                 f"the anchors of level {len(levels)} do not stand on a grid of {height} x {width} positions."

@@ -31,7 +31,7 @@ _GROUPS = ("resize", "anchors", "match")
 _LAYOUT = tuple(f"anchors.{name}" for name in ("strides", "sizes", "aspect_ratios", "base_sizes", "scales"))
 """Anchor fields of which one alone may not fit the others: lists of one length, sizes either listed or multiplied."""
 
-_AFTER_LABELS = frozenset(
+AFTER_LABELS = frozenset(
     {
         "flip",
         "draw",
@@ -173,7 +173,7 @@ def find_switches(a: Preset, b: Preset) -> tuple[Switch, ...]:
             switches.append(together)
     for field in dataclasses.fields(Conventions):
         x, y = getattr(a.conventions, field.name), getattr(b.conventions, field.name)
-        if x != y and field.name not in _AFTER_LABELS:
+        if x != y and field.name not in AFTER_LABELS:
             name = f"conventions.{field.name}"
             switches.append(Switch(name, ((name, x, y),)))
     return tuple(switches)
@@ -189,13 +189,13 @@ def _tied(preset: Preset, layout: Sequence[tuple[str, Any, Any]]) -> list[tuple[
 
 def _allowed(preset: Preset, values: Sequence[tuple[str, Any, Any]]) -> bool:
     try:
-        _switched(preset, [Switch("", tuple(values))])
+        switched(preset, [Switch("", tuple(values))])
     except ParamsError:
         return False
     return True
 
 
-def _switched(preset: Preset, switches: Sequence[Switch]) -> tuple[Params, Conventions]:
+def switched(preset: Preset, switches: Sequence[Switch]) -> tuple[Params, Conventions]:
     """The preset's parameters and conventions with some switches carried over.
 
     Raises:
@@ -226,7 +226,7 @@ class _Runner:
         """The result; None where the switches together are not allowed."""
         self._check()
         try:
-            params, conventions = _switched(self._preset, switches)
+            params, conventions = switched(self._preset, switches)
         except ParamsError:
             self._known[tuple(switches)] = None
             return None

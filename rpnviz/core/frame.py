@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -123,6 +123,26 @@ def stated_frame(
     if conventions.padding is Padding.CENTRED:
         offset = ((padded[0] - resized[0]) // 2, (padded[1] - resized[1]) // 2)
     return Frame(size, resized, padded, (resized[0] / size[0], resized[1] / size[1]), offset, padded)
+
+
+def seen_frame(
+    image_size: tuple[int, int], padded_size: tuple[int, int] | None, pad_multiple: int, conventions: Conventions
+) -> Frame:
+    """The frame of an image that is recorded as the network was given it: at scale 1 in its padded batch.
+
+    Args:
+        image_size: (H, W) of the image itself.
+        padded_size: (H, W) of the batch; None: the image alone.
+        pad_multiple: sides that the image alone would be padded to are multiples of this, px.
+        conventions: ``padding``.
+
+    Raises:
+        ShapeError: the batch is smaller than the image.
+    """
+    height, width = (math.ceil(side / pad_multiple) * pad_multiple for side in image_size)
+    padded = (height, width) if padded_size is None else padded_size
+    frame = stated_frame(image_size, image_size, padded, conventions)
+    return replace(frame, own_size=(min(height, padded[0]), min(width, padded[1])))
 
 
 def _resized_size(

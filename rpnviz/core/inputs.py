@@ -119,6 +119,21 @@ class RPNOutput:
 
 
 @dataclass(frozen=True, eq=False)
+class RecordedAnchors:
+    """Anchors as a trainer recorded them.
+
+    Attributes:
+        boxes: (A, 4) xyxy input pixels by level, row, column and cell.
+        shapes: (cells, H, W) of every level.
+        strides: (y, x) input pixels between positions of every level.
+    """
+
+    boxes: NDArray
+    shapes: tuple[tuple[int, int, int], ...]
+    strides: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Inputs:
     """One image as the pipeline needs it.
 
@@ -129,6 +144,12 @@ class Inputs:
         gt_ignore: (M,) bool, crowd or ignore region; None means none is.
         padded_size: (H, W) of the batch's padded tensor; None: the image alone.
         outputs: the network's outputs, or None.
+        as_seen: the image is what a network was given, recorded: it is not resized, and ``padded_size`` holds. Outputs
+            that are not of the recording have a frame of their own.
+        anchors: those that the trainer recorded; None: the parameters make them.
+        drawn: ascending indices of the positives and of the negatives in the mini-batch that the trainer recorded;
+            None: the parameters draw one.
+        losses: (A,) share of the recorded loss that each sampled anchor has, NaN for the others; None: unknown.
         flipped_from: (M, 4) the boxes of a flipped training view before the flip, of which the trainer makes its own;
             ``gt_boxes`` are then those of the flipped image; None: nothing is flipped.
     """
@@ -139,6 +160,10 @@ class Inputs:
     gt_ignore: NDArray[np.bool_] | None = None
     padded_size: tuple[int, int] | None = None
     outputs: RPNOutput | None = field(default=None, repr=False)
+    as_seen: bool = False
+    anchors: RecordedAnchors | None = field(default=None, repr=False)
+    drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
+    losses: NDArray[np.float64] | None = field(default=None, repr=False)
     flipped_from: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -112,6 +112,9 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
     if stated is not None:
         recorded = (stated.resized_size, stated.input_size)
         sizes = stage("frame", frame_stage.stated_frame, inputs.image_size, *recorded, conventions)
+    elif inputs.as_seen and inputs.outputs is None:
+        multiple = params.resize.pad_multiple
+        sizes = stage("frame", frame_stage.seen_frame, inputs.image_size, inputs.padded_size, multiple, conventions)
     else:
         sizes = stage(
             "frame",
@@ -135,6 +138,9 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         shapes = tuple(level.objectness.shape for level in stated.levels)
         strides = stated.settings.anchors.strides
         anchors = stage("anchors", anchors_stage.recorded_anchors, stated.anchors, shapes, strides)
+    elif inputs.anchors is not None:
+        given = inputs.anchors
+        anchors = stage("anchors", anchors_stage.recorded_anchors, given.boxes, given.shapes, given.strides)
     else:
         anchors = stage("anchors", anchors_stage.make_anchors, sizes.input_size, params.anchors, conventions)
     match_params = params.match
@@ -153,7 +159,10 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         match = stage("match", matching.label_nothing, found, gt)
     else:
         match = stage("match", matching.match_anchors, found, barred, anchors, gt, match_params, conventions)
-    sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
+    if inputs.drawn is not None and max(part.max(initial=-1) for part in inputs.drawn) < len(anchors):
+        sample = stage("sample", sampling.SampleResult, *inputs.drawn)
+    else:
+        sample = stage("sample", sampling.sample_anchors, match.labels, params.sample, conventions)
     targets = stage("targets", _targets, anchors, gt, match, params.coder, conventions)
     decoded = proposed = None
     if inputs.outputs is not None and conventions.proposal_stages is ProposalStages.RPN:

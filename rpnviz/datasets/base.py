@@ -105,6 +105,11 @@ class ImageRecord:
         size: (H, W) in pixels as the annotation file states it, None if it does not.
         gt: its ground truth, empty if it has none.
         image_id: its id in the annotation file, None for plain images.
+        read: gives the pixels, (H, W, 3) uint8 RGB, where no image file holds them; ``size`` is then known, and
+            ``path`` a name that no other image has.
+        stored_in: the file that ``read`` reads.
+        seen_size: (H, W) of the padded batch in which a network was given the image as it stands; None: it is an
+            original, which is resized first.
     """
 
     file_name: str
@@ -112,6 +117,9 @@ class ImageRecord:
     size: tuple[int, int] | None = None
     gt: GroundTruth = field(default_factory=GroundTruth.empty)
     image_id: RecordId | None = None
+    read: Callable[[], NDArray[np.uint8]] | None = None
+    stored_in: Path | None = None
+    seen_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +166,8 @@ def shown_size(record: ImageRecord) -> tuple[int, int]:
     Raises:
         ImageFileError: the file is missing or no image.
     """
+    if record.read is not None and record.size is not None:
+        return record.size
     raw, upright = image_size(record.path)
     return _oriented(record.size, raw, upright)
 
@@ -173,7 +183,14 @@ def inputs_of(record: ImageRecord, size: tuple[int, int] | None = None) -> Input
         ImageFileError: the file is missing or no image.
     """
     gt = record.gt
-    return Inputs(shown_size(record) if size is None else size, gt.boxes, gt.labels, gt.ignore)
+    return Inputs(
+        shown_size(record) if size is None else size,
+        gt.boxes,
+        gt.labels,
+        gt.ignore,
+        padded_size=record.seen_size,
+        as_seen=record.seen_size is not None,
+    )
 
 
 def _oriented(stated: tuple[int, int] | None, raw: tuple[int, int], upright: tuple[int, int]) -> tuple[int, int]:
@@ -192,6 +209,9 @@ def load_image(record: ImageRecord) -> LoadedImage:
         columns and not that of the upright image, the image stays as stored. A stated size that fits neither changes
         nothing but is a finding.
     """
+    if record.read is not None:
+        pixels = record.read()
+        return LoadedImage(pixels, (pixels.shape[0], pixels.shape[1]))
     pixels = read_image(record.path)
     findings: list[Finding] = []
     where = record.path.name

@@ -10,6 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Protocol, cast
 
 from rpnviz import paths as places
+from rpnviz.datasets import captures
 from rpnviz.datasets import folder as folders
 from rpnviz.datasets.base import ABOUT_PLACES, Dataset, Finding, ImageRecord, Progress, no_progress
 from rpnviz.errors import AnnotationError
@@ -58,7 +59,8 @@ def open_dataset(
     """Open what the user named.
 
     Args:
-        paths: image files, one folder, or one annotation file; or image files or a folder and an annotation file.
+        paths: image files, one folder, or one annotation file; or image files or a folder and an annotation file; or a
+            captured step or a folder of them.
         annotations: the annotation file, if it is not among ``paths``.
         progress: called now and then with a fraction from 0 to 1; it may raise to end the work.
 
@@ -72,6 +74,8 @@ def open_dataset(
         ImageFileError: an image or folder does not exist, or the folder holds no image.
     """
     given = [Path(path) for path in paths]
+    if len(given) == 1 and annotations is None and captures.is_capture(given[0]):
+        return captures.open_captures(given[0], progress)
     files = [path for path in given if path.suffix.lower() in _SUFFIXES and not path.is_dir()]
     if annotations is not None:
         files.append(Path(annotations))

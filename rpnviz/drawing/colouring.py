@@ -24,6 +24,9 @@ IOU_STEPS = (0.3, 0.5, 0.7, 0.85)
 """Best IoUs at which the colour changes."""
 SCORE_STEPS = (0.05, 0.3, 0.6, 0.9)
 """Objectness probabilities at which the colour changes."""
+LOSS_STEPS = (0.25, 1.0, 2.0, 4.0)
+"""Losses at which the colour changes, in means over the mini-batch."""
+_LOSS_TEXTS = ("loss < 1/4 mean", "1/4 to 1 mean", "1 to 2 means", "2 to 4 means", "from 4 means")
 _FATES = {
     Fate.KEPT: "kept",
     Fate.SUPPRESSED: "suppressed",
@@ -63,6 +66,10 @@ def shades(result: Result, colour_by: ColourBy) -> tuple[Shade, ...]:
             return ()
         case ColourBy.SCORE | ColourBy.FATE if result.decoded is None:
             return ()
+        case ColourBy.LOSS:
+            if result.inputs.losses is None:
+                return ()
+            return tuple(Shade(i, True, text) for i, text in enumerate(_LOSS_TEXTS))
         case ColourBy.FATE:
             return tuple(Shade(number, False, text) for number, text in enumerate(_FATES.values()))
         case ColourBy.IOU:
@@ -118,6 +125,8 @@ def colour_groups(
             numbers = _step_of(SCORE_STEPS, scores)
         case ColourBy.LEVEL:
             numbers = result.anchors.levels[ids].astype(np.intp)
+        case ColourBy.LOSS if scale:
+            numbers = _step_of(LOSS_STEPS, _relative_loss(result, ids))
         case ColourBy.FATE if scale:
             numbers = _fate_of(result, ids)
         case ColourBy.GT:
@@ -132,6 +141,16 @@ def colour_groups(
 def _step_of(edges: tuple[float, ...], values: NDArray) -> NDArray[np.intp]:
     """Step of every value, -1 for one that is no number."""
     return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+
+
+def _relative_loss(result: Result, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Recorded losses of anchors (K,) over their mean; NaN where an anchor was not sampled, or its loss is none."""
+    losses = result.inputs.losses
+    if losses is None or len(losses) != len(result.anchors):
+        return np.full(len(ids), np.nan)
+    finite = losses[np.isfinite(losses)]
+    mean = float(finite.mean()) if len(finite) else 0.0
+    return losses[ids] / mean if mean > 0 else np.full(len(ids), np.nan)
 
 
 def _fate_of(result: Result, ids: NDArray[np.int64]) -> NDArray[np.intp]:

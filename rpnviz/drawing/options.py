@@ -105,6 +105,7 @@ class ColourBy(StrEnum):
     SCORE = "score"
     GT = "gt"
     FATE = "fate"
+    LOSS = "loss"
 
 
 class Heat(StrEnum):

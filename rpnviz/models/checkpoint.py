@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.array_files import read_arrays
 from rpnviz.core import presets
 from rpnviz.core.frame import Frame, make_frame
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.params import AnchorParams, Params, TopN
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError
-from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if
-from rpnviz.models.keras_h5 import read_arrays
+from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if, stop_if_asked
+from rpnviz.models.keras_h5 import read_arrays as read_keras
 from rpnviz.models.keras_h5 import translate as translate_keras
 from rpnviz.models.layouts import (
     Layout,
@@ -38,7 +39,6 @@ from rpnviz.models.layouts import (
 )
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, UNIT_MEAN, UNIT_STD, Pixels, prepared
-from rpnviz.models.tensors import read_safetensors
 
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
@@ -96,7 +96,7 @@ def _read(path: Path, _changed: int, _size: int) -> dict[str, Weights]:
     if _is_hdf5(path):
         return {"": Weights(Layout.MATTERPORT, _translate_keras(path), (), None, {})}
     if path.suffix.lower() == ".safetensors":
-        tensors, _ = read_safetensors(path)
+        tensors, _ = read_arrays(path, _each)
     else:
         found = read_pickle(path)
         tensors, stubs, value = state_dict(found.value), found.stubs, found.value
@@ -115,6 +115,11 @@ def _read(path: Path, _changed: int, _size: int) -> dict[str, Weights]:
         (prefix or _BARE): Weights(layouts[prefix], states[prefix], stubs, module, said, prefix or _BARE, sizes)
         for prefix in sorted(states, key=lambda prefix: prefix != usual)
     }
+
+
+def _each(_name: str) -> bool:
+    stop_if_asked()
+    return True
 
 
 def _layout(path: Path, tensors: Mapping[str, NDArray]) -> Layout:
@@ -145,7 +150,7 @@ def check_names(path: Path) -> None:
 
 def _translate_keras(path: Path) -> dict[str, NDArray]:
     try:
-        return translate_keras(read_arrays(path))
+        return translate_keras(read_keras(path))
     except (ValueError, LookupError) as error:
         raise ModelFileError(
             f"its arrays have other shapes than those of Matterport's Mask R-CNN: {error}.", where=str(path)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.array_files import read_arrays, read_size
 from rpnviz.core import presets
 from rpnviz.core.anchors import recorded_anchors
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput, built_in
@@ -24,7 +25,6 @@ from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError, ShapeError
 from rpnviz.models.base import ModelInfo, check_image, stop_if_asked
-from rpnviz.models.tensors import read_safetensors
 
 FORMAT = "rpn-dump/1"
 SUFFIXES = (".npz", ".safetensors")
@@ -71,7 +71,7 @@ def read_dump(path: Path, preset: str | None = None) -> Dump:
     Raises:
         ModelFileError: an array is missing, has another shape than the others say, or is no number.
     """
-    arrays, metadata = _arrays(path)
+    arrays, metadata = read_arrays(path, _is_known, _MOST)
     try:
         return _dump(path, arrays, metadata, presets.load(preset or metadata.get("preset") or "torchvision"))
     except (ShapeError, ParamsError, ValueError, KeyError, TypeError) as error:
@@ -87,7 +87,7 @@ def labels(path: Path) -> tuple[str, int | None]:
     Raises:
         ModelFileError: the file is damaged.
     """
-    arrays, metadata = _arrays(path, ("file_name", "step"))
+    arrays, metadata = read_arrays(path, lambda name: name in ("file_name", "step"))
     return metadata.get("file_name", ""), _step(arrays, metadata)
 
 
@@ -96,44 +96,9 @@ def _step(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> int | N
     return int(text) if text.lstrip("-").isdigit() else None
 
 
-def _arrays(path: Path, only: Sequence[str] | None = None) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """The arrays of a file, all or some, and what it says of itself."""
-    wanted = _is_known if only is None else set(only).__contains__
-    if path.suffix.lower() == ".safetensors":
-        return read_safetensors(path, wanted)
-    try:
-        arrays = _members(path, wanted)
-    except ModelFileError:
-        raise
-    except Exception as error:  # zip and npy each have errors of their own
-        raise ModelFileError(
-            f"it cannot be read: {type(error).__name__}: {error}.", where=str(path), way_out="Write the dump again."
-        ) from error
-    texts = {name: str(value) for name, value in arrays.items() if value.ndim == 0 and value.dtype.kind in "US"}
-    return {name: value for name, value in arrays.items() if name not in texts}, texts
-
-
-def _members(path: Path, wanted: Callable[[str], bool]) -> dict[str, NDArray]:
-    """Arrays of an ``.npz`` file; what it holds beside the format's own is not unpacked."""
-    with np.load(path, allow_pickle=False) as archive:
-        names = [name for name in archive.files if wanted(name)]
-        members = {f"{name}.npy" for name in names}
-        unpacked = sum(info.file_size for info in archive.zip.infolist() if info.filename in members)
-        if unpacked > _MOST:
-            raise ModelFileError(
-                f"its arrays unpack to {unpacked / 2**20:,.0f} MB, expected at most {_MOST // 2**20:,}.",
-                where=str(path),
-                way_out="A dump is of one image; docs/rpn-dump.md says what it holds.",
-            )
-        arrays = {}
-        for name in names:
-            stop_if_asked()
-            arrays[name] = archive[name]
-        return arrays
-
-
 def _is_known(name: str) -> bool:
     """Whether the format has an array or a text of this name."""
+    stop_if_asked()
     return name in _NAMES or _LEVEL.fullmatch(name) is not None
 
 
@@ -144,7 +109,9 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
     levels: list[LevelOutput] = []
     while f"level{len(levels)}.objectness" in arrays:
         levels.append(_level(arrays, len(levels), metadata.get("delta_order", "dxdydwdh")))
-    original, resized, padded = (_size(arrays[name], name) for name in ("original_size", "resized_size", "input_size"))
+    original, resized, padded = (
+        read_size(arrays[name], name) for name in ("original_size", "resized_size", "input_size")
+    )
     shapes = [level.objectness.shape for level in levels]
     if "strides" in arrays:
         strides = [float(row[-1]) for row in np.atleast_2d(arrays["strides"].reshape(len(levels), -1))]
@@ -184,13 +151,6 @@ def _level(arrays: Mapping[str, NDArray], number: int, order: str) -> LevelOutpu
     elif order != "dxdydwdh":
         raise ValueError(f"delta_order is {order!r}, expected 'dxdydwdh' or 'dydxdhdw'")
     return LevelOutput(np.ascontiguousarray(objectness), np.ascontiguousarray(deltas))
-
-
-def _size(value: NDArray, name: str) -> tuple[int, int]:
-    sides = np.asarray(value).ravel().tolist()
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"{name!r} is {sides}, expected height and width in px")
-    return int(sides[0]), int(sides[1])
 
 
 def _named(params: AnchorParams, strides: list[float], cells: list[int]) -> AnchorParams:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -19,6 +19,7 @@ from rpnviz.app.messages import Message, Severity
 from rpnviz.app.session import is_session
 from rpnviz.app.settings import load_settings
 from rpnviz.app.state import AppState
+from rpnviz.configs.base import TrainerConfig
 from rpnviz.core.presets import Preset
 from rpnviz.ui.main_window import MainWindow
 from rpnviz.ui.theme import apply_theme
@@ -49,6 +50,7 @@ def run(
     preset: Preset | None = None,
     model: Path | None = None,
     options: Mapping[str, str] | None = None,
+    config: TrainerConfig | None = None,
 ) -> int:
     """Show the window until it is closed.
 
@@ -58,6 +60,7 @@ def run(
         preset: trainer and parameters to start with; None: those of last time, where the data set was opened before.
         model: weights to load.
         options: what their file does not say; None: asked where it matters.
+        config: the trainer's configuration that ``preset`` comes from.
 
     Returns:
         The exit code.
@@ -66,6 +69,14 @@ def run(
     window = make_window(preset)
     _install_exception_hook(window)
     window.show()
+
+    if config is not None:
+        # Opening a data set takes earlier messages away.
+        def tell() -> None:
+            if window.state.params == config.preset.params:  # no session has brought others
+                window.state.tell_config(config)
+
+        window.state.dataset_changed.connect(tell, Qt.ConnectionType.SingleShotConnection)
 
     def open_first() -> None:
         if len(files) == 1 and annotations is None and (is_session(files[0]) or is_case(files[0])):

@@ -11,11 +11,14 @@ from rpnviz.app.comparison import Comparison, in_words
 from rpnviz.app.params_file import read_preset
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
+from rpnviz.configs.base import Fate
+from rpnviz.configs.registry import is_config, read_config
 from rpnviz.core import presets
 from rpnviz.core.conventions import Conventions
 from rpnviz.core.diff import Diff, GtOutcome
 from rpnviz.core.matching import Rank
 from rpnviz.core.pipeline import Result
+from rpnviz.core.presets import Preset
 from rpnviz.core.rules import doc_of, plain
 from rpnviz.drawing.scene import RANK_TEXT, World
 from rpnviz.errors import RpnvizError
@@ -38,7 +41,7 @@ class CompareWindow(SideBySide):
         self.choice.addItems([*self._offered, _FROM_FILE])
         self.choice.setCurrentText(other)
         self.choice.setAccessibleName("The other trainer")
-        self.choice.setToolTip("Whose rules the right side follows; its defaults, or a Params document")
+        self.choice.setToolTip("Whose rules the right side follows; its defaults, a Params document or a configuration")
         self.choice.activated.connect(lambda _index: self._choose(self.choice.currentText()))
         boxes = Rows(("GT", "Category", "", "", "Because of"), frozenset({0}))
         fields = Rows(("Field", "", "", "Boxes", "Anchors"), frozenset({3, 4}))
@@ -72,18 +75,17 @@ class CompareWindow(SideBySide):
         self.choice.setCurrentText(self.comparison.name)
 
     def _add_file(self) -> None:
-        """Compare with a Params document; it becomes a choice of its own."""
-        file, _ = QFileDialog.getOpenFileName(
-            self, "Parameters", self._settings.last_folder, "Params documents (*.json);;All files (*)"
-        )
+        """Compare with a Params document or a trainer's configuration; it becomes a choice of its own."""
+        kinds = "Params documents and configurations (*.json *.yaml *.yml *.ini *.cfg *.py);;All files (*)"
+        file, _ = QFileDialog.getOpenFileName(self, "Parameters", self._settings.last_folder, kinds)
         if not file:
             return
         try:
-            preset = read_preset(None, Path(file), "")
+            preset, said = _read(Path(file))
         except RpnvizError as error:
             self._show_problem(str(error))
             return
-        name = f"{Path(file).name} ({preset.name})"
+        name = f"{Path(file).name} ({preset.name}{said})"
         self._offered[name] = preset
         if self.choice.findText(name) < 0:
             self.choice.insertItem(self.choice.count() - 1, name)
@@ -233,3 +235,12 @@ def _meaning(field: str) -> str:
 def _value(value: object) -> str:
     text = str(plain(value))
     return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _read(path: Path) -> tuple[Preset, str]:
+    """The parameters of a file, and what is to be said of it."""
+    if not is_config(path):
+        return read_preset(None, path, ""), ""
+    config = read_config(path)
+    missed = config.count(Fate.NOT_UNDERSTOOD)
+    return config.preset, f", {missed} not understood" if missed else ""

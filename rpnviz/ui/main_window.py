@@ -35,6 +35,7 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QSlider,
     QSplitter,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -44,31 +45,37 @@ from rpnviz.app import selected
 from rpnviz.app.actions import ACTIONS
 from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.case import is_case
+from rpnviz.app.config_texts import table_of
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.params_file import read_preset
 from rpnviz.app.player import Player
 from rpnviz.app.recent import Recent
+from rpnviz.app.replaying import Replaying
 from rpnviz.app.session import is_session
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.app.view_finder import ViewFinder
 from rpnviz.app.viewing import Selection
+from rpnviz.configs.registry import is_config
 from rpnviz.core import presets
 from rpnviz.core.terms import terms
+from rpnviz.datasets.captures import CaptureDataset, is_capture
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
+from rpnviz.ui.dialogs.field_list import show_table
 from rpnviz.ui.dialogs.open_model import ask_for_folder, ask_for_model, is_model
 from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
 from rpnviz.ui.panels.playback import PlaybackBar
+from rpnviz.ui.panels.replay import ReplayPanel
 from rpnviz.ui.panels.selection import SelectionPanel
 from rpnviz.ui.panels.views import ViewsStrip
 from rpnviz.ui.sessions import RecentMenu, Sessions
@@ -90,7 +97,10 @@ if TYPE_CHECKING:
     from rpnviz.ui.compare_models_window import CompareModelsWindow
     from rpnviz.ui.compare_window import CompareWindow
 
-_IMAGE_FILTER = "Images and annotations (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json);;All files (*)"
+_IMAGE_FILTER = (
+    "Images, annotations, captures (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json *.npz);;All files (*)"
+)
+_CONFIG_FILTER = "Trainer configurations (*.yaml *.yml *.json *.ini *.cfg *.py);;All files (*)"
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
 _LAYOUT_VERSION = 1
 _PENDING_MS = 120
@@ -124,6 +134,8 @@ class MainWindow(QMainWindow):
         self.controls = ControlsPanel(state, self.player, settings.theme, self.batches)
         self.views_strip = ViewsStrip(state, self.views, settings.theme)
         self.playback = PlaybackBar(state, self.player)
+        self.replaying = Replaying(state)
+        self.replay = ReplayPanel(state, self.replaying, settings.theme)
         self.table = GtTable(state, settings.theme, self.views, self.batches)
         self.funnel = FunnelBar(state)
         self.banner = Banner()
@@ -228,6 +240,7 @@ class MainWindow(QMainWindow):
         self.file_name = eliding_label("", "title")
         self.sizes = label("", "muted")
         self.model_note = eliding_label("", "muted")
+        self.model_note.setElideMode(Qt.TextElideMode.ElideRight)  # the name comes first
         self.zoom_label = tool_button("", "flat", "Fit the window (Ctrl+0); 100 %: Ctrl+1", self.do_zoom_fit)
         self.dim = QSlider(Qt.Orientation.Horizontal)
         self.dim.setRange(0, 90)
@@ -283,10 +296,22 @@ class MainWindow(QMainWindow):
         below = QVBoxLayout(lower)
         below.setContentsMargins(0, 0, 0, 0)
         below.setSpacing(0)
-        heading = label("CONTROLS", "heading")
+        self.lower_heading = label("CONTROLS", "heading")
+        self.replay_tab = tool_button("Replay", "small-segment", "The captured step, replayed", checkable=True)
+        self.controls_tab = tool_button("Controls", "small-segment", "The trainer's parameters", checkable=True)
+        self.replay_tab.clicked.connect(lambda: self._show_lower(self.replay))
+        self.controls_tab.clicked.connect(lambda: self._show_lower(self.controls))
+        heading = self._either(self.replay_tab, self.controls_tab)
+        heading.insertWidget(0, self.lower_heading)
+        heading.addStretch(1)
         heading.setContentsMargins(12, 8, 12, 4)
-        below.addWidget(heading)
-        below.addWidget(self.controls, 1)
+        below.addLayout(heading)
+        self.below = QStackedWidget()
+        self.below.addWidget(self.controls)
+        self.below.addWidget(self.replay)
+        below.addWidget(self.below, 1)
+        self._show_lower(self.controls)
+        self._show_capture()
         self.right = QSplitter(Qt.Orientation.Vertical)
         self.right.addWidget(self.selection)
         self.right.addWidget(lower)
@@ -345,6 +370,7 @@ class MainWindow(QMainWindow):
         state = self.state
         # What was said about another data set would be taken for a finding in this one.
         state.dataset_changed.connect(self.banner.dismiss)
+        state.dataset_changed.connect(self._show_capture)
         state.image_changed.connect(self._show_image)
         state.image_changed.connect(self._show_result)
         state.result_changed.connect(self._show_result)
@@ -375,6 +401,18 @@ class MainWindow(QMainWindow):
         self.file_name.setText(record.file_name)
         self.setWindowTitle(f"{record.file_name} – rpnviz")
         self._place_overlays()
+
+    def _show_capture(self) -> None:
+        """A capture brings its replay in front of the controls; other data sets have none."""
+        captured = isinstance(self.state.dataset, CaptureDataset)
+        self.lower_heading.setVisible(not captured)
+        for tab in (self.replay_tab, self.controls_tab):
+            tab.setVisible(captured)
+        self._show_lower(self.replay if captured else self.controls)
+
+    def _show_lower(self, part: QWidget) -> None:
+        self.below.setCurrentWidget(part)
+        (self.replay_tab if part is self.replay else self.controls_tab).setChecked(True)
 
     def _show_result(self) -> None:
         result = self.state.result
@@ -409,6 +447,9 @@ class MainWindow(QMainWindow):
         menu.addSeparator()
         menu.addAction(self.actions_by_id["reset_params"])
         menu.addAction(self.actions_by_id["copy_params"])
+        menu.addAction(self.actions_by_id["copy_for_trainer"])
+        if self.state.config is not None:
+            menu.addAction(self.actions_by_id["config_details"])
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self.changed.mapToGlobal(self.changed.rect().bottomLeft()))
 
@@ -473,7 +514,7 @@ class MainWindow(QMainWindow):
     def _show_message(self, message: Message) -> None:
         self.banner.show_message(message)
         self._place_overlays()
-        if message.severity is Severity.INFO:
+        if message.severity is Severity.INFO and not message.table:
             QTimer.singleShot(6000, self, lambda: self._drop(message))
 
     def _drop(self, message: Message) -> None:
@@ -529,8 +570,12 @@ class MainWindow(QMainWindow):
             self.sessions.open(paths[0])
         elif len(paths) == 1 and is_case(paths[0]):
             self.sessions.open_case(paths[0])
+        elif len(paths) == 1 and is_capture(paths[0]):
+            self.state.open_paths(paths)
         elif len(paths) == 1 and is_model(paths[0]):
             self.state.load_model(paths[0], show=True)
+        elif len(paths) == 1 and not paths[0].is_dir() and is_config(paths[0]):
+            self.state.open_config(paths[0])
         elif images and len(annotations) == 1:
             self.recent.open(images, annotations[0])
         else:
@@ -573,6 +618,29 @@ class MainWindow(QMainWindow):
         except RpnvizError as error:
             self.state.tell(from_error("Could not load the parameters", error))
 
+    def do_open_config(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(
+            self, "Open a trainer's configuration", self._last_folder(), _CONFIG_FILTER
+        )
+        if file:
+            self.settings.last_folder = str(Path(file).parent)
+            self.state.open_config(Path(file))
+
+    def do_config_details(self) -> None:
+        config = self.state.config
+        if config is None:
+            way_out = "Open one with Ctrl+Shift+L, or drop it on the window."
+            self.state.tell(Message(Severity.INFO, "The parameters come from no configuration", way_out))
+        else:
+            show_table(config.files[0].name, config.summary, table_of(config), self)
+
+    def do_copy_for_trainer(self) -> None:
+        from rpnviz.ui.dialogs.copy_for_trainer import CopyForTrainerDialog  # spares the start-up what few need
+
+        dialog = CopyForTrainerDialog(self.state, self._last_folder(), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
     def do_compare(self) -> None:
         if self.comparing is None:
             from rpnviz.ui.compare_window import CompareWindow  # spares the start-up what few sessions need
@@ -587,6 +655,16 @@ class MainWindow(QMainWindow):
             self.comparing_models = CompareModelsWindow(self.state, self.settings, self)
         self._bring(self.comparing_models)
         self.comparing_models.begin()
+
+    def do_check_log(self) -> None:
+        from rpnviz.ui.dialogs.check_log import CheckLogDialog  # likewise
+
+        if self.state.dataset is None:
+            self.state.tell(Message(Severity.INFO, "Nothing to compare a log with", "Open the data set first."))
+            return
+        dialog = CheckLogDialog(self.state, self.settings, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
     def _compare_world(self) -> None:
         """What the button compares: what the window shows."""
@@ -814,6 +892,7 @@ class MainWindow(QMainWindow):
         self.table.set_theme(theme)
         self.images.set_theme(theme)
         self.controls.show_theme(theme)
+        self.replay.set_theme(theme)
         self.views_strip.set_theme(theme)
         for other in (self.comparing, self.comparing_models):
             if other is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rpnviz.core import conventions as c
 from rpnviz.core import pipeline, presets
-from rpnviz.core.diff import _AFTER_LABELS, compare, differing_anchors, find_switches
+from rpnviz.core.diff import AFTER_LABELS, compare, differing_anchors, find_switches
 from rpnviz.core.inputs import Inputs
 from rpnviz.core.matching import Rank
 from rpnviz.core.params import ResizeMode
@@ -263,8 +263,8 @@ def test_what_acts_after_the_labels_changes_none(name):
     before = preset(name)
     result = pipeline.run(Inputs(SCENE, boxes), before.params, before.conventions)
     fields = {field.name for field in dataclasses.fields(c.Conventions)}
-    assert fields >= _AFTER_LABELS
-    for field in _AFTER_LABELS:
+    assert fields >= AFTER_LABELS
+    for field in AFTER_LABELS:
         for value in type(getattr(before.conventions, field)):
             after = pipeline.run(
                 result.inputs, before.params, dataclasses.replace(before.conventions, **{field: value})

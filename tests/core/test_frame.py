@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpnviz.core import presets
-from rpnviz.core.frame import make_frame, scale_ground_truth
+from rpnviz.core.frame import make_frame, scale_ground_truth, seen_frame
 from rpnviz.errors import ShapeError
 
 PRESET = presets.load("torchvision")
@@ -57,3 +57,13 @@ def test_ground_truth_is_scaled_in_float32_per_axis():
     assert scaled.dtype == np.float32
     expected = np.float32([10, 20, 30, 40]) * np.float32([x, y, x, y])
     np.testing.assert_array_equal(scaled[0], expected)
+
+
+def test_what_a_network_saw_is_not_resized():
+    frame = seen_frame((319, 405), (320, 480), 32, PRESET.conventions)
+    assert (frame.scale, frame.resized_size, frame.input_size) == ((1.0, 1.0), (319, 405), (320, 480))
+    assert frame.own_size == (320, 416), "alone it would have been padded to multiples of 32"
+    assert seen_frame((319, 405), None, 32, PRESET.conventions).input_size == (320, 416)
+    assert seen_frame((319, 405), (319, 410), 32, PRESET.conventions).own_size == (319, 410)
+    with pytest.raises(ShapeError, match="smaller"):
+        seen_frame((319, 405), (300, 480), 32, PRESET.conventions)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from rpnviz.core import pipeline, presets
 from rpnviz.core.deltas import decode
-from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
+from rpnviz.core.inputs import LevelOutput, ModelSettings, RecordedAnchors, RPNOutput
 from rpnviz.core.params import TopN
 from rpnviz.core.proposals import Fate
 from rpnviz.errors import ShapeError
@@ -174,3 +176,28 @@ def test_outputs_that_do_not_fit_are_named():
 def test_inputs_are_checked(arguments, message):
     with pytest.raises(ShapeError, match=message):
         pipeline.Inputs(**arguments)
+
+
+def test_a_recorded_image_with_its_anchors_and_draw_is_taken_as_it_is():
+    plain = pipeline.run(pipeline.Inputs(SIZE, INPUTS.gt_boxes), PARAMS, PRESET.conventions)
+    drawn = np.array([1]), np.array([0, 5])
+    inputs = pipeline.Inputs(SIZE, INPUTS.gt_boxes, padded_size=SIZE, as_seen=True, drawn=drawn)
+    result = pipeline.run(inputs, PARAMS, PRESET.conventions)
+    assert result.frame.scale == (1.0, 1.0)
+    assert (result.sample.positive.tolist(), result.sample.negative.tolist()) == ([1], [0, 5])
+    again = pipeline.run(inputs, PARAMS.with_values("match", fg_iou_thresh=0.5), PRESET.conventions, result)
+    assert again.sample is result.sample
+    assert again.frame is result.frame
+    some = dataclasses.replace(inputs, anchors=RecordedAnchors(_one_grid(plain), ((3, 2, 2),), ((4.0, 4.0),)))
+    recorded = pipeline.run(some, PARAMS, PRESET.conventions)
+    assert np.array_equal(recorded.anchors.boxes, _one_grid(plain))
+    assert len(recorded.match.labels) == 12
+    other = dataclasses.replace(some, drawn=(np.array([12]), np.array([0])))
+    fallback = pipeline.run(other, PARAMS, PRESET.conventions)
+    assert fallback.sample.positive.max(initial=0) < 12, "a draw of other anchors is not taken"
+
+
+def _one_grid(result):
+    """The anchors of the first two rows and columns of the first level."""
+    level = result.anchors.lattice[0]
+    return level.boxes().reshape(*level.grid, level.cells, 4)[:2, :2].reshape(-1, 4)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from rpnviz.drawing.colouring import IOU_STEPS, SCORE_STEPS, colour_groups, shades
+from rpnviz.core import pipeline
+from rpnviz.drawing.colouring import IOU_STEPS, LOSS_STEPS, SCORE_STEPS, colour_groups, shades
 from rpnviz.drawing.options import LAYERS, ColourBy, LayerKey, LayerOptions, World
 from rpnviz.drawing.scene import make_layers
 from rpnviz.palette import CATEGORIES, Theme
@@ -87,3 +90,15 @@ def test_the_same_choice_gives_the_same_rows(proposed):
     options = LayerOptions(frozenset({LayerKey.NEGATIVE}), colour_by=ColourBy.LEVEL)
     first, second = make_layers(proposed, World.TRAINING, options), make_layers(proposed, World.TRAINING, options)
     assert all(a.rows is b.rows for a, b in zip(first, second, strict=True))
+
+
+def test_recorded_losses_colour_the_sampled_anchors_by_their_share_of_the_mean(result):
+    losses = np.full(len(result.anchors), np.nan)
+    losses[:5] = [0.1, 0.5, 1.5, 2.4, 5.5]  # mean 2: 0.05, 0.25, 0.75, 1.2, 2.75
+    inputs = dataclasses.replace(result.inputs, losses=losses)
+    captured = pipeline.run(inputs, result.params, result.conventions)
+    found = groups(captured, ColourBy.LOSS, np.arange(7))
+    assert [shade and shade.number for shade in found] == [0, 1, 1, 2, 3, None, None]
+    assert len(shades(captured, ColourBy.LOSS)) == len(LOSS_STEPS) + 1
+    assert shades(result, ColourBy.LOSS) == ()
+    assert groups(result, ColourBy.LOSS, np.arange(2)) == [None] * 2

@@ -1,26 +1,35 @@
 """Outputs of mmdetection's own detectors, anchors and proposals, built from its published configurations.
 
-mmdet needs compiled operators and packages that play no part in an RPN at inference: stand-ins take their place while
-it is imported, and a plain NMS that of ``mmcv.ops.batched_nms``.
+A plain NMS takes the place of ``mmcv.ops.batched_nms``; see :mod:`mmdetection_alone`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.abc
-import importlib.machinery
-import sys
-import types
-import warnings
 from pathlib import Path
 
+import mmdetection_alone  # noqa: F401 # before any module of mmdet
+import mmengine
 import numpy as np
 import pytest
 import torch
 from dense import greedy_nms
+from mmcv.transforms import Compose
+from mmdet.models.dense_heads import rpn_head
+from mmdet.registry import MODELS
+from mmdetection_alone import CONFIGS
+from mmengine.config import Config
+from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
+from mmengine.structures import InstanceData
 
+from rpnviz import capture
 from rpnviz.core import pipeline, presets
+from rpnviz.core.losses import RULES, step_losses
 from rpnviz.core.presets import Preset
+from rpnviz.core.replay import replay, sentence
+from rpnviz.core.replay_search import explain
+from rpnviz.datasets.captures import capture_files, read_step
+from rpnviz.datasets.registry import sample_dataset
 from rpnviz.export.proposals import own_thresholds
 from rpnviz.models.dump import read_dump
 from rpnviz.models.registry import open_model
@@ -29,31 +38,6 @@ from rpnviz.paths import sample_images
 PHOTO = sample_images() / "coffee.jpg"
 MIN_SIZE, MAX_SIZE = 400, 667
 """Half of the configurations' own, for speed."""
-
-
-class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Modules whose every name is an empty class."""
-
-    names = ("mmcv.ops", "matplotlib", "pycocotools", "scipy", "shapely", "terminaltables", "tqdm", "yapf")
-
-    def find_spec(self, name, path=None, target=None):
-        if any(name == missing or name.startswith(f"{missing}.") for missing in self.names):
-            return importlib.machinery.ModuleSpec(name, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        module = types.ModuleType(spec.name)
-        module.__getattr__ = self._empty
-        return module
-
-    def exec_module(self, module):
-        pass
-
-    @staticmethod
-    def _empty(name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
 
 
 def batched_nms(boxes, scores, groups, config):
@@ -67,28 +51,7 @@ def batched_nms(boxes, scores, groups, config):
     return torch.cat([boxes[kept], scores[kept, None]], dim=1), kept
 
 
-_finder = StandIns()
-sys.meta_path.insert(0, _finder)
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import mmdet
-    import mmengine
-    from mmcv.transforms import Compose
-    from mmdet.models.dense_heads import rpn_head
-    from mmdet.registry import MODELS
-    from mmdet.utils import register_all_modules
-    from mmengine.config import Config
-    from mmengine.logging import MMLogger
-    from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
-
-    register_all_modules()
-    MMLogger.get_instance("mmdet", log_level="ERROR")  # it would list every weight
-sys.meta_path.remove(_finder)
-for _name in [name for name, module in sys.modules.items() if getattr(module, "__loader__", None) is _finder]:
-    del sys.modules[_name]
 rpn_head.batched_nms = batched_nms
-
-CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
 def built(name, **changes):
@@ -120,14 +83,14 @@ def rpn_of(model):
     return model.rpn_head if "rpn_head" in dict(model.named_children()) else model.bbox_head
 
 
-def packed(config):
-    """The photo as the configuration's test pipeline makes it, at half its size."""
+def packed(config, path=PHOTO):
+    """A photo as the configuration's test pipeline makes it, at half its size."""
     steps = [step for step in config.test_dataloader.dataset.pipeline if step.type != "LoadAnnotations"]
     for step in steps:
         if step.type == "Resize":
-            assert step.scale == (1333, 800)
+            assert step.scale in ((1333, 800), (MAX_SIZE, MIN_SIZE))
             step.scale = (MAX_SIZE, MIN_SIZE)
-    return Compose(steps)({"img_path": str(PHOTO), "img_id": 0})
+    return Compose(steps)({"img_path": str(path), "img_id": 0})
 
 
 def saved(path, config, model):
@@ -212,3 +175,48 @@ def test_the_recipe_of_the_documentation_runs_and_gives_the_same_outputs(tmp_pat
         assert np.array_equal(ours.deltas, theirs.deltas)
     ours, theirs = (followed(own_model, photo, each).proposals.boxes for each in (output, dump.output))
     assert np.array_equal(ours, theirs)
+
+
+def trained_batch(config, names):
+    """Samples with their ground truth as the detector's training pipeline hands them over."""
+    inputs, samples = [], []
+    for record in sample_dataset().images:
+        if record.path.stem in names:
+            step = packed(config, record.path)
+            sample = step["data_samples"]
+            boxes = torch.tensor(record.gt.boxes * np.tile(sample.metainfo["scale_factor"], 2), dtype=torch.float32)
+            sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(len(boxes), dtype=torch.long))
+            nothing = torch.zeros((0, 4))
+            sample.ignored_instances = InstanceData(bboxes=nothing, labels=torch.zeros(0, dtype=torch.long))
+            inputs.append(step["inputs"])
+            samples.append(sample)
+    return {"inputs": inputs, "data_samples": samples}
+
+
+@pytest.mark.parametrize("border", [-1, 0])
+def test_a_step_of_training_is_captured_and_reproduced(tmp_path, border):
+    config, model = built("rpn/rpn_r50_fpn_1x_coco.py", **{"train_cfg.rpn.allowed_border": border})
+    model.train()
+    handle = capture.mmdetection(model, tmp_path, every=1)
+    data = model.data_preprocessor(trained_batch(config, ("coffee", "nested")), True)
+    losses = model.loss(data["inputs"], data["data_samples"])
+    handle.remove()
+    assert not handle.recorder.off
+    assert "loss" not in vars(model)
+    step = read_step(capture_files(tmp_path)[0])
+    preset = presets.load("mmdetection")
+    preset = Preset(preset.name, preset.params.with_values("match", border_thresh=float(border)), preset.conventions)
+    images = replay(step, preset)
+    positive = sum(image.count(1)[0] for image in images)
+    assert positive > 10
+    assert sentence(images) == f"trainer {positive} positive, rpnviz {positive}, 0 differ"
+    assert sum(image.distance for image in images) == 0
+    assert all(image.sample.fits for image in images)
+    found = step_losses(step, RULES["mmdetection"], 256)
+    for name, total in (("loss_rpn_cls", found.objectness), ("loss_rpn_bbox", found.box)):
+        assert total == pytest.approx(sum(float(level.detach()) for level in losses[name]), rel=1e-5, abs=1e-5)
+    # Another trainer's rules differ, and mmdetection's are named.
+    other = presets.load("torchvision")
+    if border < 0:
+        explained = explain(step, other, replay(step, other))
+        assert [explanation.preset for explanation in explained] == ["mmdetection"]

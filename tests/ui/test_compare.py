@@ -178,6 +178,18 @@ def test_parameters_from_a_file(comparing, qtbot, tmp_path, monkeypatch):
     assert [row[0] for row in comparing.fields.rows] == ["match.min_pos_iou"]
 
 
+def test_a_trainers_configuration_beside_the_window(comparing, qtbot, tmp_path, monkeypatch):
+    file = tmp_path / "c4.yaml"
+    file.write_text("MODEL: {RPN: {BATCH_SIZE_PER_IMAGE: 64, IDEA: 1}}\n", encoding="utf-8")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    last = comparing.choice.count() - 1
+    comparing.choice.setCurrentIndex(last)
+    comparing.choice.activated.emit(last)
+    qtbot.waitUntil(lambda: comparing.comparison.settled, timeout=20000)
+    assert comparing.choice.currentText() == "c4.yaml (detectron2, 1 not understood)"
+    assert comparing.comparison.b.shown.training.params.anchors.strides == (16,)
+
+
 def test_layers_are_switched_on_both_sides(comparing, qtbot):
     qtbot.keyClick(comparing, Qt.Key.Key_4)
     assert all(LayerKey.NEUTRAL in side.layers.visible for side in (comparing.comparison.a, comparing.comparison.b))

@@ -33,6 +33,7 @@ _COLOURS = {
     ColourBy.SCORE: "Objectness",
     ColourBy.GT: "Ground truth",
     ColourBy.FATE: "What became of it",
+    ColourBy.LOSS: "Loss (captured)",
 }
 _LARGEST = 100_000
 """Px; stands for "no limit" in the field."""
@@ -152,7 +153,7 @@ class ShowControls(QWidget):
                 part.valueChanged.connect(lambda _v, name=name, field=field: state.set_filter(**{name: field.limits()}))
         self.colour.activated.connect(lambda _i: state.set_colour_by(ColourBy(self.colour.currentData())))
         self.heat.activated.connect(lambda _i: state.set_heat(Heat(self.heat.currentData())))
-        self._built: tuple[Anchors | None, bool] | None = None
+        self._built: tuple[Anchors | None, bool, bool] | None = None
         state.layers_changed.connect(self._show)
         state.result_changed.connect(self._show)
         state.world_changed.connect(lambda _world: self._show())
@@ -190,16 +191,18 @@ class ShowControls(QWidget):
     def _build(self) -> None:
         """Levels, shapes and heat maps of the result, where they are others than before."""
         result, model = self._state.result, self._state.world is World.MODEL
-        asked = (result.anchors if result is not None else None, model)
-        if self._built is not None and asked[0] is self._built[0] and asked[1] == self._built[1]:
+        captured = result is not None and result.inputs.losses is not None and not model
+        asked = (result.anchors if result is not None else None, model, captured)
+        if self._built is not None and asked[0] is self._built[0] and asked[1:] == self._built[1:]:
             return
         self._built = asked
+        hidden = (() if model else _OF_MODELS) + (() if captured else (ColourBy.LOSS,))
         for combo, entries in (
             (self.level, [("All levels", None), *_levels(result)]),
             (self.shape, [("All shapes", None), *_shapes(result)]),
             (
                 self.colour,
-                [(text, by) for by, text in _COLOURS.items() if model or by not in _OF_MODELS],
+                [(text, by) for by, text in _COLOURS.items() if by not in hidden],
             ),
             (self.heat, [(text, heat) for heat, text in HEAT_TEXT.items() if heat in _heats(model)]),
         ):

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFrame, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
 from rpnviz.app.messages import Message, Severity
+from rpnviz.ui.dialogs.field_list import show_table
 from rpnviz.ui.widgets.basics import eliding_label, label, set_kind, tool_button
 
 _SIGN = {Severity.INFO: "i", Severity.WARNING: "!", Severity.ERROR: "✕"}
@@ -62,6 +63,11 @@ class Banner(QFrame):
         self.hide()
 
     def _show_details(self) -> None:
+        newest = self.messages[-1]
+        if newest.table:
+            name, _, summary = newest.detail.partition("\n")
+            show_table(name, summary, newest.table, self.window())
+            return
         dialog = QDialog(self.window())
         dialog.setWindowTitle("Messages")
         dialog.resize(680, 320)

@@ -25,12 +25,14 @@ class Curve:
         colour: ``#RRGGBB``.
         values: one for every step; None where there is none yet, NaN where there is none at all.
         dash: lengths of line and gap, beside the colour, so that grey print tells curves apart; empty: solid.
+        dots: whether every value is marked.
     """
 
     name: str
     colour: str
     values: Sequence[float | None]
     dash: tuple[int, ...] = ()
+    dots: bool = True
 
 
 class StepChart(QWidget):
@@ -149,6 +151,8 @@ class StepChart(QWidget):
         painter.setPen(pen)
         for run in runs:
             painter.drawPolyline(QPolygonF(run))
+        if not curve.dots:
+            return
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(curve.colour))
         for point in (point for run in runs for point in run):
