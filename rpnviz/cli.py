@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "match": (_match_parser, _match),
         "explain": (_explain_parser, _explain),
         "diff": (_diff_parser, _diff),
+        "lint": (_lint_parser, _lint),
         "proposals": (_proposals_parser, _proposals),
         "render": (_render_parser, _render),
         "export-config": (_export_config_parser, _export_config),
@@ -92,11 +93,11 @@ def _gui_parser() -> argparse.ArgumentParser:
         prog="rpnviz",
         description="Shows what a Region Proposal Network's trainer does to every ground-truth box. "
         "Without PATH the window opens on the samples.",
-        epilog="Without a window: 'rpnviz render', and likewise explain, diff, match, replay, check-log, params and "
-        "export-config; each has its own --help. A file of such a name is given as ./render.",
+        epilog="Without a window: 'rpnviz render', and likewise lint, explain, diff, match, replay, check-log, params "
+        "and export-config; each has its own --help. A file of such a name is given as ./render.",
     )
     parser.add_argument(
-        "paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, a COCO JSON file or a session"
+        "paths", metavar="PATH", nargs="*", type=Path, help="images, a folder, an annotation file or a session"
     )
     _add_common(parser)
     parser.add_argument("--version", action="version", version=f"rpnviz {__version__}")
@@ -191,6 +192,26 @@ def _diff_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _lint_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpnviz lint",
+        description="Say everything that is wrong with a data set, what each trainer does with it, and what can make "
+        "the loss NaN. Reads the header of every image.",
+        epilog="Exit code 1 if there is any error.",
+    )
+    parser.add_argument("path", metavar="DATASET", type=Path)
+    parser.add_argument(
+        "--min-input-px",
+        type=_pixels,
+        default=8.0,
+        metavar="X",
+        help="name boxes with a side below X px at the network's input (default: 8; 0: none)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
+    _add_common(parser, model=False)
+    return parser
+
+
 def _render_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz render",
@@ -265,7 +286,7 @@ def _crop(text: str) -> tuple[float, float, float, float]:
 
 
 def _add_common(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
-    parser.add_argument("--annotations", metavar="FILE", type=Path, help="the COCO JSON file of the images")
+    parser.add_argument("--annotations", metavar="FILE", type=Path, help="annotations of the images, any format")
     _add_settings(parser)
     if model:
         _add_model(parser)
@@ -542,6 +563,39 @@ def _diff(arguments: argparse.Namespace) -> int:
     return _UNUSABLE if outcome.failures else 0
 
 
+def _lint(arguments: argparse.Namespace) -> int:
+    from rpnviz.datasets.lint import lint, report_document, report_lines
+    from rpnviz.datasets.registry import open_dataset
+    from rpnviz.export.batch import files_of
+
+    preset = _preset(arguments)
+    dataset = open_dataset([arguments.path], arguments.annotations)
+    if arguments.json not in (None, "-"):
+        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params))
+    report = lint(dataset, preset, arguments.min_input_px, _progress_on_terminal())
+    if arguments.json is not None:
+        _write_json(report_document(report), arguments.json)
+    else:
+        for line in report_lines(report):
+            print(line.encode(errors=_ODD_NAMES).decode())
+    return _FAILED if report.count("error") else 0
+
+
+def _progress_on_terminal() -> Callable[[float], None]:
+    """Shows a percentage while a person watches."""
+    shown = -1
+
+    def show(fraction: float) -> None:
+        nonlocal shown
+        percent = int(100 * fraction)
+        if percent != shown and sys.stderr.isatty():
+            shown = percent
+            print(f"\rrpnviz: reading images, {percent} %" if percent < 100 else "\r\033[K", end="", file=sys.stderr)
+            sys.stderr.flush()
+
+    return show
+
+
 def _check_endings(paths: Iterable[Path], ending: str) -> None:
     """A table of another kind than its name says would be opened by the wrong program."""
     for path in paths:
@@ -815,17 +869,26 @@ def _share(text: str) -> float:
     return value
 
 
+def _pixels(text: str) -> float:
+    """A length, 0 or more."""
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a length in pixels")
+    return value
+
+
 def _hint_at_annotations(dataset: Dataset) -> None:
     """Say why there is nothing to tell of."""
-    if not any(len(record.gt.boxes) for record in dataset.images):
+    if not dataset.box_counts().any():
         print("rpnviz: there are no ground-truth boxes; --annotations FILE names those of images.", file=sys.stderr)
 
 
 def _dataset(arguments: argparse.Namespace) -> Dataset:
+    from rpnviz.datasets.base import CHOICE
     from rpnviz.datasets.registry import open_dataset
 
     dataset = open_dataset([arguments.path], arguments.annotations)
-    serious = [finding for finding in dataset.findings if finding.severity != "note"]
+    serious = [finding for finding in dataset.findings if finding.severity != "note" or finding.kind == CHOICE]
     for finding in serious[:_MAX_FINDINGS]:
         print(f"rpnviz: {finding}", file=sys.stderr)
     if len(serious) > _MAX_FINDINGS:

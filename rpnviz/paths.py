@@ -1,7 +1,9 @@
-"""Where resources and sample images are, in a checkout and in an installed copy."""
+"""Where resources, sample images and cached files are, in a checkout and in an installed copy."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -37,3 +39,13 @@ def bundled_model() -> Path:
 def sample_images() -> Path:
     """Photos and synthetic scenes with their COCO annotations."""
     return _folder("sample_images")
+
+
+def cache_folder() -> Path:
+    """What can be made again at any time; the folder need not exist yet."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(base) / "rpnviz" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "rpnviz"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rpnviz"

@@ -32,8 +32,20 @@ class ActionSpec:
 
 
 ACTIONS: tuple[ActionSpec, ...] = (
-    ActionSpec("open_images", "&File", "&Open images or annotations…", "Ctrl+O", "Images, or a COCO JSON file"),
-    ActionSpec("open_folder", "&File", "Open &folder…", "Ctrl+Shift+O", "A folder of images, with its COCO JSON"),
+    ActionSpec(
+        "open_images",
+        "&File",
+        "&Open images or annotations…",
+        "Ctrl+O",
+        "Images, or annotations: COCO, VOC, YOLO, LabelMe, CVAT, CSV, …",
+    ),
+    ActionSpec(
+        "open_folder",
+        "&File",
+        "Open &folder…",
+        "Ctrl+Shift+O",
+        "A folder of images, with its annotations in any format",
+    ),
     ActionSpec("open_samples", "&File", "Open the &samples", "", "The bundled photos and scenes"),
     ActionSpec("open_model", "&File", "Load &model…", "Ctrl+M", "A checkpoint, ONNX graph or RPN dump", separated=True),
     ActionSpec(

@@ -34,7 +34,7 @@ from rpnviz.core.nms import KEPT_FROM
 from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
-from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of, load_image
+from rpnviz.datasets.base import CHOICE, Dataset, ImageRecord, LoadedImage, inputs_of, load_image
 from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.options import World
 from rpnviz.errors import ImageFileError, RpnvizError
@@ -355,6 +355,8 @@ class AppState(Viewing):
             self._tell_findings(dataset)
         self.image_changed.emit()
         for finding in loaded.findings:
+            if finding.severity == "note":
+                continue  # as those of the data set
             self.tell(Message(Severity.WARNING, finding.what, f"{finding.where} {finding.way_out}".strip()))
         self.selection_changed.emit(self.selection)
         self.models.run()
@@ -378,6 +380,9 @@ class AppState(Viewing):
                 lines.append(f"... and {len(serious) - 200:,} more")
             noun = "finding" if len(serious) == 1 else "findings"
             self.tell(Message(Severity.WARNING, f"{len(serious):,} {noun} in {dataset.source.name}", "\n".join(lines)))
+        for finding in dataset.findings:
+            if finding.kind == CHOICE:
+                self.tell(Message(Severity.INFO, f"{dataset.source.name} was {finding.what}", finding.way_out))
 
     # ------------------------------------------------------------------ parameters
 

@@ -223,7 +223,7 @@ def _count_ranks(job: Job, dataset: Dataset, counts: Counts, preset: Preset, par
         job.progress(number / len(dataset.images))
         if counts.problems[number] != UNKNOWN:
             continue
-        if not len(record.gt.boxes):
+        if not record.box_count:
             counts.ranks[number], counts.problems[number] = 0, 0  # whatever its size
             continue
         try:

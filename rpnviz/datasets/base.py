@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.inputs import Inputs
-from rpnviz.errors import ShapeError
+from rpnviz.errors import ImageFileError, ShapeError
 from rpnviz.imaging import image_size, read_image
 
 Severity = Literal["error", "warning", "note"]
@@ -29,6 +29,10 @@ ROUNDING_PX = 0.5
 MISSING_IMAGE, MOVED_IMAGE = "missing image", "moved image"
 ABOUT_PLACES = frozenset({MISSING_IMAGE, MOVED_IMAGE})
 """Kinds of findings that depend on where the images are, not on what the annotation file says."""
+
+
+CHOICE = "choice"
+"""Kind of the note that something could have been opened in another way too; it is always told."""
 
 
 def no_progress(fraction: float) -> None:
@@ -81,7 +85,9 @@ class Finding:
         where: file and record, e.g. ``instances.json: annotation 17 (coins.png)``.
         way_out: what the user can do about it; may be empty.
         image: index into ``Dataset.images``, None if the finding is about no image of it.
-        kind: a few words that are the same for all findings of the kind, to filter and count by; not shown.
+        kind: a few words that are the same for all findings of the kind, to filter and count by.
+        gt: index of the box in the image's ground truth, None if the finding is about no single box.
+        count: how many records it speaks of; more than 1 where only the number was kept.
     """
 
     severity: Severity
@@ -90,12 +96,20 @@ class Finding:
     way_out: str = ""
     image: int | None = None
     kind: str = ""
+    gt: int | None = None
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("what", "where"):
+            text = getattr(self, name)
+            if not text.isprintable():  # names of a broken file may hold what steers a terminal
+                shown = (mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+                object.__setattr__(self, name, "".join(shown))
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} {self.way_out}".rstrip()
 
 
-@dataclass(frozen=True, eq=False)
 class ImageRecord:
     """One image of a data set; its pixels are read when it is shown.
 
@@ -103,23 +117,91 @@ class ImageRecord:
         file_name: as in the annotation file; for plain images the name of the file.
         path: where the image is, or was expected if it is missing.
         size: (H, W) in pixels as the annotation file states it, None if it does not.
-        gt: its ground truth, empty if it has none.
         image_id: its id in the annotation file, None for plain images.
+        normalised: its file states boxes as shares of width and height, not as pixels.
         read: gives the pixels, (H, W, 3) uint8 RGB, where no image file holds them; ``size`` is then known, and
             ``path`` a name that no other image has.
         stored_in: the file that ``read`` reads.
         seen_size: (H, W) of the padded batch in which a network was given the image as it stands; None: it is an
             original, which is resized first.
+        box_count: number of its ground-truth boxes; unlike ``gt`` it never needs the image.
     """
 
-    file_name: str
-    path: Path
-    size: tuple[int, int] | None = None
-    gt: GroundTruth = field(default_factory=GroundTruth.empty)
-    image_id: RecordId | None = None
-    read: Callable[[], NDArray[np.uint8]] | None = None
-    stored_in: Path | None = None
-    seen_size: tuple[int, int] | None = None
+    __slots__ = (
+        "_given",
+        "_gt",
+        "file_name",
+        "image_id",
+        "normalised",
+        "path",
+        "read",
+        "seen_size",
+        "size",
+        "stored_in",
+    )
+
+    def __init__(
+        self,
+        file_name: str,
+        path: Path,
+        size: tuple[int, int] | None = None,
+        gt: GroundTruth | None = None,
+        image_id: RecordId | None = None,
+        read: Callable[[], NDArray[np.uint8]] | None = None,
+        stored_in: Path | None = None,
+        seen_size: tuple[int, int] | None = None,
+        *,
+        normalised: bool = False,
+    ) -> None:
+        self.file_name = file_name
+        self.path = path
+        self.size = size
+        self.image_id = image_id
+        self.read = read
+        self.stored_in = stored_in
+        self.seen_size = seen_size
+        self.normalised = normalised
+        self._given = GroundTruth.empty() if gt is None else gt
+        self._gt = None if normalised and len(self._given) else self._given
+
+    @property
+    def box_count(self) -> int:
+        """See the class."""
+        return len(self._given)
+
+    @property
+    def gt(self) -> GroundTruth:
+        """Its ground truth, empty if it has none.
+
+        Formats such as YOLO state boxes as shares of an image whose size only the image tells: its header is read at
+        the first call. The boxes are NaN where that cannot be read; then the image cannot be shown either.
+        """
+        gt = self._gt
+        if gt is None:
+            given = self._given
+            try:
+                height, width = shown_size(self)
+                scale = np.array([width, height, width, height], np.float64)
+            except ImageFileError:
+                scale = np.full(4, np.nan)
+            with np.errstate(over="ignore", invalid="ignore"):
+                gt = GroundTruth(given.boxes * scale, given.labels, given.ignore, given.ids)
+            self._gt = gt  # two threads may both come here, with the same outcome
+        return gt
+
+    def at(self, path: Path) -> ImageRecord:
+        """The same image, its file elsewhere."""
+        return ImageRecord(
+            self.file_name,
+            path,
+            self.size,
+            self._given,
+            self.image_id,
+            self.read,
+            self.stored_in,
+            self.seen_size,
+            normalised=self.normalised,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,20 +211,71 @@ class Dataset:
     Attributes:
         name: shown to the user.
         source: the annotation file, folder or image that was opened.
-        images: in the order of the annotation file, plain images by name.
+        images: in the order of the annotation file, plain images by name. Large sets make a record when it is asked
+            for, and the same one ever after.
         categories: names by label.
         findings: what is wrong with single records.
+        format: name of the format, empty for plain images.
     """
 
     name: str
     source: Path
-    images: tuple[ImageRecord, ...]
+    images: Sequence[ImageRecord]
     categories: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    format: str = ""
+
+    def file_names(self) -> Sequence[str]:
+        """(N,) file names of the images, without making a record of them."""
+        columns = getattr(self.images, "columns", None)
+        return [record.file_name for record in self.images] if columns is None else columns.file_names
+
+    def box_counts(self) -> NDArray[np.int64]:
+        """(N,) number of ground-truth boxes per image, without making a record or opening an image."""
+        counts = getattr(self.images, "box_counts", None)
+        return np.array([record.box_count for record in self.images], np.int64) if counts is None else counts()
 
     def names_of(self, record: ImageRecord) -> tuple[str, ...]:
         """Category names of an image's ground truth, in its order."""
         return tuple(self.categories[label] for label in record.gt.labels.tolist())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a file or folder is of a format.
+
+    Attributes:
+        source: what :meth:`Reader.read` is given: the file or folder itself, or the file in it that decides.
+        why: what it was recognised by, e.g. ``'data.yaml' with 'names'``.
+        nearby: it stands beside the folder that was asked about, so it may belong to other images.
+    """
+
+    source: Path
+    why: str
+    nearby: bool = False
+
+
+class Reader(Protocol):
+    """What the module of a format offers; modules register in ``registry.FORMATS`` or as entry points.
+
+    Pixel conventions differ between formats: each reader states its own as a ``pixels.PixelConvention`` and converts
+    once. It fills ``GroundTruth.ignore`` with whatever its format has for crowds and ignore regions, keeps every record
+    that it can, and notes in ``findings`` what is wrong with it.
+    """
+
+    def claims(self, path: Path) -> Sequence[Claim]:
+        """What of the format there is at a file or folder; empty if nothing.
+
+        Raises:
+            AnnotationError: a file cannot be read, or is broken whatever its format.
+        """
+
+    def read(self, path: Path, images: Path | None = None, progress: Progress = no_progress) -> Dataset:
+        """Read what was claimed; ``images`` is the folder of the images, if it is known.
+
+        Raises:
+            AnnotationError: it cannot be used as a whole.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +348,7 @@ def load_image(record: ImageRecord) -> LoadedImage:
     pixels = read_image(record.path)
     findings: list[Finding] = []
     where = record.path.name
-    if record.size is None:
+    if record.size is None and not record.normalised:  # shares were judged when they were read
         for severity, indices, what in judge_position(record.gt.boxes, pixels.shape[:2]):
             findings += [
                 Finding(
@@ -223,7 +356,7 @@ def load_image(record: ImageRecord) -> LoadedImage:
                 )
                 for index in indices.tolist()
             ]
-    elif record.size != pixels.shape[:2]:
+    elif record.size is not None and record.size != pixels.shape[:2]:
         stated, upright = _size_text(record.size), _size_text(pixels.shape[:2])
         # EXIF keeps or swaps the sides: only where they would be the stated ones is the file worth another look.
         stored = read_image(record.path, upright=False) if record.size == pixels.shape[1::-1] else pixels
@@ -256,13 +389,14 @@ def load_image(record: ImageRecord) -> LoadedImage:
 
 
 def judge_position(
-    boxes: NDArray[np.float64], sizes: NDArray[np.float64] | tuple[int, ...]
+    boxes: NDArray[np.float64], sizes: NDArray[np.float64] | tuple[int, ...], margin: float = ROUNDING_PX
 ) -> list[tuple[Severity, NDArray[np.int64], str]]:
     """Which boxes lie outside their image.
 
     Args:
         boxes: (N, 4) xyxy pixels; boxes that are NaN anywhere are not judged.
         sizes: (N, 2) or (2,) image height and width in pixels, NaN where unknown.
+        margin: how far a box may reach beyond the image and be taken for rounded, in the unit of the boxes.
 
     Returns:
         For boxes outside and partly outside: severity, their indices, and the judgement ("lies outside the image").
@@ -271,9 +405,7 @@ def judge_position(
     x1, y1, x2, y2 = boxes.T
     # Comparisons with NaN are False: a box or size that is unknown is neither.
     outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
-    partly = (
-        (x1 < -ROUNDING_PX) | (y1 < -ROUNDING_PX) | (x2 > width + ROUNDING_PX) | (y2 > height + ROUNDING_PX)
-    ) & ~outside
+    partly = ((x1 < -margin) | (y1 < -margin) | (x2 > width + margin) | (y2 > height + margin)) & ~outside
     return [
         ("warning", np.flatnonzero(outside), "lies outside the image"),
         ("note", np.flatnonzero(partly), "reaches beyond the image"),

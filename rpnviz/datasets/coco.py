@@ -7,22 +7,30 @@ missing without a word.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import gc
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from rpnviz.datasets.base import Dataset, Progress, no_progress
+from rpnviz.datasets import cache
+from rpnviz.datasets.base import Claim, Dataset, Progress, no_progress
 from rpnviz.datasets.coco_annotations import AnnotationReader
-from rpnviz.datasets.coco_records import Categories, read_images
+from rpnviz.datasets.coco_pieces import NoSplit, Pieces, split_annotations
+from rpnviz.datasets.coco_records import BATCH, Categories, read_images
+from rpnviz.datasets.collector import Parsed, assemble
 from rpnviz.datasets.findings import FindingLog
 from rpnviz.datasets.image_finder import ImageFinder
-from rpnviz.datasets.json_files import COPY_AGAIN, decode_slowly, kind_of, read_text
+from rpnviz.datasets.json_files import COPY_AGAIN, decode_slowly, is_json_with, json_files, kind_of, read_text
 from rpnviz.errors import AnnotationError
 
-_PROGRESS_EVERY = 8192
+FORMAT = "COCO JSON"
+VERSION = 1
+"""Counts up whenever the same file would be read differently: older cached columns are then not used."""
 _EXPECTED = "Expected COCO JSON: an object with the lists 'images', 'annotations' and 'categories'."
 
 
@@ -37,41 +45,118 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     Raises:
         AnnotationError: the file as a whole cannot be used; what is wrong with single records is in ``findings``.
     """
+    parsed = cache.load(path, VERSION)
+    if parsed is None:
+        with paused_collection():
+            parsed = _parse(path, progress)
+        cache.store(path, VERSION, parsed)
+    progress(0.9)
+    dataset = assemble(parsed, path, FORMAT, ImageFinder(path, images))
+    progress(1.0)
+    return dataset
+
+
+def _parse(path: Path, progress: Progress) -> Parsed:
     findings = FindingLog(path.name)
-    content = _decode(read_text(path, _EXPECTED, findings), path)
+    text = read_text(path, _EXPECTED, findings)
     progress(0.1)
-    categories = Categories(content.categories, findings)
-    records, indices = read_images(content.images, ImageFinder(path, images), findings)
-    if not records:
-        raise _without_images(path, findings)
-    progress(0.3)
+    pieces = split_annotations(text)
+    if pieces is not None:
+        try:
+            reader = _read_pieces(pieces, path, findings.copy(), progress)
+            del text, pieces  # it is large, and so is what the checks need
+            return _finish(reader)
+        except NoSplit:
+            pass
+    content = _decode(text, path)
+    del text, pieces  # the records hold it as long as they need it
+    reader = _start(content, path, findings)
     if content.annotations is None:
         findings.add("no annotations", "note", "the file has no 'annotations': no image has ground truth.")
-    reader = AnnotationReader(records, indices, categories, findings)
-    for position, record in enumerate(content.annotations or ()):
-        if position % _PROGRESS_EVERY == 0:
-            progress(0.3 + 0.6 * position / len(content.annotations or ()))
-        reader.add(record, position)
-    ground_truth = reader.finish()
-    progress(1.0)
-    complete = tuple(replace(record, gt=gt) for record, gt in zip(records, ground_truth, strict=True))
-    return Dataset(path.name, path, complete, tuple(categories.names), findings.all())
+    annotations = content.annotations or ()
+    for start in range(0, len(annotations), BATCH):
+        progress(0.2 + 0.7 * start / len(annotations))
+        reader.add_batch(annotations[start : start + BATCH], start)
+    del content, annotations
+    return _finish(reader)
 
 
-def recognises(path: Path) -> bool:
-    """Whether a JSON file is COCO: an object with the lists ``images`` and ``annotations``.
+def _read_pieces(pieces: Pieces, path: Path, findings: FindingLog, progress: Progress) -> AnnotationReader:
+    """A reader that has taken all of a large file.
 
     Raises:
-        AnnotationError: it cannot be read, or is no JSON.
+        NoSplit: it was not split between two records.
     """
-    text = read_text(path, _EXPECTED, FindingLog(path.name))
     try:
-        return msgspec.json.decode(text, type=_RawLists).annotations is not None
-    except msgspec.ValidationError:
-        return False
-    except (msgspec.DecodeError, RecursionError):
-        whole = decode_slowly(text, path, _EXPECTED)
-        return isinstance(whole, dict) and all(isinstance(whole.get(name), list) for name in ("images", "annotations"))
+        rest = msgspec.json.decode(pieces.rest, type=_RawLists)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NoSplit from error
+    if rest.annotations is None or len(rest.annotations):
+        raise NoSplit  # it was split elsewhere than at the list of annotations
+    content = _Content(rest.images, rest.annotations, rest.categories or ())
+    reader = _start(content, path, findings)
+    start = 0
+    for piece, fraction in pieces:
+        progress(0.1 + 0.8 * fraction)
+        start += reader.add_text(piece, start)
+    return reader
+
+
+def _start(content: _Content, path: Path, findings: FindingLog) -> AnnotationReader:
+    """Read images and categories.
+
+    Raises:
+        AnnotationError: there is no image.
+    """
+    categories = Categories(content.categories, findings)
+    images = read_images(content.images, findings)
+    if not images.names:
+        raise _without_images(path, findings)
+    return AnnotationReader(images, categories, findings)
+
+
+def _finish(reader: AnnotationReader) -> Parsed:
+    columns = reader.finish()
+    return Parsed(columns, tuple(reader.categories.names), reader.findings.all())
+
+
+def claims(path: Path) -> list[Claim]:
+    """A JSON file with the lists ``images`` and ``annotations``, or a folder with some in it, or beside it.
+
+    Raises:
+        AnnotationError: the file cannot be read, or is no JSON.
+    """
+    why = "lists 'images' and 'annotations'"
+    if not path.is_dir():
+        return [Claim(path, why)] if is_json_with(path, _lists_both, (b'"images"', b'"annotations"'), _EXPECTED) else []
+    found, problem = [], None
+    for file, nearby in json_files(path):
+        try:
+            if is_json_with(file, _lists_both, (b'"images"', b'"annotations"'), _EXPECTED):
+                found.append(Claim(file, why, nearby))
+        except AnnotationError as error:
+            problem = problem or (None if nearby else error)
+    if problem is not None and not found:
+        raise problem
+    # Of train and val, the one with the name of the folder or of the images in it.
+    split = path.name.lower()
+    return sorted(found, key=lambda claim: split not in re.split(r"[^a-z0-9]+", claim.source.stem.lower()))
+
+
+def _lists_both(text: bytes) -> bool:
+    return msgspec.json.decode(text, type=_RawLists).annotations is not None
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """No search for reference cycles meanwhile: it would look at millions of new objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _RawLists(msgspec.Struct):
@@ -82,7 +167,7 @@ class _RawLists(msgspec.Struct):
     categories: list[msgspec.Raw] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Content:
     """The lists of a file; a record is ``Raw`` JSON, or decoded if the file holds literals that are not JSON."""
 

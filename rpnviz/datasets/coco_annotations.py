@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rpnviz.datasets.base import GroundTruth, ImageRecord, RecordId, Severity, judge_position
-from rpnviz.datasets.coco_records import LEFT_OUT, Categories, decode_loosely, other_kind, record_id, record_name
+from rpnviz.datasets.base import RecordId, Severity
+from rpnviz.datasets.box_checks import NO_BOX, BoxChecks
+from rpnviz.datasets.coco_pieces import NoSplit
+from rpnviz.datasets.coco_records import LEFT_OUT, Categories, Images, decode_batch, record_name
+from rpnviz.datasets.columns import Columns, id_column
 from rpnviz.datasets.findings import FindingLog, shown
+from rpnviz.datasets.json_files import decode_loosely, other_kind, record_id
+from rpnviz.datasets.pixels import Order, PixelConvention
 
 _NAN_BOX = (math.nan, math.nan, math.nan, math.nan)
 
 
-def xywh_to_xyxy(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes (N, 4) from left, top, width, height to left, top, right, bottom, in the same unit.
-
-    Convention:
-        COCO counts from 0 and a box of width 10 at 0 ends at 10: nothing is added or subtracted.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # 1e308 + 1e308 and inf - inf are findings, not warnings
-        return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+PIXELS = PixelConvention(Order.CORNER_SIZE, word="bbox")
+"""COCO counts from 0 and a box of width 10 at 0 ends at 10: nothing is added or subtracted."""
 
 
-class _Annotation(msgspec.Struct):
+class _Annotation(msgspec.Struct, gc=False):
     """An annotation as it should be; ``bbox`` is x, y, width, height in pixels."""
 
     image_id: int | str
@@ -39,6 +40,8 @@ class _Annotation(msgspec.Struct):
     ignore: int = 0
 
 
+_decode_annotations = msgspec.json.Decoder(list[_Annotation]).decode
+_decode_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_annotation = msgspec.json.Decoder(_Annotation).decode
 
 
@@ -52,103 +55,159 @@ class _Problem(msgspec.Struct):
 
 
 class AnnotationReader:
-    """Takes one annotation after the other, and gives every image its ground truth.
+    """Takes the annotations batch by batch, and makes columns of them.
 
-    Annotations that belong to an image are kept as columns, row by row in the order of the file; the boxes are checked
+    Annotations that belong to an image are kept as numbers, row by row in the order of the file; the boxes are checked
     all at once at the end, which takes a second for a million where a loop takes minutes.
     """
 
-    def __init__(
-        self,
-        images: Sequence[ImageRecord],
-        indices: dict[RecordId, int],
-        categories: Categories,
-        findings: FindingLog,
-    ) -> None:
+    def __init__(self, images: Images, categories: Categories, findings: FindingLog) -> None:
         self._images = images
-        self._indices = indices
-        self._categories = categories
-        self._findings = findings
-        self._numbers: list[float] = []
+        self.categories = categories
+        self.findings = findings
+        self._numbers = array("d")
         """x, y, width, height of one row after the other."""
-        self._owners: list[int] = []
-        self._labels: list[int] = []
-        self._ignore: list[int] = []
+        self._owners = array("q")
+        self._labels = array("q")
+        self._ignore = bytearray()
         self._ids: list[RecordId | None] = []
-        self._positions: list[int] = []
+        self._places = array("q")
         self._without_box: list[int] = []
-        self._first_use: dict[RecordId, int] = {}
+        self._problems: list[tuple[int, _Problem]] = []
+        """Rows and what is wrong with them: which box of its image a row is shows when all are there."""
         self._unlisted: Counter[RecordId | None] = Counter()
         self._first_unlisted: dict[RecordId | None, int] = {}
 
-    def add(self, record: Any, position: int) -> None:
-        """Take ``annotations[position]``, ``Raw`` or decoded."""
+    def add_batch(self, records: Sequence[Any], start: int) -> None:
+        """Take ``annotations[start:]`` as far as they are given, ``Raw`` or decoded."""
+        batch: list[_Annotation] | None = decode_batch(records, _decode_annotation)
+        if batch is None or not self._take_all(batch, start):
+            for position, record in enumerate(records, start):
+                self._add(record, position)
+
+    def add_text(self, text: bytes, start: int) -> int:
+        """Take a JSON list of annotations, the first of which is ``annotations[start]``; how many there were.
+
+        Raises:
+            NoSplit: it is no JSON.
+        """
+        try:
+            batch = _decode_annotations(text)
+            if self._take_all(batch, start):
+                return len(batch)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # a record is not as it should be, or the text is not
+        try:
+            records = _decode_records(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise NoSplit from error
+        for position, record in enumerate(records, start):
+            self._add(record, position)
+        return len(records)
+
+    def _take_all(self, batch: list[_Annotation], start: int) -> bool:
+        """Take records that are all as they should be; otherwise take none of them and say so."""
+        indices, listed = self._images.indices, self.categories.listed
+        owners = [indices.get(annotation.image_id, LEFT_OUT) for annotation in batch]
+        labels = [listed.get(annotation.category_id, LEFT_OUT) for annotation in batch]  # type: ignore[arg-type]
+        ignore = [annotation.iscrowd or annotation.ignore for annotation in batch]
+        if LEFT_OUT in owners or LEFT_OUT in labels or not set(ignore) <= {0, 1}:
+            return False
+        flat = chain.from_iterable([annotation.bbox for annotation in batch])
+        self._numbers.frombytes(np.fromiter(flat, np.float64, 4 * len(batch)).tobytes())
+        self._owners.extend(owners)
+        self._labels.extend(labels)
+        self._ignore.extend(ignore)
+        self._ids.extend([annotation.id for annotation in batch])
+        self._places.extend(range(start, start + len(batch)))
+        return True
+
+    def _add(self, record: Any, position: int) -> None:
         problems: list[_Problem] = []
         annotation = _strict_annotation(record) or self._loose_annotation(decode_loosely(record), position, problems)
         if annotation is None:
             return
-        owner = self._indices.get(annotation.image_id, LEFT_OUT)
+        owner = self._images.indices.get(annotation.image_id, LEFT_OUT)
         if owner == LEFT_OUT:
             owner = self._search_owner(annotation, position, problems)
             if owner == LEFT_OUT:
                 return
         row = len(self._ids)
-        self._numbers += annotation.bbox
+        self._numbers.extend(annotation.bbox)
         self._owners.append(owner)
-        self._labels.append(self._categories.label(annotation.category_id))
+        self._labels.append(self.categories.label(annotation.category_id))
         self._ignore.append(annotation.iscrowd or annotation.ignore)
         self._ids.append(annotation.id)
-        self._positions.append(position)
-        if not self._categories.lists(annotation.category_id):
+        self._places.append(position)
+        if not self.categories.lists(annotation.category_id):
             self._unlisted[annotation.category_id] += 1
             self._first_unlisted.setdefault(annotation.category_id, row)
         for problem in problems:
-            self._report(row, problem)
-            if problem.kind == "bbox":
+            self._defer(row, problem)
+            if problem.kind == NO_BOX:
                 self._without_box.append(row)
-        if annotation.id is not None and self._first_use.setdefault(annotation.id, position) != position:
-            what = (
-                f"id {annotation.id!r} is used a second time, by annotations[{position}] after "
-                f"annotations[{self._first_use[annotation.id]}]; both were kept."
-            )
-            way_out = "Give every annotation its own id: pycocotools shows the second one twice."
-            self._report(row, _Problem("annotation id twice", "warning", what, way_out))
 
-    def finish(self) -> list[GroundTruth]:
-        """Check all boxes and categories; the ground truth of each image, in the order of the file."""
-        self._report_categories()
-        boxes = np.array(self._numbers, np.float64).reshape(-1, 4)
+    def finish(self) -> Columns:
+        """Check all boxes, ids and categories, and sort them by image."""
+        numbers = np.frombuffer(self._numbers, np.float64).reshape(-1, 4) if self._numbers else np.zeros((0, 4))
         owners = np.array(self._owners, np.int64)
-        self._check_boxes(boxes, owners)
         order = np.argsort(owners, kind="stable")
-        ends = np.searchsorted(owners[order], np.arange(len(self._images)), side="right").tolist()
-        boxes, labels = xywh_to_xyxy(boxes)[order], np.array(self._labels, np.int64)[order]
-        ignore = np.array(self._ignore, bool)[order]
-        ids = [self._ids[row] for row in order.tolist()]
-        nothing = GroundTruth.empty()
-        result, start = [], 0
-        for end in ends:
-            own = slice(start, end)
-            result.append(
-                GroundTruth(boxes[own], labels[own], ignore[own], tuple(ids[own])) if end > start else nothing
-            )
-            start = end
-        return result
-
-    def _where(self, row: int) -> str:
-        name = record_name("annotation", self._ids[row], self._positions[row])
-        return f"{name} ({self._images[self._owners[row]].file_name})"
-
-    def _report(self, row: int, problem: _Problem) -> None:
-        self._findings.add(
-            problem.kind, problem.severity, problem.what, self._where(row), problem.way_out, self._owners[row]
+        numbers = numbers[order]
+        counts = np.bincount(owners, minlength=len(self._images.names))
+        ids = id_column(self._ids)
+        columns = Columns(
+            self._images.names,
+            np.array(self._images.sizes, np.int32).reshape(-1, 2),
+            id_column(self._images.ids),
+            np.array(self._images.places, np.int32),
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            PIXELS.to_boxes(numbers),
+            np.array(self._labels, np.int64)[order],
+            np.frombuffer(bytes(self._ignore), np.bool_)[order],
+            ids[order],
+            np.array(self._places, np.int32)[order],
         )
+        self._report_categories()
+        self._report_ids(ids)
+        place_of = np.empty(len(order), np.int64)
+        place_of[order] = np.arange(len(order))
+        for row, problem in self._problems:
+            self._report(columns, int(place_of[row]), problem)
+        BoxChecks(columns, numbers, PIXELS, self.findings, place_of[self._without_box]).run()
+        return columns
+
+    def _defer(self, row: int, problem: _Problem) -> None:
+        if self.findings.room(problem.kind):
+            self._problems.append((row, problem))
+        else:
+            self.findings.count(problem.kind)
+
+    def _report(self, columns: Columns, row: int, problem: _Problem) -> None:
+        image = columns.image_of(row)
+        gt = row - int(columns.starts[image])
+        where = columns.where(row)
+        self.findings.add(problem.kind, problem.severity, problem.what, where, problem.way_out, image, gt)
+
+    def _report_ids(self, ids: NDArray) -> None:
+        """Annotation ids that are used again."""
+        if ids.dtype != object and (np.diff(np.sort(ids)) > 0).all():
+            return
+        first_use: dict[RecordId, int] = {}
+        for row, id_ in enumerate(self._ids):
+            position = self._places[row]
+            if id_ is not None and first_use.setdefault(id_, position) != position:
+                what = (
+                    f"id {id_!r} is used a second time, by annotations[{position}] after "
+                    f"annotations[{first_use[id_]}]; both were kept."
+                )
+                way_out = "Give every annotation its own id: pycocotools shows the second one twice."
+                self._defer(row, _Problem("annotation id twice", "warning", what, way_out))
 
     def _loose_annotation(self, fields: object, position: int, problems: list[_Problem]) -> _Annotation | None:
         """What can be used of an annotation that is not quite right; None if it can belong to no image."""
         if not isinstance(fields, dict):
             what = f"the record is {shown(fields)}, expected an object; left out."
-            self._findings.add("no annotation", "error", what, f"annotations[{position}]")
+            self.findings.add("no annotation", "error", what, f"annotations[{position}]")
             return None
         id_ = record_id(fields.get("id"))
         if id_ is None and fields.get("id") is not None:
@@ -157,12 +216,12 @@ class AnnotationReader:
         if image_id is None:
             given = shown(fields["image_id"]) if "image_id" in fields else "missing"
             what = f"image_id is {given}, expected the id of an image; left out."
-            self._findings.add("no image_id", "error", what, record_name("annotation", id_, position))
+            self.findings.add("no image_id", "error", what, record_name("annotation", id_, position))
             return None
         bbox, wrong = _bbox_from(fields)
         if wrong:
             way_out = "A box is a list of left, top, width and height in pixels."
-            problems.append(_Problem("bbox", "error", f"{wrong}; kept without a box.", way_out))
+            problems.append(_Problem(NO_BOX, "error", f"{wrong}; kept without a box.", way_out))
         flags = []
         for name in ("iscrowd", "ignore"):
             value = fields.get(name)
@@ -175,15 +234,15 @@ class AnnotationReader:
     def _search_owner(self, annotation: _Annotation, position: int, problems: list[_Problem]) -> int:
         """Index of the image of an annotation whose image_id leads to none that is shown."""
         image_id, name = annotation.image_id, record_name("annotation", annotation.id, position)
-        if image_id in self._indices:
+        if image_id in self._images.indices:
             what = f"its image {image_id!r} was left out, and so was this."
-            self._findings.add("image left out", "error", what, name)
+            self.findings.add("image left out", "error", what, name)
             return LEFT_OUT
         other = other_kind(image_id)
-        owner = self._indices.get(other, LEFT_OUT) if other is not None else LEFT_OUT
+        owner = self._images.indices.get(other, LEFT_OUT) if other is not None else LEFT_OUT
         if owner == LEFT_OUT:
             what = f"image_id {image_id!r} is the id of no image; left out."
-            self._findings.add("unknown image", "error", what, name, "Add the image, or remove the annotation.")
+            self.findings.add("unknown image", "error", what, name, "Add the image, or remove the annotation.")
             return LEFT_OUT
         what = f"image_id is {image_id!r} and the image's id {other!r}; taken for the same."
         problems.append(_Problem("kind of id", "warning", what, "Write both the same way: a trainer finds no image."))
@@ -192,45 +251,16 @@ class AnnotationReader:
     def _report_categories(self) -> None:
         """One finding per category that the file does not list, not one per annotation: it is one mistake."""
         for id_, count in self._unlisted.items():
-            name = self._categories.names[self._categories.label(id_)]
+            name = self.categories.names[self.categories.label(id_)]
             used = f"{count:,} annotation{'s' if count > 1 else ''}, this one first"
             if id_ is None:
                 what = f"category_id is missing, or neither number nor text; named {name!r} ({used})."
-            elif self._categories.lists(other_kind(id_)):
+            elif self.categories.lists(other_kind(id_)):
                 what = f"category_id is {id_!r} and the category's id {other_kind(id_)!r}; taken for {name!r} ({used})."
             else:
                 what = f"category_id {id_!r} is not in 'categories'; named {name!r} ({used})."
             way_out = "Add the category, or correct the id."
-            self._report(self._first_unlisted[id_], _Problem("unknown category", "warning", what, way_out))
-
-    def _check_boxes(self, boxes: NDArray[np.float64], owners: NDArray[np.int64]) -> None:
-        """Findings about the numbers of ``boxes`` (N, 4) xywh; all stay, the trainer decides what becomes of them."""
-
-        def report(
-            kind: str, severity: Severity, rows: NDArray[np.int64], sentence: Callable[[list[float], int], str]
-        ) -> None:
-            def report_one(row: int) -> None:
-                numbers = boxes[row].tolist()
-                what = f"bbox [{', '.join(f'{value:.10g}' for value in numbers)}] {sentence(numbers, row)}"
-                self._report(row, _Problem(kind, severity, f"{what}; kept as it is."))
-
-            self._findings.add_many(kind, rows, report_one)
-
-        finite = np.isfinite(boxes).all(axis=1)
-        has_box = np.ones(len(boxes), bool)
-        has_box[self._without_box] = False
-        report("not finite", "error", np.flatnonzero(~finite & has_box), lambda numbers, row: "is not finite")
-        flat = finite & (boxes[:, 2:] <= 0).any(axis=1)
-        report("flat", "error", np.flatnonzero(flat), lambda numbers, row: _flat_sides(*numbers[2:]))
-        sizes = np.array([image.size or (math.nan, math.nan) for image in self._images], np.float64)
-        usable = np.flatnonzero(finite & ~flat)
-        for severity, rows, judgement in judge_position(xywh_to_xyxy(boxes[usable]), sizes[owners[usable]]):
-
-            def position(numbers: list[float], row: int, judgement: str = judgement) -> str:
-                height, width = sizes[owners[row]]
-                return f"{judgement} of {width:.0f} x {height:.0f} px"
-
-            report(judgement, severity, usable[rows], position)
+            self._defer(self._first_unlisted[id_], _Problem("unknown category", "warning", what, way_out))
 
 
 def _strict_annotation(record: object) -> _Annotation | None:
@@ -258,9 +288,3 @@ def _bbox_from(fields: dict[str, Any]) -> tuple[tuple[float, float, float, float
         return (float(bbox[0]), float(bbox[1]), float(bbox[2]), float(bbox[3])), ""
     except OverflowError:  # a whole number beyond every float
         return _NAN_BOX, f"bbox is {shown(bbox)}, expected numbers of pixels"
-
-
-def _flat_sides(width: float, height: float) -> str:
-    """Which sides are not above 0."""
-    sides = [f"{name} {side:.10g}" for name, side in (("width", width), ("height", height)) if side <= 0]
-    return f"has {' and '.join(sides)}, expected above 0"

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from rpnviz.datasets.base import MISSING_IMAGE, MOVED_IMAGE, ImageRecord, RecordId
+from rpnviz.datasets.base import RecordId
+from rpnviz.datasets.collector import MAX_SIDE, pixels_stated
 from rpnviz.datasets.findings import FindingLog, shown
-from rpnviz.datasets.image_finder import ImageFinder
-from rpnviz.datasets.json_files import printable
+from rpnviz.datasets.json_files import decode_loosely, other_kind, printable, record_id
 
 LEFT_OUT = -1
 """Index of an image that the file lists and that cannot be shown."""
-_MAX_SIDE = 1 << 20
-"""OpenCV reads no image with more pixels in a row or column."""
 
 
-def decode_loosely(record: object) -> object:
-    """A record that its type refused, decoded to whatever it is, NaN and 1e999 included."""
-    if not isinstance(record, msgspec.Raw):
-        return record
-    try:
-        return json.loads(bytes(record))
-    except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
+BATCH = 8192
+"""So many records are taken at once where all of them are as they should be."""
+
+
+def decode_batch(records: Sequence[Any], decode: Callable[[Any], Any]) -> list[Any] | None:
+    """``Raw`` records decoded to their type; None if one is not as it should be, or they are decoded already."""
+    if records and not isinstance(records[0], msgspec.Raw):
         return None
-
-
-def record_id(value: object) -> RecordId | None:
-    """An id of the file; None if it is neither number nor text. 3.0 is 3."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def other_kind(id_: RecordId | None) -> RecordId | None:
-    """``"3"`` for 3 and 3 for ``"3"``: exports mix the two. None where there is no other."""
-    if isinstance(id_, int):
-        return str(id_)
-    return int(id_) if id_ is not None and re.fullmatch(r"-?[0-9]{1,18}", id_) else None
+    try:
+        return [decode(record) for record in records]
+    except msgspec.DecodeError:
+        return None
 
 
 def record_name(kind: str, id_: RecordId | None, position: int) -> str:
@@ -55,75 +39,117 @@ def record_name(kind: str, id_: RecordId | None, position: int) -> str:
 # -------------------------------------------------------------------------------------------------------------- images
 
 
-class _Image(msgspec.Struct):
+class _Image(msgspec.Struct, gc=False):
     id: int | str
-    file_name: str
+    file_name: str = ""
     width: int | None = None
     height: int | None = None
+    coco_url: str = ""
 
 
 _decode_image = msgspec.json.Decoder(_Image).decode
 
 
-def read_images(
-    records: Sequence[Any], finder: ImageFinder, findings: FindingLog
-) -> tuple[list[ImageRecord], dict[RecordId, int]]:
+@dataclass
+class Images:
     """The images of a file.
 
-    Returns:
-        Records without ground truth, and their index by id, :data:`LEFT_OUT` for an image without a file name.
+    Attributes:
+        names: their files.
+        sizes: (H, W) as stated, (0, 0) where not stated.
+        ids: as in the file.
+        places: positions in the list of the file.
+        indices: index by id, :data:`LEFT_OUT` for an image without a file name.
     """
-    images: list[ImageRecord] = []
-    indices: dict[RecordId, int] = {}
-    first_use: dict[str, str] = {}
-    for position, record in enumerate(records):
-        index = len(images)
-        image = _strict_image(record) or _loose_image(decode_loosely(record), position, index, findings)
-        if image is None:
-            continue
-        name = record_name("image", image.id, position)
-        where = f"{name} ({image.file_name})" if image.file_name else name
-        if image.id is not None and image.id in indices:
-            findings.add(
-                "image id twice",
-                "error",
-                f"id {image.id!r} is used a second time; annotations go to the first image of that id.",
-                where,
-                "Give every image its own id.",
-                index if image.file_name else None,
-            )
-        elif image.id is not None:
-            indices[image.id] = index if image.file_name else LEFT_OUT
-        if not image.file_name:
-            continue
-        if image.file_name in first_use:
-            findings.add(
-                "file name twice",
-                "warning",
-                f"file_name is also that of {first_use[image.file_name]}; each has its own annotations only.",
-                where,
-                "Merge the two records: a trainer misses boxes in both.",
-                index,
-            )
-        first_use.setdefault(image.file_name, name)
-        path = finder.find(image.file_name)
-        if path is None:
-            path = _search_image(image.file_name, finder, where, index, findings)
-        images.append(ImageRecord(image.file_name, path, image.size, image_id=image.id))
-    return images, indices
+
+    names: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    ids: list[RecordId | None] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    indices: dict[RecordId, int] = field(default_factory=dict)
 
 
-def _search_image(file_name: str, finder: ImageFinder, where: str, index: int, findings: FindingLog) -> Path:
-    """The path of an image that is not where its name says."""
-    path = finder.find_last_part(file_name)
-    if path is not None:
-        what = f"there is no such file; {path}, whose name has the same last part, is shown."
-        findings.add(MOVED_IMAGE, "note", what, where, image=index)
-        return path
-    what = f"missing image: there is no such file in {finder.looked_in}."
-    way_out = "Put it there, or open the folder of the images together with the annotation file."
-    findings.add(MISSING_IMAGE, "error", what, where, way_out, index)
-    return finder.expected(file_name)
+def read_images(records: Sequence[Any], findings: FindingLog) -> Images:
+    """The images that a file lists."""
+    images = Images()
+    first_use: dict[str, int] = {}
+    """Position of the first image of a file name."""
+    for start in range(0, len(records), BATCH):
+        part = records[start : start + BATCH]
+        batch: list[_Image] | None = decode_batch(part, _decode_image)
+        if batch is None or not _take_all(batch, start, images, first_use):
+            for position, record in enumerate(part, start):
+                index = len(images.names)
+                image = _checked(_strict_image(record))
+                if image is None:
+                    image = _loose_image(decode_loosely(record), position, index, findings)
+                if image is not None:
+                    _take(image, position, images, first_use, findings)
+    return images
+
+
+def _take_all(batch: list[_Image], start: int, images: Images, first_use: dict[str, int]) -> bool:
+    """Take records that are all as they should be; otherwise take none of them and say so."""
+    names = [image.file_name for image in batch]
+    ids = [image.id for image in batch]
+    sizes = [(image.height or 0, image.width or 0) for image in batch]
+    places = range(start, start + len(batch))
+    fresh_ids, fresh_names = dict(zip(ids, places, strict=True)), dict(zip(names, places, strict=True))
+    if (
+        not all(names)
+        or min(map(min, sizes)) < 1
+        or max(map(max, sizes)) > MAX_SIDE
+        or len(fresh_ids) < len(ids)
+        or len(fresh_names) < len(names)
+        or not images.indices.keys().isdisjoint(fresh_ids)
+        or not first_use.keys().isdisjoint(fresh_names)
+    ):
+        return False
+    images.indices.update(zip(ids, range(len(images.names), len(images.names) + len(ids)), strict=True))
+    first_use.update(fresh_names)
+    images.names += names
+    images.sizes += sizes
+    images.ids += ids
+    images.places += places
+    return True
+
+
+def _take(image: _CheckedImage, position: int, images: Images, first_use: dict[str, int], findings: FindingLog) -> None:
+    index = len(images.names)
+    if image.id is not None and image.id in images.indices:
+        findings.add(
+            "image id twice",
+            "error",
+            f"id {image.id!r} is used a second time; annotations go to the first image of that id.",
+            _where(image, position),
+            "Give every image its own id.",
+            index if image.file_name else None,
+        )
+    elif image.id is not None:
+        images.indices[image.id] = index if image.file_name else LEFT_OUT
+    if not image.file_name:
+        return
+    first = first_use.setdefault(image.file_name, position)
+    if first != position:
+        earlier = images.places.index(first)
+        name = record_name("image", images.ids[earlier], first)
+        findings.add(
+            "file name twice",
+            "warning",
+            f"file_name is also that of {name}; each has its own annotations only.",
+            _where(image, position),
+            "Merge the two records: a trainer misses boxes in both.",
+            index,
+        )
+    images.names.append(image.file_name)
+    images.sizes.append(image.size or (0, 0))
+    images.ids.append(image.id)
+    images.places.append(position)
+
+
+def _where(image: _CheckedImage, position: int) -> str:
+    name = record_name("image", image.id, position)
+    return f"{name} ({image.file_name})" if image.file_name else name
 
 
 class _CheckedImage(msgspec.Struct):
@@ -134,20 +160,36 @@ class _CheckedImage(msgspec.Struct):
     size: tuple[int, int] | None
 
 
-def _strict_image(record: object) -> _CheckedImage | None:
+def _strict_image(record: object) -> _Image | None:
     """An image record that is as it should be, else None."""
     if not isinstance(record, msgspec.Raw):
         return None
     try:
-        image = _decode_image(record)
+        return _decode_image(record)
     except msgspec.DecodeError:
         return None
-    if not image.file_name:
+
+
+def _checked(image: _Image | None) -> _CheckedImage | None:
+    """A decoded record, if its values are as they should be too."""
+    if image is None:
         return None
-    if image.width is None or image.height is None:
-        return _CheckedImage(image.id, image.file_name, None) if image.width is image.height else None
-    size = (image.height, image.width)
-    return _CheckedImage(image.id, image.file_name, size) if 0 < min(size) <= max(size) <= _MAX_SIDE else None
+    name = image.file_name or name_in_url(image.coco_url)
+    if not name:
+        return None
+    width, height = image.width, image.height
+    if width is None or height is None:
+        return _CheckedImage(image.id, name, None) if width is height else None
+    return (
+        _CheckedImage(image.id, name, (height, width))
+        if 0 < min(width, height) <= max(width, height) <= MAX_SIDE
+        else None
+    )
+
+
+def name_in_url(url: object) -> str:
+    """LVIS names its images by address alone: folder and file, as detectron2 takes them from it."""
+    return "/".join(url.split("/")[-2:]) if isinstance(url, str) and url.count("/") > 1 else ""
 
 
 def _loose_image(fields: object, position: int, index: int, findings: FindingLog) -> _CheckedImage | None:
@@ -159,7 +201,7 @@ def _loose_image(fields: object, position: int, index: int, findings: FindingLog
         return None
     id_ = record_id(fields.get("id"))
     where = record_name("image", id_, position)
-    name = fields.get("file_name")
+    name = fields.get("file_name") or name_in_url(fields.get("coco_url")) or fields.get("file_name")
     if not isinstance(name, str) or not name:
         given = shown(name) if "file_name" in fields else "missing"
         findings.add("no file name", "error", f"file_name is {given}, expected a text; left out.", where)
@@ -176,29 +218,20 @@ def _loose_image(fields: object, position: int, index: int, findings: FindingLog
             image=index,
         )
     width, height = fields.get("width"), fields.get("height")
-    size = (_pixels(height), _pixels(width))
+    size = (pixels_stated(height), pixels_stated(width))
     if width is None and height is None:
         return _CheckedImage(id_, file_name, None)
     if size[0] is None or size[1] is None:
         findings.add(
             "size",
             "warning",
-            f"width x height is {shown(width)} x {shown(height)}, expected two whole numbers from 1 to {_MAX_SIDE:,}; "
+            f"width x height is {shown(width)} x {shown(height)}, expected two whole numbers from 1 to {MAX_SIDE:,}; "
             "the size is taken from the image itself.",
             where,
             image=index,
         )
         return _CheckedImage(id_, file_name, None)
     return _CheckedImage(id_, file_name, (size[0], size[1]))
-
-
-def _pixels(value: object) -> int | None:
-    """A length in whole pixels, also from 640.0 and "640"; None if it is none."""
-    if isinstance(value, str) and re.fullmatch(r" *[0-9]{1,9} *", value):
-        value = int(value)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 1 <= value <= _MAX_SIDE:
-        return None
-    return int(value) if value == int(value) else None
 
 
 # ---------------------------------------------------------------------------------------------------------- categories
@@ -209,6 +242,7 @@ class Categories:
 
     Attributes:
         names: by label, in the order of the file; categories that it does not list follow.
+        listed: labels of the ids that the file lists.
     """
 
     def __init__(self, records: Iterable[Any], findings: FindingLog) -> None:
@@ -239,6 +273,7 @@ class Categories:
             self._labels[id_] = len(self.names)
             self.names.append(printable(name))
         self._listed = frozenset(self._labels)
+        self.listed: dict[RecordId, int] = {id_: label for id_, label in self._labels.items() if id_ is not None}
 
     def lists(self, id_: RecordId | None) -> bool:
         """Whether the file lists this very id, a number as a number and a text as a text."""

@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = frozenset({
 
 def is_image_name(name: str) -> bool:
     """Whether a folder shows a file of this name: an image suffix, and not hidden."""
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def natural_order(name: str) -> tuple[list[tuple[bool, int, str]], str]:

@@ -3,54 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
-from typing import Protocol, cast
 
 from rpnviz import paths as places
 from rpnviz.datasets import captures
 from rpnviz.datasets import folder as folders
-from rpnviz.datasets.base import ABOUT_PLACES, Dataset, Finding, ImageRecord, Progress, no_progress
+from rpnviz.datasets.base import (
+    ABOUT_PLACES,
+    CHOICE,
+    MISSING_IMAGE,
+    Dataset,
+    Finding,
+    ImageRecord,
+    Progress,
+    no_progress,
+)
+from rpnviz.datasets.columns import Records
+from rpnviz.datasets.formats import Candidate, candidates_at, is_annotation_file, reader_for
 from rpnviz.errors import AnnotationError
-
-_MANY_FILES = 20
-"""Among more annotation files than this, those named like an image describe that image alone and no data set."""
-
-
-class Reader(Protocol):
-    """What the module of a format offers."""
-
-    def recognises(self, path: Path) -> bool:
-        """Whether a file is of this format; AnnotationError if it is of none."""
-
-    def read(self, path: Path, images: Path | None = None, progress: Progress = no_progress) -> Dataset:
-        """Read an annotation file; ``images`` is the folder of the images, if it is known."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """A row of :data:`FORMATS`.
-
-    Attributes:
-        name: shown to the user.
-        module: imported when a file of the format is first met; see :class:`Reader`.
-        suffixes: of its files, in lower case.
-    """
-
-    name: str
-    module: str
-    suffixes: tuple[str, ...]
-
-    @property
-    def reader(self) -> Reader:
-        """The module."""
-        return cast(Reader, importlib.import_module(self.module))
-
-
-FORMATS = (Format("COCO JSON", "rpnviz.datasets.coco", (".json",)),)
-_SUFFIXES = frozenset(suffix for format_ in FORMATS for suffix in format_.suffixes)
 
 
 def open_dataset(
@@ -61,13 +33,14 @@ def open_dataset(
     Args:
         paths: image files, one folder, or one annotation file; or image files or a folder and an annotation file; or a
             captured step or a folder of them.
-        annotations: the annotation file, if it is not among ``paths``.
+        annotations: the annotation file or folder, if it is not among ``paths``.
         progress: called now and then with a fraction from 0 to 1; it may raise to end the work.
 
     Returns:
         Images alone: those, without ground truth. An annotation file: its images. With images: these with their ground
         truth, from where they are. With a folder: the images of the file, looked for in that folder. A folder alone:
-        with the annotation file in it or in its ``annotations/``, if there is exactly one.
+        with the annotations in it or beside it, whatever their format. Where several would do, a finding says which
+        were taken and what else there is.
 
     Raises:
         AnnotationError: the annotation file cannot be used, or does not know the image.
@@ -76,7 +49,7 @@ def open_dataset(
     given = [Path(path) for path in paths]
     if len(given) == 1 and annotations is None and captures.is_capture(given[0]):
         return captures.open_captures(given[0], progress)
-    files = [path for path in given if path.suffix.lower() in _SUFFIXES and not path.is_dir()]
+    files = [path for path in given if is_annotation_file(path)]
     if annotations is not None:
         files.append(Path(annotations))
     others = [path for path in given if path not in files]
@@ -109,55 +82,73 @@ def sample_dataset() -> Dataset:
 
 
 def _read(path: Path, images: Path | None, progress: Progress) -> Dataset:
-    """Read an annotation file of any format."""
-    candidates = [format_ for format_ in FORMATS if path.suffix.lower() in format_.suffixes] or list(FORMATS)
-    # The last one reads without being asked: its error says what is wrong, a "not recognised" would not.
-    for format_ in candidates[:-1]:
-        if format_.reader.recognises(path):
-            return format_.reader.read(path, images, progress)
-    return candidates[-1].reader.read(path, images, progress)
+    """Read annotations of any format."""
+    found, findings = candidates_at(path, must_be=True)
+    if not found:
+        # Its error says what is wrong, a "not recognised" would not.
+        return reader_for(path).read(path, images, progress)
+    dataset = found[0].reader.read(found[0].claim.source, images, progress)
+    return _with(dataset, [*findings, *_said_choice(found, dataset)])
 
 
 def _open_folder(folder: Path, progress: Progress) -> Dataset:
-    found, findings = _annotation_files(folder)
-    if len(found) > 1:
-        raise AnnotationError(
-            f"the folder holds {len(found)} annotation files: {_listed(found)}.",
-            where=str(folder),
-            way_out="Open one of them, or the folder together with one (--annotations).",
-        )
-    dataset = _with_images_of(folder, _read(found[0], None, progress)) if found else folders.read_folder(folder)
-    return replace(dataset, findings=dataset.findings + tuple(findings))
-
-
-def _annotation_files(folder: Path) -> tuple[list[Path], list[Finding]]:
-    """Annotation files in a folder or in its ``annotations/``, and findings on those that cannot be read."""
-    files: list[Path] = []
-    for place in (folder, folder / "annotations"):
-        if place.is_dir():
-            files += sorted(
-                path
-                for path in place.iterdir()
-                if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
-            )
-    if len(files) > _MANY_FILES:
-        images = {path.stem for path in folders.image_files(folder)}
-        files = [path for path in files if path.stem not in images]
-    found, findings = [], []
-    for path in files:
+    found, findings = candidates_at(folder)
+    for index, candidate in enumerate(found):
         try:
-            if any(format_.reader.recognises(path) for format_ in FORMATS if path.suffix.lower() in format_.suffixes):
-                found.append(path)
+            # What stands beside the folder is asked for the images in it.
+            images = folder if candidate.claim.nearby else None
+            dataset = candidate.reader.read(candidate.claim.source, images, progress)
         except AnnotationError as error:
-            findings.append(
-                Finding("warning", f"{error.what} It was not used.", path.name, error.way_out, kind="not used")
-            )
-    return found, findings
+            findings.append(_not_used(candidate, error.what, error.way_out))
+            continue
+        if candidate.claim.nearby and not _holds_any(folder, dataset):
+            findings.append(_not_used(candidate, "none of its images is in the folder.", ""))
+            continue
+        if index + 1 < len(found) and _all_missing(dataset):
+            findings.append(_not_used(candidate, "none of its images can be found.", "Open it itself."))
+            continue
+        dataset = _with_images_of(folder, dataset)
+        return _with(dataset, [*findings, *_said_choice(found[index:], dataset)])
+    return _with(folders.read_folder(folder), findings)
+
+
+def _with(dataset: Dataset, findings: Sequence[Finding]) -> Dataset:
+    return replace(dataset, findings=(*dataset.findings, *findings)) if findings else dataset
+
+
+def _not_used(candidate: Candidate, what: str, way_out: str) -> Finding:
+    where = candidate.claim.source.name
+    return Finding("warning", f"{what} It was not used.", where, way_out, kind="not used")
+
+
+def _said_choice(found: Sequence[Candidate], dataset: Dataset) -> list[Finding]:
+    """A note on what else could have been opened, empty if there was no choice."""
+    if len(found) < 2:
+        return []
+    taken = found[0].claim
+    others = [f"{one.claim.source.name} ({one.name})" for one in found[1:6]] + (["..."] if len(found) > 6 else [])
+    what = f"taken for {found[0].name} ({taken.source.name}: {taken.why}); there is also {', '.join(others)}."
+    way_out = "To have another one, open it itself, or name it with --annotations."
+    return [Finding("note", what, dataset.source.name, way_out, kind=CHOICE)]
+
+
+def _all_missing(dataset: Dataset) -> bool:
+    """Whether no image was found."""
+    missing = sum(finding.count for finding in dataset.findings if finding.kind == MISSING_IMAGE)
+    return missing >= len(dataset.images)
+
+
+def _holds_any(folder: Path, dataset: Dataset) -> bool:
+    """Whether an image of the data set lies in the folder."""
+    names = {path.name for path in folders.image_files(folder)}
+    return any(PureWindowsPath(name).name in names for name in dataset.file_names())
 
 
 def _with_images_of(folder: Path, dataset: Dataset) -> Dataset:
     """The same data set, with a note on images in the folder that the annotation file does not know."""
-    known = {record.path.name for record in dataset.images}
+    images = dataset.images
+    in_place = [images.path(index) for index in range(len(images))] if isinstance(images, Records) else []
+    known = {PureWindowsPath(path).name for path in in_place} | {Path(path).name for path in in_place}
     missed = [path.name for path in folders.image_files(folder) if path.name not in known]
     if not missed:
         return dataset
@@ -175,8 +166,8 @@ def _with_images_of(folder: Path, dataset: Dataset) -> Dataset:
 def _select(dataset: Dataset, files: Sequence[Path]) -> Dataset:
     """The records of these image files, in their order, and what was found about them."""
     by_name: dict[str, list[int]] = {}
-    for index, record in enumerate(dataset.images):
-        by_name.setdefault(_parts(record.file_name)[-1], []).append(index)
+    for index, file_name in enumerate(dataset.file_names()):
+        by_name.setdefault(_parts(file_name)[-1], []).append(index)
     chosen, missing = [], []
     for path in files:
         index_of_record = _best_match(dataset, by_name.get(path.name, []), path)
@@ -205,9 +196,9 @@ def _select(dataset: Dataset, files: Sequence[Path]) -> Dataset:
         )
         for path in missing
     ]
-    records = tuple(replace(dataset.images[old], path=path) for old, path in chosen)
+    records = tuple(dataset.images[old].at(path) for old, path in chosen)
     name = records[0].file_name if len(records) == 1 else f"{len(records):,} images of {dataset.name}"
-    return Dataset(name, dataset.source, records, dataset.categories, tuple(findings))
+    return Dataset(name, dataset.source, records, dataset.categories, tuple(findings), dataset.format)
 
 
 def _best_match(dataset: Dataset, candidates: Sequence[int], path: Path) -> int | None:

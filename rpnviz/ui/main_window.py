@@ -62,6 +62,7 @@ from rpnviz.configs.registry import is_config
 from rpnviz.core import presets
 from rpnviz.core.terms import terms
 from rpnviz.datasets.captures import CaptureDataset, is_capture
+from rpnviz.datasets.formats import is_annotation_file
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
@@ -98,7 +99,8 @@ if TYPE_CHECKING:
     from rpnviz.ui.compare_window import CompareWindow
 
 _IMAGE_FILTER = (
-    "Images, annotations, captures (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json *.npz);;All files (*)"
+    "Images, annotations, captures (*.png *.jpg *.jpeg *.bmp *.webp *.tif *.tiff *.json *.xml *.yaml *.yml *.csv "
+    "*.odgt *.txt *.npz);;All files (*)"
 )
 _CONFIG_FILTER = "Trainer configurations (*.yaml *.yml *.json *.ini *.cfg *.py);;All files (*)"
 _PARAMS_FILTER = "Params documents (*.json);;All files (*)"
@@ -563,7 +565,7 @@ class MainWindow(QMainWindow):
 
     def open_paths(self, paths: list[Path]) -> None:
         """Open what the user chose or dropped: an annotation file beside images applies to them."""
-        annotations = [path for path in paths if path.suffix.lower() == ".json"]
+        annotations = [path for path in paths if is_annotation_file(path)]
         images = [path for path in paths if path not in annotations]
         self.settings.last_folder = str(paths[0].parent)
         if len(paths) == 1 and is_session(paths[0]):

@@ -118,8 +118,23 @@ def test_folder_with_several_annotation_files(make_image, write_coco, tmp_path):
     make_image()
     write_coco(name="train.json")
     write_coco(name="val.json")
-    with pytest.raises(AnnotationError, match=r"2 annotation files: train\.json, val\.json.*--annotations"):
-        open_dataset([tmp_path])
+    dataset = open_dataset([tmp_path])
+    assert dataset.name == "train.json"
+    (finding,) = dataset.findings
+    assert (finding.severity, finding.kind) == ("note", "choice")
+    assert "val.json (COCO JSON)" in finding.what
+    assert "--annotations" in finding.way_out
+
+
+def test_folder_beside_its_annotation_files(make_image, write_coco, tmp_path):
+    """COCO's own layout: the folder of a split takes the file of that split."""
+    for split in ("train2017", "val2017"):
+        make_image(f"{split}/{split}.png")
+        write_coco(images=[{"id": 1, "file_name": f"{split}.png"}], name=f"annotations/instances_{split}.json")
+    for split in ("train2017", "val2017"):
+        dataset = open_dataset([tmp_path / split])
+        assert (dataset.name, dataset.findings) == (f"instances_{split}.json", ())
+        assert dataset.images[0].path.exists()
 
 
 def test_folder_with_a_broken_annotation_file(make_image, tmp_path):

@@ -105,10 +105,10 @@ class ImageListModel(QAbstractListModel):
 
     def show_dataset(self, dataset: Dataset | None) -> None:
         """Show another data set, of whose boxes nothing is known yet."""
-        images = dataset.images if dataset is not None else ()
-        self._names = [record.file_name.casefold() for record in images]
-        self._boxes = np.array([len(record.gt.boxes) for record in images], np.int64)
-        self._counts, self._fresh = Counts.of(len(images)), np.zeros(len(images), bool)
+        # Of a large data set no record is made, and of one whose boxes are shares of the images no image is opened.
+        self._names = [name.casefold() for name in dataset.file_names()] if dataset is not None else []
+        self._boxes = dataset.box_counts() if dataset is not None else np.zeros(0, np.int64)
+        self._counts, self._fresh = Counts.of(len(self._names)), np.zeros(len(self._names), bool)
         self._dataset = dataset
 
     def show_counts(self, counts: Counts, fresh: NDArray[np.bool_]) -> None:
