@@ -340,7 +340,11 @@ def _proposals_parser() -> argparse.ArgumentParser:
         "RPN dump of what the network gave.",
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
-    parser.add_argument("--json", metavar="FILE", help="COCO results: bbox is xywh in original px; - prints")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="COCO results: bbox is xywh in original px, infinite or undefined boxes are left out; - prints",
+    )
     parser.add_argument("--funnel", metavar="FILE", help="counts, reasons and recall of every stage; - prints")
     parser.add_argument("--dump", metavar="FOLDER", type=Path, help="an RPN dump (.npz) of every image")
     _add_common(parser)
@@ -663,10 +667,16 @@ def _proposals(arguments: argparse.Namespace) -> int:
     from rpnviz.export.proposals import coco_results, funnel_table, run_model
     from rpnviz.files import write_whole
     from rpnviz.models.dump import dump_bytes
-    from rpnviz.models.playback import open_last
+    from rpnviz.models.watched import open_watched
 
     if not (arguments.json or arguments.funnel or arguments.dump):
         raise ParamsError("nothing is asked for.", way_out="Give --json, --funnel or --dump.")
+    if arguments.json and arguments.funnel and _same_place(arguments.json, arguments.funnel):
+        raise ParamsError(
+            "--json and --funnel go to the same place, expected two: each writes a document of its own.",
+            where=arguments.funnel,
+            way_out="Give one of them another file.",
+        )
     preset = _preset(arguments)
     if preset.conventions.proposal_stages is ProposalStages.NONE:
         raise ParamsError(f"{preset.name} has no region proposals.", where="--preset", way_out="Choose another preset.")
@@ -675,7 +685,7 @@ def _proposals(arguments: argparse.Namespace) -> int:
     for target in (arguments.json, arguments.funnel):
         if target not in (None, "-"):
             _check_json(target, keep)
-    model = open_last(arguments.model, dict(arguments.model_option))
+    model = open_watched(arguments.model, dict(arguments.model_option), _tell)
     preset = _with_thresholds(preset, model, arguments)
     results: list[dict[str, Any]] = []
     funnels: list[dict[str, Any]] = []
@@ -688,7 +698,14 @@ def _proposals(arguments: argparse.Namespace) -> int:
         record = target.record
         result = run_model(record, preset, model)
         image_id = number_of[id(record)] if record.image_id is None else record.image_id
-        results.extend(coco_results(result, image_id))
+        if arguments.json:
+            rows = coco_results(result, image_id)
+            results.extend(rows)
+            assert result.proposals is not None
+            left_out = len(result.proposals.kept) - len(rows)
+            if left_out:
+                kept = f"{left_out:,} of {len(result.proposals.kept):,} proposals"
+                _tell(f"{record.file_name}: {kept} are infinite or undefined; left out of the COCO results.")
         if arguments.funnel:
             funnels.append(funnel_table(result, record.file_name))
         if arguments.dump:
@@ -787,13 +804,22 @@ def _model(arguments: argparse.Namespace, preset: Preset) -> ProposalModel | Non
             where="--stage",
             way_out="Choose another preset, or the stage gt, anchors or labels.",
         )
-    from rpnviz.models.playback import open_last
+    from rpnviz.models.watched import open_watched
 
-    return open_last(arguments.model, dict(arguments.model_option))
+    return open_watched(arguments.model, dict(arguments.model_option), _tell)
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two documents would be written over or behind each other."""
+    return one == other or ("-" not in (one, other) and Path(one).absolute() == Path(other).absolute())
 
 
 def _print_failure(failure: Failure) -> None:
-    print(f"rpnviz: {failure.error}", file=sys.stderr)
+    _tell(str(failure.error))
+
+
+def _tell(text: str) -> None:
+    print(f"rpnviz: {text}", file=sys.stderr)
 
 
 # ---------------------------------------------------------------------- shared by the commands

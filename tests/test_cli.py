@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "models"))
+
+from made_states import as_detectron2, as_mmdetection, torchvision_state
 
 from rpnviz import __version__, cli
 from rpnviz.core import presets
+from rpnviz.datasets.registry import sample_dataset
+from rpnviz.export.proposals import run_model
 from rpnviz.imaging import read_image, write_png
+from rpnviz.models.checkpoint import write_sidecar
+from rpnviz.models.dump import dump_bytes
+from rpnviz.models.registry import open_model
 from rpnviz.paths import sample_images
 
 COINS = sample_images() / "coins.png"
@@ -529,6 +540,8 @@ def test_proposals_as_coco_results_funnel_and_dump(tmp_path, capsys):
         (["--json", "-", "--preset", "keras-retinanet"], "has no region proposals"),
         (["--json", "-", "--model-option", "colour=red"], "there is no option"),
         (["--json", "-", "--model", "gone.pth"], "cannot be read"),
+        (["--json", "-", "--funnel", "-"], "go to the same place"),
+        (["--json", "both.json", "--funnel", "./both.json"], "go to the same place"),
     ],
 )
 def test_proposals_that_cannot_be_made(capsys, words, message):
@@ -540,6 +553,84 @@ def test_a_model_option_is_key_and_value(capsys):
     with pytest.raises(SystemExit):
         cli.main(["proposals", "x.png", "--json", "-", "--model-option", "red"])
     assert "is not KEY=VALUE" in capsys.readouterr().err
+
+
+def recorded(path, **changes):
+    """A dump of the sample model on the coins, changed."""
+    record = next(record for record in sample_dataset().images if record.file_name == "coins.png")
+    result = run_model(record, presets.load("torchvision"), open_model(None))
+    path.write_bytes(dump_bytes(result, "coins.png"))
+    with np.load(path) as archive:
+        arrays = {name: np.array(archive[name]) for name in archive.files}
+    for name, change in changes.items():
+        arrays[name.replace("__", ".")] = change(arrays[name.replace("__", ".")])
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def unbounded(deltas):
+    """Boxes far out of all numbers."""
+    deltas[:, 2:] = 1e4
+    return deltas
+
+
+def test_proposals_that_are_no_numbers_are_left_out_and_told(tmp_path, capsys):
+    # Matterport's decoder has no clamp, so exp() overflows, and its clip keeps what is undefined.
+    path = recorded(
+        tmp_path / "odd.npz",
+        level0__deltas=unbounded,
+        preset=lambda _: np.array("matterport"),
+        delta_clip=lambda _: np.array("-1"),
+    )
+    out = tmp_path / "results.json"
+    words = ["proposals", str(sample_images() / "coins.png"), "--model", str(path), "--preset", "matterport"]
+    assert cli.main([*words, "--json", str(out), "--funnel", str(tmp_path / "funnel.json")]) == 0
+    (table,) = json.loads((tmp_path / "funnel.json").read_text())
+    results = json.loads(out.read_text())
+    assert 0 < len(results) < table["fates"]["kept"]
+    left_out = table["fates"]["kept"] - len(results)
+    assert f"coins.png: {left_out:,} of {table['fates']['kept']:,} proposals are infinite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["proposals", "render"])
+def test_odd_outputs_and_assumed_answers_are_told_once(tmp_path, capsys, command):
+    state = as_detectron2(torchvision_state())
+    state["proposal_generator.rpn_head.objectness_logits.bias"][0] = np.nan
+    model = tmp_path / "model_final.pkl"
+    model.write_bytes(pickle.dumps({"model": state, "__author__": "somebody"}))
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("coins.png", "again.png"):
+        shutil.copy(sample_images() / "coins.png", images / name)
+    words = [command, str(images), "--preset", "detectron2", "--model", str(model)]
+    more = {"proposals": ["--dump", str(tmp_path / "out")], "render": ["--stage", "kept", "--out", f"{tmp_path}/out/"]}
+    assert cli.main([*words, *more[command], "--model-option", "pixel_std=57"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("outputs are infinite or undefined") == 1
+    assert told.count("these were assumed: stride_in_1x1=yes, channel_order=bgr. --model-option") == 1
+
+
+def test_what_is_answered_or_sound_is_not_told(tmp_path, capsys):
+    write_sidecar(tmp_path / "model.pth", {"style": "pytorch"})
+    state = as_mmdetection(torchvision_state())
+    torch.save({name: torch.from_numpy(value) for name, value in state.items()}, tmp_path / "model.pth")
+    words = ["proposals", str(sample_images() / "coins.png"), "--dump", str(tmp_path / "out")]
+    assert cli.main([*words, "--model", str(tmp_path / "model.pth")]) == 0
+    assert "assumed" not in capsys.readouterr().err
+    assert cli.main(words) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_files_of_a_training_that_are_no_steps_are_told(tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for number in (1, 2):
+        state = torchvision_state(seed=number)
+        torch.save({name: torch.from_numpy(value) for name, value in state.items()}, folder / f"epoch_{number}.pth")
+    torch.save({"state": {}, "param_groups": []}, folder / "optimizer.pth")
+    words = ["proposals", str(sample_images() / "coins.png"), "--dump", str(tmp_path / "out"), "--model", str(folder)]
+    assert cli.main(words) == 0
+    assert "left out of run: optimizer.pth\noptimizer.pth: it holds 0 tensors" in capsys.readouterr().err
 
 
 def write_capture(folder, **options):

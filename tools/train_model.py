@@ -62,6 +62,7 @@ def model_settings() -> ModelSettings:
         ),
         coder=preset.params.coder,
         conventions=preset.conventions,
+        preset=preset.name,
     )
 
 

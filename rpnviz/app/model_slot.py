@@ -19,7 +19,7 @@ from rpnviz.core.inputs import RPNOutput
 from rpnviz.datasets.base import ImageRecord
 from rpnviz.errors import ModelFileError, RpnvizError
 from rpnviz.models import checkpoint, playback, registry
-from rpnviz.models.base import ModelInfo, Previewing, ProposalModel
+from rpnviz.models.base import ModelInfo, Previewing, ProposalModel, cancellable
 
 _PREVIEW_FROM_SECONDS = 1.0
 """Below this the whole network is fast enough."""
@@ -49,10 +49,12 @@ class Opened:
     Attributes:
         sources: one model, or one for every step of a training.
         playback: the training; None for one model.
+        path: of the file or folder; of a folder with one checkpoint, the checkpoint. None: the bundled one.
     """
 
     sources: tuple[Source, ...]
     playback: playback.Playback | None
+    path: Path | None
 
 
 class ModelSlot(QObject):
@@ -142,7 +144,8 @@ class ModelSlot(QObject):
             self._opening.cancel()
 
         def work(job: Job) -> Opened | ModelInfo | _Refused:
-            return _open(path, options)
+            with cancellable(lambda: job.cancelled):
+                return _open(path, options)
 
         def done(found: Opened | ModelInfo | _Refused) -> None:
             self._opening = None
@@ -154,7 +157,7 @@ class ModelSlot(QObject):
                 self.told.emit(from_error("Could not load the model", found.error))
                 self.asked.emit(path, found.info, found.answers)
             else:
-                self.path, self.is_sample = path, path is None
+                self.path, self.is_sample = found.path, path is None
                 self._take(found)
                 then()
 
@@ -198,6 +201,8 @@ class ModelSlot(QObject):
         self._seconds.clear()
         self._forget()
         self.taken.emit()
+        if found.playback is not None and found.playback.left_out:
+            self.told.emit(Message(Severity.WARNING, "Left out of the training", found.playback.note))
         self.run()
         self.changed.emit()
 
@@ -326,6 +331,7 @@ def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | Mode
     """Open what was asked for; what it does not say, where nobody has answered yet or the answers do not fit."""
     if path is None:
         return _open_training(None, {}, options)
+    path = _model_in(path)
     if options is None:
         info = _inspect(path)
         if registry.must_ask(info, path):
@@ -335,7 +341,7 @@ def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | Mode
         if _is_training(path):
             opened = _open_training(path, given, options)
         else:
-            opened = Opened((Source(registry.open_model(path, options), identity(path, given)),), None)
+            opened = Opened((Source(registry.open_model(path, options), identity(path, given)),), None, path)
     except ModelFileError as error:
         if not given:
             raise
@@ -347,12 +353,20 @@ def _open(path: Path | None, options: Mapping[str, str] | None) -> Opened | Mode
 
 def _open_training(path: Path | None, given: Mapping[str, str], options: Mapping[str, str] | None) -> Opened:
     training = playback.open_playback(path, options)
-    return Opened(tuple(Source(model, identity(model.step.paths[0], given)) for model in training.models), training)
+    sources = tuple(Source(model, identity(model.step.paths, given)) for model in training.models)
+    return Opened(sources, training, path)
 
 
 def _is_training(path: Path) -> bool:
     try:
         return path.is_dir() and len(playback.find_steps(path)) > 1
+    except OSError as error:
+        raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
+
+
+def _model_in(path: Path) -> Path:
+    try:
+        return playback.model_in(path)
     except OSError as error:
         raise ModelFileError(f"it cannot be read: {error.strerror or error}.", where=str(path)) from error
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QStandardPaths
 
 from rpnviz import __version__
-from rpnviz.core.inputs import LevelOutput, RPNOutput
+from rpnviz.core import presets
+from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
+from rpnviz.core.rules import plain
 from rpnviz.errors import RpnvizError
 from rpnviz.files import write_whole
 from rpnviz.models.base import ProposalModel
@@ -28,14 +33,28 @@ _SLOW_SECONDS = 0.3
 """What a network needs this long for is worth a file of some MB."""
 
 
-def identity(path: Path, options: Mapping[str, str] | None = None) -> str:
-    """Tells a file as it is now, and the answers it was opened with, from every other."""
+def identity(paths: Path | Sequence[Path], options: Mapping[str, str] | None = None) -> str:
+    """Tells files as they are now, and the answers they were opened with, from every other.
+
+    Args:
+        paths: one file or several; of a folder all files in it count: writing one again leaves the folder's time alone.
+        options: the answers.
+    """
+    given = [paths] if isinstance(paths, Path) else list(paths)
+    states = [[str(path.absolute()), *_state(path)] for path in given]
+    return json.dumps([states, sorted((options or {}).items())])
+
+
+def _state(path: Path) -> list[Any]:
+    """Time and size of a file, or those of all files in a folder with their names; empty where there is none."""
     try:
         status = path.stat()
-        state = [status.st_mtime_ns, status.st_size]
+        if not stat.S_ISDIR(status.st_mode):
+            return [status.st_mtime_ns, status.st_size]
+        inside = [(entry.name, entry.stat()) for entry in os.scandir(path) if entry.is_file()]
     except OSError:
-        state = []
-    return json.dumps([str(path.absolute()), state, sorted((options or {}).items())])
+        return []
+    return sorted([name, status.st_mtime_ns, status.st_size] for name, status in inside)
 
 
 class OutputStore:
@@ -89,7 +108,7 @@ class OutputStore:
         Raises:
             RpnvizError: as the model does.
         """
-        found = self.at_hand(*key) or self._read(key, model)
+        found = self.at_hand(*key) or self._read(key)
         if found is None:
             begin = time.perf_counter()
             found = model.propose(pixels, cancelled, file_name)
@@ -112,8 +131,11 @@ class OutputStore:
         name = hashlib.sha256(json.dumps([__version__, *key]).encode()).hexdigest()[:32]
         return self.folder / f"{name}.safetensors"
 
-    def _read(self, key: tuple[str, str], model: ProposalModel) -> RPNOutput | None:
-        """From disk; a file that cannot be read counts as none."""
+    def _read(self, key: tuple[str, str]) -> RPNOutput | None:
+        """From disk, with the settings that lie beside the numbers: those of one step of a training are not its last's.
+
+        A file that cannot be read counts as none.
+        """
         from safetensors import SafetensorError, safe_open
 
         path = self._path(key)
@@ -121,16 +143,18 @@ class OutputStore:
             return None
         try:
             with safe_open(path, "np") as file:
-                sizes = json.loads(file.metadata()["sizes"])
+                said = file.metadata()
+                resized, padded = ((int(size[0]), int(size[1])) for size in json.loads(said["sizes"]))
+                settings = _settings_of(json.loads(said["settings"]))
                 levels = tuple(
                     LevelOutput(file.get_tensor(f"{k}.objectness"), file.get_tensor(f"{k}.deltas"))
-                    for k in range(int(file.metadata()["levels"]))
+                    for k in range(int(said["levels"]))
                 )
+                found = RPNOutput(levels, resized, padded, settings, said["source"])
             path.touch()
         except (OSError, SafetensorError, RpnvizError, ValueError, LookupError, TypeError):
             return None
-        resized, padded = ((int(size[0]), int(size[1])) for size in sizes)
-        return RPNOutput(levels, resized, padded, model.settings, model.name)
+        return found
 
     def _write(self, key: tuple[str, str], output: RPNOutput) -> None:
         """To disk; a disk that is full or write-protected is no reason to stop."""
@@ -141,7 +165,9 @@ class OutputStore:
             arrays[f"{number}.objectness"] = np.ascontiguousarray(level.objectness)
             arrays[f"{number}.deltas"] = np.ascontiguousarray(level.deltas)
         sizes = json.dumps([output.resized_size, output.input_size])
-        data = save(arrays, {"sizes": sizes, "levels": str(len(output.levels))})
+        settings = json.dumps(_document_of(output.settings))
+        said = {"sizes": sizes, "levels": str(len(output.levels)), "settings": settings, "source": output.source}
+        data = save(arrays, said)
         with suppress(OSError, RpnvizError):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(len(data))
@@ -155,6 +181,34 @@ class OutputStore:
                 break
             path.unlink()
             total -= status.st_size
+
+
+def _document_of(settings: ModelSettings) -> dict[str, Any]:
+    """Settings as JSON; of the conventions what differs from torchvision's."""
+    groups = {"resize": settings.resize, "anchors": settings.anchors, "coder": settings.coder}
+    document = {name: plain(group) for name, group in groups.items()}
+    if settings.proposals is not None:
+        document["proposals"] = plain(settings.proposals)
+    return {
+        "params": document
+        | {"conventions": settings.conventions.overrides_from(presets.load("torchvision").conventions)},
+        "preset": settings.preset,
+        "shapes_known": settings.shapes_known,
+    }
+
+
+def _settings_of(document: Mapping[str, Any]) -> ModelSettings:
+    read = presets.from_document(document["params"])
+    params, own = read.params, "proposals" in document["params"]
+    return ModelSettings(
+        params.resize,
+        params.anchors,
+        params.coder,
+        read.conventions,
+        params.proposals if own else None,
+        str(document["preset"]),
+        bool(document["shapes_known"]),
+    )
 
 
 def _size(output: RPNOutput) -> int:

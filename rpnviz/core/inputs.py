@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -66,6 +67,11 @@ _BUILT_IN = (
 """Conventions of image size, anchors and coder, which a network has learnt."""
 
 
+def built_in(conventions: Conventions) -> dict[str, Any]:
+    """Those conventions that a network has learnt, by name."""
+    return {name: getattr(conventions, name) for name in _BUILT_IN}
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """What a network was built with and a user cannot turn while looking at its outputs."""
@@ -83,10 +89,9 @@ class ModelSettings:
 
     def applied_to(self, params: Params, conventions: Conventions) -> tuple[Params, Conventions]:
         """``params`` and ``conventions`` with what was built in: those under which the outputs mean something."""
-        built_in = {name: getattr(self.conventions, name) for name in _BUILT_IN}
         return (
             replace(params, resize=self.resize, anchors=self.anchors, coder=self.coder),
-            replace(conventions, **built_in),
+            replace(conventions, **built_in(self.conventions)),
         )
 
 

@@ -51,15 +51,23 @@ def own_thresholds(model: ProposalModel, params: Params) -> Params:
 
 
 def coco_results(result: Result, image_id: int | str) -> list[dict[str, Any]]:
-    """Proposals in the form of COCO's results, best first: xywh in original pixels, category 1."""
+    """Proposals in the form of COCO's results, best first: xywh in original pixels, category 1.
+
+    A box that is infinite or undefined is left out, as is one with such a score: JSON has no number for it, and
+    pycocotools could not rate it.
+    """
     proposals = result.proposals
     if proposals is None:
         return []
     boxes = result.frame.to_original(proposals.boxes)
     scores = proposals.candidates.objectness_prob[proposals.kept]
+    with np.errstate(invalid="ignore"):
+        sides = boxes[:, 2:] - boxes[:, :2]
+    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(sides).all(axis=1) & np.isfinite(scores)
+    rows = np.concatenate([boxes[:, :2], sides], axis=1)[finite]
     return [
-        {"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
-        for (x1, y1, x2, y2), score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        {"image_id": image_id, "category_id": 1, "bbox": bbox, "score": score}
+        for bbox, score in zip(rows.tolist(), scores[finite].tolist(), strict=True)
     ]
 
 

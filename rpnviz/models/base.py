@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -75,6 +77,31 @@ def stop_if(cancelled: Callable[[], bool] | None) -> None:
     """
     if cancelled is not None and cancelled():
         raise Cancelled
+
+
+_asked: ContextVar[Callable[[], bool] | None] = ContextVar("cancelled", default=None)
+
+
+@contextmanager
+def cancellable(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Inside, in this thread, reading a model ends where ``cancelled`` returns True.
+
+    A context and no argument, so that formats of other packages need not hand it on.
+    """
+    token = _asked.set(cancelled)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def stop_if_asked() -> None:
+    """End reading if nobody waits for it any more; called between the parts of a file.
+
+    Raises:
+        Cancelled: as :func:`cancellable` was told.
+    """
+    stop_if(_asked.get())
 
 
 @dataclass(frozen=True)

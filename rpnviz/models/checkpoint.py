@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,22 +17,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.array_files import read_arrays
 from rpnviz.core import presets
 from rpnviz.core.frame import Frame, make_frame
 from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.params import AnchorParams, Params, TopN
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError
-from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if
-from rpnviz.models.keras_h5 import is_matterport, read_arrays
+from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if, stop_if_asked
+from rpnviz.models.keras_h5 import read_arrays as read_keras
 from rpnviz.models.keras_h5 import translate as translate_keras
-from rpnviz.models.layouts import Layout, is_softmax, layout_of, merge_softmax, translate
+from rpnviz.models.layouts import (
+    Layout,
+    is_softmax,
+    layout_of,
+    merge_softmax,
+    size_of,
+    translate,
+    usual_set,
+    weight_sets,
+)
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, UNIT_MEAN, UNIT_STD, Pixels, prepared
 
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
 
+_BARE = "bare"
+"""Stands for a set of weights that has nothing before its names."""
+_QUICKLY_READ = 64 * 2**20
+"""Bytes of a pickle without an archive around it."""
 _RATIOS = (0.5, 1.0, 2.0)
 
 
@@ -45,6 +60,8 @@ class Weights:
         stubs: names in it that were not looked up.
         module: the pickled module, where the file holds a whole one.
         meta: what else the checkpoint says of itself.
+        set_name: of these weights, where the file holds several sets; empty for the only one.
+        sets: names of all sets and their numbers of tensors, where there are several.
     """
 
     layout: Layout
@@ -52,42 +69,60 @@ class Weights:
     stubs: tuple[str, ...]
     module: Stub | None
     meta: Mapping[str, Any]
+    set_name: str = ""
+    sets: tuple[tuple[str, int], ...] = ()
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, set_name: str = "") -> Weights:
     """Read a checkpoint; the last one is kept, because it is inspected before it is opened.
+
+    Args:
+        path: the file.
+        set_name: whose weights, where there are several sets; the usual ones where it is none of them.
 
     Raises:
         ModelFileError: it is damaged, or holds no RPN of a known framework.
     """
     status = path.stat()
-    return _read(path, status.st_mtime_ns, status.st_size)
+    found = _read(path, status.st_mtime_ns, status.st_size)
+    return found.get(set_name) or next(iter(found.values()))
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, _changed: int, _size: int) -> Weights:
+def _read(path: Path, _changed: int, _size: int) -> dict[str, Weights]:
+    """By the names of the sets, the usual one first."""
     stubs: tuple[str, ...] = ()
     value: Any = None
     if _is_hdf5(path):
-        arrays = read_arrays(path)
-        if not is_matterport(arrays):
-            raise ModelFileError(
-                f"it holds {len(arrays):,} Keras arrays, but not those of Matterport's Mask R-CNN.",
-                where=str(path),
-                way_out="Any other network can write an RPN dump: see docs/rpn-dump.md.",
-            )
-        return Weights(Layout.MATTERPORT, translate_keras(arrays), (), None, {})
+        return {"": Weights(Layout.MATTERPORT, _translate_keras(path), (), None, {})}
     if path.suffix.lower() == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ModelFileError(f"the weights cannot be read: {error}.", where=str(path)) from error
+        tensors, _ = read_arrays(path, _each)
     else:
         found = read_pickle(path)
         tensors, stubs, value = state_dict(found.value), found.stubs, found.value
+    whole = _layout(path, tensors)
+    module = value if isinstance(value, Stub) else None
+    meta = value.get("meta") if isinstance(value, Mapping) else None
+    said = meta if isinstance(meta, Mapping) else {}
+    sets = weight_sets(tensors)
+    if len(sets) == 1:
+        return {"": Weights(whole, translate(next(iter(sets.values())), whole), stubs, module, said)}
+    layouts = {prefix: _layout(path, held) for prefix, held in sets.items()}
+    states = {prefix: translate(held, layouts[prefix]) for prefix, held in sets.items()}
+    usual = usual_set(states)
+    sizes = tuple((prefix or _BARE, size_of(held)) for prefix, held in states.items())
+    return {
+        (prefix or _BARE): Weights(layouts[prefix], states[prefix], stubs, module, said, prefix or _BARE, sizes)
+        for prefix in sorted(states, key=lambda prefix: prefix != usual)
+    }
+
+
+def _each(_name: str) -> bool:
+    stop_if_asked()
+    return True
+
+
+def _layout(path: Path, tensors: Mapping[str, NDArray]) -> Layout:
     layout = layout_of(tensors)
     if layout is None:
         listed = ", ".join(list(tensors)[:4]) + (", ..." if len(tensors) > 4 else "")
@@ -97,9 +132,29 @@ def _read(path: Path, _changed: int, _size: int) -> Weights:
             where=str(path),
             way_out="Any other network can write an RPN dump: see docs/rpn-dump.md.",
         )
-    module = value if isinstance(value, Stub) else None
-    meta = value.get("meta") if isinstance(value, Mapping) else None
-    return Weights(layout, translate(tensors, layout), stubs, module, meta if isinstance(meta, Mapping) else {})
+    return layout
+
+
+def check_names(path: Path) -> None:
+    """Refuse a pickle whose tensors, by their names, are no RPN's; a large one that only whole tells them passes.
+
+    Raises:
+        ModelFileError: it holds an optimiser, or another network, or is damaged.
+        Cancelled: nobody waits for it any more.
+    """
+    if _is_hdf5(path) or path.suffix.lower() == ".safetensors":
+        return  # told by their first bytes and their header
+    if zipfile.is_zipfile(path) or path.stat().st_size <= _QUICKLY_READ:
+        _layout(path, state_dict(read_pickle(path, numbers=False).value))
+
+
+def _translate_keras(path: Path) -> dict[str, NDArray]:
+    try:
+        return translate_keras(read_keras(path))
+    except (ValueError, LookupError) as error:
+        raise ModelFileError(
+            f"its arrays have other shapes than those of Matterport's Mask R-CNN: {error}.", where=str(path)
+        ) from error
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -135,12 +190,12 @@ def open_checkpoint(path: Path, options: Mapping[str, str]) -> CheckpointModel:
     Raises:
         ModelFileError: as :func:`inspect`, or an answer is none of the choices.
     """
-    weights = read_weights(path)
+    weights = read_weights(path, options.get("weights", ""))
     answers = answered(path, questions(weights), options)
     device = _device(answers.pop("device"))
     detector = _detector(path, weights, answers, device)
     settings = _settings(path, weights, detector, answers)
-    note = f"{detector.description}, {weights.layout}"
+    note = f"{detector.description}, {weights.layout}" + (f", weights {weights.set_name}" if weights.sets else "")
     return CheckpointModel(path.name, note, settings, detector, _pixels(weights, answers), device)
 
 
@@ -150,6 +205,13 @@ def questions(weights: Weights) -> list[Question]:
     grouped = _is_grouped(state)
     caffe = weights.layout is Layout.DETECTRON2 and not grouped
     asked = []
+    if weights.sets:
+        most = max(size for _, size in weights.sets)
+        choices = tuple(
+            (name, f"{size:,} tensors" + ("" if size == most else f", {most - size:,} fewer than another"))
+            for name, size in weights.sets
+        )
+        asked.append(Question("weights", "Which of the weights in the file", choices, weights.set_name))
     if weights.layout is Layout.MMDETECTION:
         asked.append(
             Question(
@@ -165,7 +227,7 @@ def questions(weights: Weights) -> list[Question]:
                     "foreground",
                     "Which of the two logits of an anchor is the object",
                     (("first", "mmdetection 2.5 and later"), ("second", "before")),
-                    "second" if str(weights.meta.get("mmdet_version", "")).startswith(("0", "1", "2.0")) else "first",
+                    "second" if _version(weights.meta).startswith(("0", "1", "2.0")) else "first",
                 )
             )
     if weights.layout is Layout.DETECTRON2:
@@ -207,6 +269,12 @@ def questions(weights: Weights) -> list[Question]:
     )
     asked.append(Question("device", "Where it runs", tuple((name, "") for name in devices()), "auto"))
     return asked
+
+
+def _version(meta: Mapping[str, Any]) -> str:
+    """Of mmdetection, as a checkpoint states it; empty where it states none."""
+    stated = meta.get("mmdet_version", "")
+    return stated if isinstance(stated, str) else ""
 
 
 @lru_cache(maxsize=1)

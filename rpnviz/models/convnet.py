@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rpnviz.errors import ModelFileError
+from rpnviz.models.base import stop_if_asked
 
 State = Mapping[str, NDArray]
 
@@ -108,6 +109,7 @@ class Weights:
 
     def take(self, name: str) -> NDArray[np.float32]:
         """An array as float32."""
+        stop_if_asked()
         if name not in self._state:
             raise ModelFileError(f"the weight {name!r} is missing.")
         return np.array(self._state[name], np.float32, order="C")  # of its own: what was read may be read-only

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +19,24 @@ from numpy.typing import NDArray
 from rpnviz.array_files import read_arrays, read_size
 from rpnviz.core import presets
 from rpnviz.core.anchors import recorded_anchors
-from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
+from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput, built_in
 from rpnviz.core.params import AnchorParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ModelFileError, ParamsError, ShapeError
-from rpnviz.models.base import ModelInfo, check_image
+from rpnviz.models.base import ModelInfo, check_image, stop_if_asked
 
 FORMAT = "rpn-dump/1"
 SUFFIXES = (".npz", ".safetensors")
+_NAMES = frozenset(
+    {
+        *("original_size", "resized_size", "input_size", "anchors", "strides"),
+        *("format", "file_name", "step", "preset", "delta_order", "delta_weights", "delta_clip"),
+    }
+)
+_LEVEL = re.compile(r"level\d+\.(objectness|deltas)")
+_MOST = 2**29
+"""Bytes that the arrays may unpack to together; those of a quarter of a million anchors take 10 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +71,7 @@ def read_dump(path: Path, preset: str | None = None) -> Dump:
     Raises:
         ModelFileError: an array is missing, has another shape than the others say, or is no number.
     """
-    arrays, metadata = read_arrays(path)
+    arrays, metadata = read_arrays(path, _is_known, _MOST)
     try:
         return _dump(path, arrays, metadata, presets.load(preset or metadata.get("preset") or "torchvision"))
     except (ShapeError, ParamsError, ValueError, KeyError, TypeError) as error:
@@ -86,6 +96,12 @@ def _step(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> int | N
     return int(text) if text.lstrip("-").isdigit() else None
 
 
+def _is_known(name: str) -> bool:
+    """Whether the format has an array or a text of this name."""
+    stop_if_asked()
+    return name in _NAMES or _LEVEL.fullmatch(name) is not None
+
+
 def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str], preset: Preset) -> Dump:
     found = metadata.get("format", FORMAT)
     if found != FORMAT:
@@ -107,13 +123,14 @@ def _dump(path: Path, arrays: Mapping[str, NDArray], metadata: Mapping[str, str]
         anchors = np.asarray(arrays["anchors"], preset.conventions.iou_dtype.value)
         recorded_anchors(anchors, shapes, strides)  # says at once where they do not fit
         params = _named(params, strides, [shape[0] for shape in shapes])
-    weights = metadata.get("delta_weights")
-    coder = preset.params.coder
+    weights, clip = metadata.get("delta_weights"), metadata.get("delta_clip")
+    coded = preset.params
     if weights:
-        values = tuple(float(value) for value in json.loads(weights))
-        coder = preset.params.with_values("coder", weights=values).coder
+        coded = coded.with_values("coder", weights=tuple(float(value) for value in json.loads(weights)))
+    if clip:
+        coded = coded.with_values("coder", dwh_clip=float(clip))
     settings = ModelSettings(
-        preset.params.resize, params, coder, preset.conventions, preset=preset.name, shapes_known=anchors is None
+        preset.params.resize, params, coded.coder, preset.conventions, preset=preset.name, shapes_known=anchors is None
     )
     source = path.name
     output = RPNOutput(tuple(levels), resized, padded, settings, source, stated=True, anchors=anchors)
@@ -222,6 +239,7 @@ def dump_model(files: Sequence[Path], name: str, preset: str | None = None) -> D
     first = read_dump(files[0], preset)
     names = {}
     for file in files:
+        stop_if_asked()
         names[file.stem] = file
         named = labels(file)[0]
         if named:
@@ -255,15 +273,23 @@ def dump_bytes(result: Result, file_name: str) -> bytes:
 
     Raises:
         ValueError: the result was computed without a network.
+        ModelFileError: the network's conventions are those of no preset, and a dump can only name one.
     """
     output = result.inputs.outputs
     if output is None:
         raise ValueError("the result has no outputs to record")
+    coder = output.settings.coder
     arrays: dict[str, Any] = {}
     for number, level in enumerate(output.levels):
         arrays[f"level{number}.objectness"] = level.objectness
         arrays[f"level{number}.deltas"] = level.deltas
-    texts = {"format": FORMAT, "file_name": file_name, "delta_weights": json.dumps(list(output.settings.coder.weights))}
+    texts = {
+        "format": FORMAT,
+        "file_name": file_name,
+        "preset": _preset_of(output),
+        "delta_weights": json.dumps(list(coder.weights)),
+        "delta_clip": repr(coder.dwh_clip),
+    }
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -277,3 +303,18 @@ def dump_bytes(result: Result, file_name: str) -> bytes:
         **{name: np.array(text) for name, text in texts.items()},
     )
     return file.getvalue()
+
+
+def _preset_of(output: RPNOutput) -> str:
+    """The preset whose conventions turn the outputs into the same boxes; of several the network's own."""
+    own = output.settings.conventions
+    alike = [name for name in presets.names() if built_in(presets.load(name).conventions) == built_in(own)]
+    if not alike:
+        raise ModelFileError(
+            "it cannot be recorded: its conventions are those of no preset.",
+            where=output.source,
+            way_out="Write the dump where the network is trained: see docs/rpn-dump.md.",
+        )
+    if output.settings.preset in alike:
+        return output.settings.preset
+    return next((name for name in alike if presets.load(name).conventions == own), alike[0])

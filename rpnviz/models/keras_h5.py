@@ -14,19 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.errors import ModelFileError
+from rpnviz.models.base import stop_if_asked
 
-_MOST = 2**31
-"""Bytes of one array."""
+_MOST_GROWTH = 4
+"""Times the size of a file that its arrays may take: what was never written, or compresses well, is no weights."""
+_ROOM = 2**20
+_LAYERS = re.compile(
+    r"conv1|bn_conv1|(?:res|bn)\d[a-z]_branch(?:1|2[abc])|fpn_c\dp\d|fpn_p\d|rpn_(?:conv_shared|class_raw|bbox_pred)"
+)
+"""Those that make proposals; a Mask R-CNN has others."""
 
 Arrays = Mapping[tuple[str, str], NDArray]
 """Arrays by layer and kind: ``("conv1", "kernel")``."""
 
 
 def read_arrays(path: Path) -> dict[tuple[str, str], NDArray]:
-    """All arrays of a Keras file by the last two parts of their place, which every version of Keras has.
+    """Arrays of the layers that make proposals, by the last two parts of their place, which every version of Keras has.
 
     Raises:
-        ModelFileError: h5py is not installed, or the file is damaged.
+        ModelFileError: h5py is not installed, the file is damaged, or holds no Mask R-CNN of Matterport, or its arrays
+            are larger than such a file can hold.
+        Cancelled: nobody waits for it any more.
     """
     try:
         import h5py
@@ -36,32 +44,54 @@ def read_arrays(path: Path) -> dict[tuple[str, str], NDArray]:
             where=str(path),
             way_out="Install it with 'pip install h5py' (extra 'keras').",
         ) from error
-    found: dict[tuple[str, str], NDArray] = {}
+    found: dict[tuple[str, str], Any] = {}
 
     def take(name: str, item: Any) -> None:
         # Links out of the file are not followed by visititems, and external storage is not read.
         if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiu":
             return
         parts = name.split("/")
-        if item.nbytes > _MOST or item.external or len(parts) < 2:
-            return
-        found[parts[-2], parts[-1].split(":")[0]] = np.array(item)
+        if not item.external and len(parts) > 1:
+            found[parts[-2], parts[-1].split(":")[0]] = item
 
     try:
         with h5py.File(path, "r") as file:
             file.visititems(take)
+            _check_network(path, found)
+            wanted = {key: item for key, item in found.items() if _LAYERS.fullmatch(key[0])}
+            _check_size(path, sum(item.nbytes for item in wanted.values()))
+            arrays = {}
+            for key, item in wanted.items():
+                stop_if_asked()
+                arrays[key] = np.array(item)
+            return arrays
+    except ModelFileError:
+        raise
     except Exception as error:  # HDF5 reports damage in many ways
         raise ModelFileError(
             f"the HDF5 file cannot be read: {type(error).__name__}: {error}.",
             where=str(path),
             way_out="Copy or download it again.",
         ) from error
-    return found
 
 
-def is_matterport(arrays: Arrays) -> bool:
-    """Whether these are the weights of Matterport's model."""
-    return ("rpn_class_raw", "kernel") in arrays and ("fpn_c5p5", "kernel") in arrays
+def _check_network(path: Path, found: Mapping[tuple[str, str], Any]) -> None:
+    if ("rpn_class_raw", "kernel") not in found or ("fpn_c5p5", "kernel") not in found:
+        raise ModelFileError(
+            f"it holds {len(found):,} Keras arrays, but not those of Matterport's Mask R-CNN.",
+            where=str(path),
+            way_out="Any other network can write an RPN dump: see docs/rpn-dump.md.",
+        )
+
+
+def _check_size(path: Path, total: int) -> None:
+    size = path.stat().st_size
+    if total > _MOST_GROWTH * size + _ROOM:
+        raise ModelFileError(
+            f"its arrays take {total:,} bytes, but the file has {size:,}: they were not read.",
+            where=str(path),
+            way_out="Keras does not compress weights; this is no file that it wrote.",
+        )
 
 
 def translate(arrays: Arrays) -> dict[str, NDArray]:

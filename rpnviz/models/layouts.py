@@ -88,6 +88,35 @@ def layout_of(names: Mapping[str, object]) -> Layout | None:
     return None
 
 
+def weight_sets(state: State) -> dict[str, State]:
+    """The weights that belong together, by what stands before all their names, without the last dot: empty for nothing.
+
+    A student and its teacher, or a network and the average of its weights, are two sets. Sets without a head are left
+    out: a file has other things beside its network.
+    """
+    sets: dict[str, dict[str, NDArray]] = {}
+    for name, value in state.items():
+        found = _PREFIXES.match(name)
+        sets.setdefault(found[0].rstrip(".") if found else "", {})[name] = value
+    return {prefix: held for prefix, held in sets.items() if layout_of(held) is not None}
+
+
+def usual_set(sets: Mapping[str, State]) -> str:
+    """Which of several translated sets is evaluated: of the complete ones the teacher or average, else the first.
+
+    Source: mmdet ``models/detectors/semi_base.py`` (``predict_on`` is the teacher); averages are kept to be evaluated.
+    """
+    most = max(map(size_of, sets.values()))
+    complete = [prefix for prefix, held in sets.items() if size_of(held) == most]
+    averages = [prefix for prefix in complete if {"teacher", "ema"} & set(prefix.split("."))]
+    return (averages or complete)[0]
+
+
+def size_of(state: State) -> int:
+    """Number of tensors of a translated set that make proposals, without counters, which averages lack."""
+    return sum(name.startswith(("backbone.", "rpn.")) and not name.endswith("num_batches_tracked") for name in state)
+
+
 def translate(state: State, layout: Layout) -> dict[str, NDArray]:
     """The weights under torchvision's present names; what has no such name keeps its own."""
     bare = {_PREFIXES.sub("", name): value for name, value in state.items()}

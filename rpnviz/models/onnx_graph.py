@@ -22,7 +22,7 @@ from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.params import AnchorParams, ResizeParams
 from rpnviz.core.presets import Preset
 from rpnviz.errors import Cancelled, ModelFileError, ParamsError
-from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if
+from rpnviz.models.base import ModelInfo, Question, answered, check_image, stop_if, stop_if_asked
 from rpnviz.models.onnx_file import library
 from rpnviz.models.onnx_head import DUMP_INSTEAD, Head, find_head
 from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, Pixels, prepared
@@ -70,6 +70,7 @@ def open_graph(path: Path, options: Mapping[str, str]) -> OnnxModel:
             graph has outputs, or onnxruntime cannot run it.
     """
     graph, head = find_head(path)
+    stop_if_asked()
     answers = answered(path, _questions(head, options.get("preset", "")), options)
     preset = presets.load(answers["preset"])
     settings = ModelSettings(

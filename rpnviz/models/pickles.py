@@ -8,6 +8,7 @@ nothing. torch is not needed.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import struct
 import zipfile
@@ -21,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.errors import ModelFileError
+from rpnviz.models.base import stop_if_asked
+from rpnviz.models.unpickler import MOST_GROWTH, BoundedUnpickler, Budget
 
 _MOST_PICKLE = 256 * 2**20
 """Bytes of the pickle itself; tensors lie beside it."""
-_MOST_GROWTH = 4
-"""Times the size of a file that its unpacked records may have; torch.save does not compress."""
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 """What torch.save wrote before it made zip archives, torch ``serialization.py``."""
 _PROTOCOL = 1001
@@ -104,16 +105,22 @@ class _StorageType:
 
 @dataclass(frozen=True, eq=False)
 class _Storage:
-    """A flat row of numbers; ``data`` is read when a tensor is made of it."""
+    """A flat row of numbers; ``data`` is read when a tensor is made of it, which ``budget`` pays for.
+
+    Without ``data`` the names of the tensors alone are wanted.
+    """
 
     kind: _StorageType
-    data: Callable[[], NDArray]
+    data: Callable[[], NDArray] | None
+    budget: Budget
 
 
 def _tensor(storage: Any, offset: int = 0, size: Any = (), stride: Any = (), *_rest: Any) -> Any:
     """What ``torch._utils._rebuild_tensor_v2`` makes, as an array of its own."""
     if not isinstance(storage, _Storage):
         return Stub()
+    if storage.data is None:
+        return np.zeros(0)
     flat = storage.data()
     shape = tuple(int(side) for side in size)
     steps = tuple(int(step) for step in stride)
@@ -123,10 +130,13 @@ def _tensor(storage: Any, offset: int = 0, size: Any = (), stride: Any = (), *_r
     last = offset + sum((side - 1) * step for side, step in zip(shape, steps, strict=True)) if all(shape) else 0
     if last >= max(len(flat), 1) and all(shape):
         raise pickle.UnpicklingError(f"a tensor of {last + 1:,} numbers in a storage of {len(flat):,}")
+    # A stride of 0 makes any number of numbers out of one.
+    wide = storage.kind.name == "BFloat16Storage"
+    storage.budget.spend(math.prod(shape) * (4 if wide else flat.itemsize))
     view = np.lib.stride_tricks.as_strided(
         flat[offset:], shape, tuple(step * flat.itemsize for step in steps), writeable=False
     )
-    if storage.kind.name == "BFloat16Storage":
+    if wide:
         return (np.ascontiguousarray(view).astype(np.uint32) << 16).view(np.float32)
     return np.array(view)
 
@@ -159,7 +169,7 @@ class _DType:
     """A pickled ``dtype``: numbers alone, no objects and no fields."""
 
     def __init__(self, kind: Any, *_rest: Any) -> None:
-        text = kind if isinstance(kind, str) else str(kind)
+        text = kind if isinstance(kind, str) else ""
         self.value = np.dtype(text) if (text[:1] in "biufc?" and text[1:].isdigit()) or text == "?" else np.dtype("u1")
 
     def __setstate__(self, state: Any) -> None:
@@ -171,7 +181,12 @@ def _from_buffer(raw: Any, dtype: Any = None, shape: Any = (), order: Any = "C",
     """What ``numpy._core.numeric._frombuffer`` makes."""
     if not isinstance(dtype, _DType) or not isinstance(raw, (bytes, bytearray)):
         return Stub()
-    return np.frombuffer(bytes(raw), dtype.value).reshape(shape, order="F" if order == "F" else "C")
+    return np.frombuffer(raw, dtype.value).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _bytearray(raw: Any = b"", *_rest: Any) -> bytearray:
+    """``bytearray`` of bytes, or of a text as Python 2 wrote it; not of a number, which would be its length."""
+    return bytearray(raw.encode("latin1") if isinstance(raw, str) else raw if isinstance(raw, bytes) else b"")
 
 
 def _scalar(dtype: Any, raw: Any = b"") -> Any:
@@ -199,7 +214,7 @@ _KNOWN: dict[str, Any] = {
     "builtins.float": float,
     "builtins.bool": bool,
     "builtins.complex": complex,
-    "builtins.bytearray": bytearray,
+    "builtins.bytearray": _bytearray,
     "__builtin__.set": set,
     "torch.Size": tuple,
     "numpy.dtype": _DType,
@@ -213,11 +228,11 @@ _KNOWN: dict[str, Any] = {
 }
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(BoundedUnpickler):
     """Knows :data:`_KNOWN`; all else becomes a stub class of its own."""
 
-    def __init__(self, file: io.BufferedIOBase, storage: Callable[[Any], _Storage | Stub], **options: Any) -> None:
-        super().__init__(file, **options)
+    def __init__(self, file: Any, storage: Callable[[Any], _Storage | Stub], budget: Budget, **options: Any) -> None:
+        super().__init__(file, budget, **options)
         self._storage = storage
         self.stubs: dict[str, type[Stub]] = {}
 
@@ -240,16 +255,21 @@ class _Reader(pickle.Unpickler):
         return self._storage(pid)
 
 
-def read_pickle(path: Path) -> Pickled:
+def read_pickle(path: Path, numbers: bool = True) -> Pickled:
     """Read a checkpoint: what torch.save writes, in both of its forms, or a plain pickle.
+
+    Args:
+        path: the file.
+        numbers: False: tensors in an archive are empty, which is quick.
 
     Raises:
         ModelFileError: it is damaged, too large for its size, or none of these.
+        Cancelled: nobody waits for it any more.
     """
     try:
         with path.open("rb") as file:
             if file.read(2) == b"PK":
-                return _read_zip(path)
+                return _read_zip(path, numbers)
             file.seek(0)
             return _read_plain(path, file)
     except ModelFileError:
@@ -268,13 +288,13 @@ def _damaged(path: Path, how: str) -> ModelFileError:
     )
 
 
-def _read_zip(path: Path) -> Pickled:
+def _read_zip(path: Path, numbers: bool) -> Pickled:
     """What torch.save writes since 1.6: ``<name>/data.pkl`` and ``<name>/data/<key>``."""
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename: info for info in archive.infolist()}
         size = path.stat().st_size
         unpacked = sum(info.file_size for info in infos.values())
-        if unpacked > _MOST_GROWTH * size + 2**20:
+        if unpacked > MOST_GROWTH * size + 2**20:
             raise ModelFileError(
                 f"the archive of {size:,} bytes says that it holds {unpacked:,}: it was not unpacked.",
                 where=str(path),
@@ -292,6 +312,7 @@ def _read_zip(path: Path) -> Pickled:
         prefix = pickles[0].removesuffix("data.pkl")
         big_endian = archive.read(f"{prefix}byteorder") == b"big" if f"{prefix}byteorder" in infos else False
         read: dict[str, NDArray] = {}
+        budget = Budget(path, size)
 
         def storage(pid: Any) -> _Storage | Stub:
             kind, key = _pid(pid)
@@ -305,18 +326,23 @@ def _read_zip(path: Path) -> Pickled:
                     read[name] = raw.byteswap().view(raw.dtype) if big_endian else raw
                 return read[name]
 
-            return _Storage(kind, data)
+            return _Storage(kind, data if numbers else None, budget)
 
-        reader = _Reader(io.BytesIO(archive.read(pickles[0])), storage, encoding="utf-8")
+        reader = _Reader(io.BytesIO(archive.read(pickles[0])), storage, budget, encoding="utf-8")
         value = reader.load()
     return Pickled(_plain(value), tuple(reader.stubs))
 
 
 def _pid(pid: Any) -> tuple[_StorageType | None, str]:
     """Kind and key of a persistent id ``("storage", kind, key, location, count)``."""
-    if isinstance(pid, tuple) and len(pid) >= 3 and pid[0] == "storage" and isinstance(pid[1], _StorageType):
-        return pid[1], str(pid[2])
-    return None, ""
+    if not (isinstance(pid, tuple) and len(pid) >= 3 and pid[0] == "storage" and isinstance(pid[1], _StorageType)):
+        return None, ""
+    return pid[1], _key(pid[2])
+
+
+def _key(value: Any) -> str:
+    """Of a storage: a number as text. Nothing else is written out, for that could take forever."""
+    return str(value) if isinstance(value, (str, int)) else ""
 
 
 def _read_plain(path: Path, file: Any) -> Pickled:
@@ -324,31 +350,34 @@ def _read_plain(path: Path, file: Any) -> Pickled:
     if path.stat().st_size > 64 * 2**30:
         raise _damaged(path, "it is larger than any checkpoint")
     found: dict[str, tuple[_StorageType, list[NDArray]]] = {}
+    budget = Budget(path, path.stat().st_size)
 
     def storage(pid: Any) -> _Storage | Stub:
         kind, key = _pid(pid)
         if kind is None:
             return Stub()
         _, holder = found.setdefault(key, (kind, []))
-        return _Storage(kind, lambda: holder[0])
+        return _Storage(kind, lambda: holder[0], budget)
 
     # What a tensor is made of follows only after the pickle that makes it.
     late: list[tuple[_Late, tuple[Any, ...]]] = []
-    first = _Reader(file, storage, encoding="latin1")
+    first = _Reader(file, storage, budget, encoding="latin1")
     value = first.load()
-    if value != _MAGIC_NUMBER:
+    if not isinstance(value, int) or value != _MAGIC_NUMBER:
         return Pickled(_plain(value), tuple(first.stubs))
-    if _Reader(file, storage).load() != _PROTOCOL:
+    protocol = _Reader(file, storage, budget).load()
+    if not isinstance(protocol, int) or protocol != _PROTOCOL:
         raise _damaged(path, "it is of an unknown protocol")
-    _Reader(file, storage).load()  # the machine that wrote it
-    reader = _LateReader(file, storage, late)
+    _Reader(file, storage, budget).load()  # the machine that wrote it
+    reader = _LateReader(file, storage, budget, late)
     value = reader.load()
-    keys = _Reader(file, storage).load()
+    keys = _Reader(file, storage, budget).load()
     for key in keys if isinstance(keys, list) else []:
-        kind, holder = found.get(str(key), (None, []))
+        stop_if_asked()
+        kind, holder = found.get(_key(key), (None, []))
         (count,) = struct.unpack("<q", file.read(8))
         if kind is None or count < 0:
-            raise _damaged(path, f"storage {key!r} belongs to no tensor")
+            raise _damaged(path, f"the storage {_key(key)!r} belongs to no tensor")
         raw = file.read(count * kind.dtype.itemsize)
         holder.append(np.frombuffer(raw, kind.dtype))
         if len(holder[0]) != count:
@@ -367,8 +396,8 @@ class _Late:
 class _LateReader(_Reader):
     """Notes the tensors instead of making them."""
 
-    def __init__(self, file: Any, storage: Callable[[Any], _Storage | Stub], late: list[Any]) -> None:
-        super().__init__(file, storage, encoding="utf-8")
+    def __init__(self, file: Any, storage: Callable[[Any], _Storage | Stub], budget: Budget, late: list[Any]) -> None:
+        super().__init__(file, storage, budget, encoding="utf-8")
         self._late = late
 
     def find_class(self, module: str, name: str) -> Any:
@@ -412,7 +441,7 @@ def _plain(value: Any) -> Any:
 def state_dict(value: Any) -> dict[str, NDArray]:
     """The named tensors of what a checkpoint holds: a state_dict, a checkpoint around one, or a whole module."""
     for found in _candidates(value):
-        tensors = {str(key): item for key, item in found.items() if isinstance(item, np.ndarray)}
+        tensors = {key: item for key, item in found.items() if isinstance(key, str) and isinstance(item, np.ndarray)}
         if tensors:
             return tensors
     return {}

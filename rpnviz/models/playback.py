@@ -11,8 +11,11 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +23,17 @@ from numpy.typing import NDArray
 from rpnviz.core.inputs import ModelSettings, RPNOutput
 from rpnviz.errors import ModelFileError
 from rpnviz.models import checkpoint, dump
-from rpnviz.models.base import ModelInfo, ProposalModel
+from rpnviz.models.base import ModelInfo, ProposalModel, cancellable, stop_if_asked
 from rpnviz.models.registry import inspect_model, open_model, recognise
 from rpnviz.paths import bundled_playback
 
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".ckpt", ".h5", ".onnx")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".ckpt", ".h5", ".onnx", ".pth.tar", ".pt.tar")
+"""Of files that hold weights."""
+_T = TypeVar("_T")
 _NUMBER = re.compile(r"(?:^|[\W_])(epoch|ep|e|iteration|iter|it|step|s|)[\W_]?(\d+)(?=$|[\W_])")
+_MOST_NAMED = 5
+_MOST_REFUSED = 3
+"""Steps, from the last one on, that are left out because they cannot be opened: is it more, the reason is another."""
 _OPEN = 2
 """Networks that are held at once; one of a ResNet-50 takes about 110 MB."""
 
@@ -62,8 +70,11 @@ class StepModel:
 
         Raises:
             ModelFileError: the step's file cannot be opened.
+        Cancelled: ``cancelled`` said so.
         """
-        return self._open(self.step).propose(image, cancelled, file_name)
+        with cancellable(cancelled) if cancelled is not None else nullcontext():
+            model = self._open(self.step)
+        return model.propose(image, cancelled, file_name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +84,34 @@ class Playback:
     Attributes:
         name: of the folder.
         models: one for every step, at least two, in their order; settings and note are those of the last one.
+        left_out: files that look like steps and are none, each with the reason.
     """
 
     name: str
     models: tuple[StepModel, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What was left out, for the user: a line with the names, then one for each reason; empty if nothing."""
+        shown = self.left_out[:_MOST_NAMED]
+        more = len(self.left_out) - len(shown)
+        end = [f"... and {more:,} more"] if more else []
+        names = ", ".join([*(entry.split(": ")[0] for entry in shown), *end])
+        return "\n".join([names, *shown, *end]) if shown else ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds of a training.
+
+    Attributes:
+        steps: in their order; fewer than two: it is no playback.
+        left_out: files that look like steps and are none, each with the reason.
+    """
+
+    steps: tuple[Step, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def open_playback(path: Path | None, options: Mapping[str, str] | None = None) -> Playback:
@@ -90,7 +125,8 @@ def open_playback(path: Path | None, options: Mapping[str, str] | None = None) -
         ModelFileError: it holds fewer than two steps, or the last one cannot be opened.
     """
     folder = bundled_playback() if path is None else path
-    steps = find_steps(folder)
+    found = scan(folder)
+    steps, left_out = found.steps, list(found.left_out)
     if len(steps) < 2 and path is None:
         open_model(None)  # says that the sample model is missing
     if len(steps) < 2:
@@ -101,10 +137,30 @@ def open_playback(path: Path | None, options: Mapping[str, str] | None = None) -
         )
     given = {**checkpoint.read_sidecar(folder), **(options or {})}
     opener = _Opener(given)
-    last = opener(steps[-1])
+    last, steps = _last_usable(steps, opener, left_out)
     of = "Sample model" if path is None else folder.name
     models = tuple(StepModel(f"{of}, {step.label}", last.note, last.settings, step, opener) for step in steps)
-    return Playback(of, models)
+    return Playback(of, models, tuple(left_out))
+
+
+def _last_usable(
+    steps: tuple[Step, ...], use: Callable[[Step], _T], left_out: list[str]
+) -> tuple[_T, tuple[Step, ...]]:
+    """What ``use`` makes of the last step, and the steps up to it; those that it refuses are added to ``left_out``.
+
+    Raises:
+        ModelFileError: it refuses the last ones, as it does where the answers are wrong, or all but the first.
+    """
+    refused: list[ModelFileError] = []
+    while True:
+        try:
+            return use(steps[-1]), steps
+        except ModelFileError as error:
+            refused.append(error)
+            if len(steps) < 3 or len(refused) == _MOST_REFUSED:
+                raise refused[0] from None
+            left_out.append(f"{steps[-1].paths[0].name}: {error.what}")
+            steps = steps[:-1]
 
 
 def open_last(path: Path | None, options: Mapping[str, str] | None = None) -> ProposalModel:
@@ -113,9 +169,20 @@ def open_last(path: Path | None, options: Mapping[str, str] | None = None) -> Pr
     Raises:
         ModelFileError: it cannot be opened.
     """
+    path = path and model_in(path)
     if path is not None and path.is_dir() and len(find_steps(path)) > 1:
         return open_playback(path, options).models[-1]
     return open_model(path, options)
+
+
+def model_in(path: Path) -> Path:
+    """The only checkpoint of a folder; where there are several or none, and of a file, the path itself.
+
+    Raises:
+        ModelFileError: the folder cannot be read.
+    """
+    steps = find_steps(path) if path.is_dir() else ()
+    return steps[0].paths[0] if len(steps) == 1 and not _is_dump(steps[0].paths[0]) else path
 
 
 class _Opener:
@@ -147,7 +214,7 @@ def inspect_playback(path: Path) -> ModelInfo:
     Raises:
         ModelFileError: it cannot be opened.
     """
-    return inspect_model(find_steps(path)[-1].paths[0])
+    return _last_usable(find_steps(path), lambda step: inspect_model(step.paths[0]), [])[0]
 
 
 def find_steps(folder: Path) -> tuple[Step, ...]:
@@ -155,6 +222,17 @@ def find_steps(folder: Path) -> tuple[Step, ...]:
 
     Raises:
         ModelFileError: the folder cannot be read.
+        Cancelled: nobody waits for it any more.
+    """
+    return scan(folder).steps
+
+
+def scan(folder: Path) -> Found:
+    """The steps of a training in a folder, and what looks like one and is none.
+
+    Raises:
+        ModelFileError: the folder cannot be read.
+        Cancelled: nobody waits for it any more.
     """
     try:
         # Trainers keep links such as latest.pth beside the file itself.
@@ -162,18 +240,26 @@ def find_steps(folder: Path) -> tuple[Step, ...]:
     except OSError as error:
         raise ModelFileError(f"the folder cannot be read: {error.strerror or error}.", where=str(folder)) from error
     files = sorted(entry for entry in set(entries) if entry.is_file())
-    weights = [path for path in files if path.suffix.lower() in _SUFFIXES and _is_weights(path)]
+    problems = {path: _problem(path) for path in files if path.name.lower().endswith((*SUFFIXES, ".npz"))}
+    weights = [path for path, problem in problems.items() if problem is None]
+    left_out = tuple(f"{path.name}: {problem}" for path, problem in problems.items() if problem)
     if len(weights) > 1:
-        return _in_order(_step_of(path.stem, (path,)) for path in weights)
+        return Found(_in_order(_step_of(path.stem, (path,)) for path in weights), left_out)
     stated: dict[int, list[Path]] = {}
-    for path in _dumps(files):
+    recorded = _dumps(files)
+    for path in recorded:
         number = dump.labels(path)[1]
         if number is not None:
             stated.setdefault(number, []).append(path)
     if len(stated) > 1:
-        return _in_order(Step(number, f"step {number:,}", tuple(paths)) for number, paths in stated.items())
+        return Found(
+            _in_order(Step(number, f"step {number:,}", tuple(paths)) for number, paths in stated.items()), left_out
+        )
     folders = [(entry, _dumps(sorted(entry.iterdir()))) for entry in sorted(set(entries)) if entry.is_dir()]
-    return _in_order(_step_of(entry.name, tuple(dumps)) for entry, dumps in folders if dumps)
+    by_folder = _in_order(_step_of(entry.name, tuple(dumps)) for entry, dumps in folders if dumps)
+    if weights and not recorded and len(by_folder) < 2:
+        return Found((_step_of(weights[0].stem, (weights[0],)),), left_out)
+    return Found(by_folder, left_out)
 
 
 def _in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -200,8 +286,24 @@ def _is_dump(path: Path) -> bool:
         return False
 
 
-def _is_weights(path: Path) -> bool:
+def _problem(path: Path) -> str | None:
+    """Why a file is no checkpoint; None if it is one, empty if it is a dump, which is none and no problem."""
+    stop_if_asked()
     try:
-        return recognise(path).name != "dump"
-    except ModelFileError:
-        return False
+        status = path.stat()
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}."
+    return _problem_of(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1000)
+def _problem_of(path: Path, _changed: int, _size: int) -> str | None:
+    try:
+        form = recognise(path).name
+        if form == "checkpoint":
+            checkpoint.check_names(path)
+    except ModelFileError as error:
+        return error.what
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}."
+    return "" if form == "dump" else None

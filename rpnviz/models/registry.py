@@ -218,6 +218,17 @@ def must_ask(info: ModelInfo, path: Path) -> bool:
     return bool(open_questions) and not checkpoint.sidecar(path).is_file()
 
 
+def assumed(info: ModelInfo, given: Mapping[str, str]) -> dict[str, str]:
+    """The defaults that hold because nobody has answered, by the question's key; what is rarely asked is not told.
+
+    Args:
+        info: of the file.
+        given: the answers there are, of now and of last time.
+    """
+    left = [question for question in info.questions if question.key not in (*_RARELY_ASKED, *given)]
+    return {question.key: question.default for question in left}
+
+
 def remember(path: Path, options: Mapping[str, str]) -> None:
     """Keep the answers for a file beside it."""
     checkpoint.write_sidecar(path, options)

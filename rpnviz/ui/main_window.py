@@ -62,7 +62,6 @@ from rpnviz.configs.registry import is_config
 from rpnviz.core import presets
 from rpnviz.core.terms import terms
 from rpnviz.datasets.captures import CaptureDataset, is_capture
-from rpnviz.datasets.folder import IMAGE_SUFFIXES
 from rpnviz.datasets.formats import is_annotation_file
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
@@ -71,7 +70,7 @@ from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
 from rpnviz.ui.dialogs.field_list import show_table
-from rpnviz.ui.dialogs.open_model import SUFFIXES, ask_for_folder, ask_for_model
+from rpnviz.ui.dialogs.open_model import ask_for_folder, ask_for_model, is_model
 from rpnviz.ui.panels.controls import ControlsPanel
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
@@ -245,6 +244,7 @@ class MainWindow(QMainWindow):
         self.file_name = eliding_label("", "title")
         self.sizes = label("", "muted")
         self.model_note = eliding_label("", "muted")
+        self.model_note.setElideMode(Qt.TextElideMode.ElideRight)  # the name comes first
         self.zoom_label = tool_button("", "flat", "Fit the window (Ctrl+0); 100 %: Ctrl+1", self.do_zoom_fit)
         self.dim = QSlider(Qt.Orientation.Horizontal)
         self.dim.setRange(0, 90)
@@ -576,7 +576,7 @@ class MainWindow(QMainWindow):
             self.sessions.open_case(paths[0])
         elif len(paths) == 1 and is_capture(paths[0]):
             self.state.open_paths(paths)
-        elif len(paths) == 1 and (paths[0].suffix.lower() in SUFFIXES or _holds_models(paths[0])):
+        elif len(paths) == 1 and is_model(paths[0]):
             self.state.load_model(paths[0], show=True)
         elif len(paths) == 1 and not paths[0].is_dir() and is_config(paths[0]):
             self.state.open_config(paths[0])
@@ -997,15 +997,6 @@ class MainWindow(QMainWindow):
         self.player.close()
         self.state.close()
         super().closeEvent(event)
-
-
-def _holds_models(folder: Path) -> bool:
-    """Whether a folder holds several model files and no image: a training, or a recording, and no data set."""
-    try:
-        suffixes = [entry.suffix.lower() for entry in folder.iterdir()] if folder.is_dir() else []
-    except OSError:
-        return False  # opening it says what is wrong
-    return sum(suffix in SUFFIXES for suffix in suffixes) > 1 and not IMAGE_SUFFIXES & set(suffixes)
 
 
 def _short(value: object) -> str:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+from made_states import torchvision_state
 
 from rpnviz.app.outputs import OutputStore, identity
+from rpnviz.core import presets
+from rpnviz.core.inputs import ModelSettings, RPNOutput
+from rpnviz.models.playback import open_playback
 from rpnviz.models.registry import open_model
 from tools.scenes import make_scene
 
@@ -26,6 +36,7 @@ class Counting:
 
 def same(a, b):
     assert (a.resized_size, a.input_size, a.settings) == (b.resized_size, b.input_size, b.settings)
+    assert a.source == b.source
     for x, y in zip(a.levels, b.levels, strict=True):
         assert np.array_equal(x.objectness, y.objectness)
         assert np.array_equal(x.deltas, y.deltas)
@@ -102,3 +113,61 @@ def test_a_file_that_was_written_again_is_another(tmp_path):
     assert first != identity(path, {"bn_eps": "0"})
     path.write_bytes(b"bb")
     assert first != identity(path, {"bn_eps": "1e-5"})
+
+
+def test_a_folder_in_which_a_file_was_written_again_is_another(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"a")
+    (tmp_path / "b.npz").write_bytes(b"b")
+    first = identity(tmp_path)
+    before = tmp_path.stat().st_mtime_ns
+    (tmp_path / "b.npz").write_bytes(b"bb")
+    assert tmp_path.stat().st_mtime_ns == before
+    second = identity(tmp_path)
+    assert second != first
+    (tmp_path / "b.npz").rename(tmp_path / "c.npz")
+    os.utime(tmp_path, ns=(before, before))
+    assert identity(tmp_path) not in (first, second)
+
+
+def test_every_file_of_a_step_counts(tmp_path):
+    files = (tmp_path / "a.npz", tmp_path / "b.npz")
+    for file in files:
+        file.write_bytes(b"a")
+    first = identity(files)
+    files[1].write_bytes(b"bb")
+    assert identity(files) != first
+
+
+def test_a_step_comes_back_from_disk_with_its_own_settings(tmp_path):
+    for number, cells in ((1, 3), (2, 15)):
+        state = torchvision_state(cells=cells)
+        weights = {name: torch.from_numpy(value) for name, value in state.items()}
+        torch.save(weights, tmp_path / f"epoch_{number}.pth")
+    first = open_playback(tmp_path, {"device": "cpu"}).models[0]
+    made = OutputStore(tmp_path / "kept", slow=0).run(("first", "image"), first, IMAGE, "a.png")
+    assert made.settings.anchors.cells == (3,) * 5
+    assert made.settings != first.settings
+    same(OutputStore(tmp_path / "kept", slow=0).run(("first", "image"), first, IMAGE, "a.png"), made)
+
+
+@pytest.mark.parametrize("name", presets.names())
+@pytest.mark.parametrize("with_proposals", [False, True])
+def test_the_settings_of_every_preset_are_the_same_from_disk(tmp_path, name, with_proposals):
+    preset = presets.load(name)
+    params = preset.params.with_values("resize", min_size=333, scale=0.1).with_values("proposals", nms_thresh=0.1)
+    settings = ModelSettings(
+        params.resize,
+        params.anchors,
+        params.coder,
+        preset.conventions,
+        params.proposals if with_proposals else None,
+        name if with_proposals else "",
+        not with_proposals,
+    )
+    model = Counting()
+    ran = model.propose(IMAGE)
+    model.propose = lambda *_: RPNOutput(ran.levels, ran.resized_size, ran.input_size, settings, "somebody's")
+    made = OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "")
+    del model.propose
+    same(OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, ""), made)
+    assert model.runs == 1

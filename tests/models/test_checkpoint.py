@@ -12,6 +12,7 @@ import pytest
 import torch
 from made_states import as_detectron2, as_mmdetection, as_old_torchvision, torchvision_state
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from rpnviz.core import pipeline, presets
 from rpnviz.errors import Cancelled, ModelFileError
@@ -99,6 +100,62 @@ def test_old_names_and_safetensors_are_the_same_network(tmp_path):
     same(outputs(written(tmp_path, as_old_torchvision(state), "old.pth")), bare)
     save_file(state, tmp_path / "model.safetensors")
     same(outputs(tmp_path / "model.safetensors"), bare)
+
+
+def two_sets(first, second, without=""):
+    """Two networks in one state_dict under prefixes; the second without the weights whose names end so."""
+    a, b = torchvision_state(seed=0), torchvision_state(seed=1)
+    kept = {name: value for name, value in b.items() if not (without and name.endswith(without))}
+    kept["roi_heads.more"] = np.ones(3, "f4")
+    return {f"{first}{name}": v for name, v in a.items()} | {f"{second}{name}": v for name, v in kept.items()}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "without", "default", "choices"),
+    [
+        ("student.", "teacher.", "", "teacher", {"student": "107 tensors", "teacher": "107 tensors"}),
+        ("model.", "ema.", "", "ema", {"model": "107 tensors", "ema": "107 tensors"}),
+        ("model.", "ema.", ".bias", "model", {"ema": "79 tensors, 28 fewer than another", "model": "107 tensors"}),
+        ("", "ema.module.", "", "ema.module", {"bare": "107 tensors", "ema.module": "107 tensors"}),
+        ("", "module.", "", "bare", {"bare": "107 tensors", "module": "107 tensors"}),
+    ],
+)
+def test_two_sets_of_weights_are_never_mixed(tmp_path, first, second, without, default, choices):
+    path = written(tmp_path, two_sets(first, second, without))
+    (asked,) = (question for question in inspect_model(path).questions if question.key == "weights")
+    assert (asked.default, dict(asked.choices)) == (default, choices)
+    alone = {
+        first: written(tmp_path, torchvision_state(seed=0), "first.pth"),
+        second: written(tmp_path, torchvision_state(seed=1), "second.pth"),
+    }
+    names = {(prefix.rstrip(".") or "bare"): file for prefix, file in alone.items()}
+    same(outputs(path), outputs(names[default]))
+    assert open_model(path).note.endswith(f"weights {default}")
+    other = next(name for name in names if name != default)
+    if without:
+        with pytest.raises(ModelFileError, match="is missing"):
+            open_model(path, {"weights": other})
+    else:
+        same(outputs(path, weights=other), outputs(names[other]))
+
+
+def test_one_set_beside_other_tensors_is_no_question(tmp_path):
+    state = {f"model.{name}": value for name, value in torchvision_state().items()}
+    path = written(tmp_path, {**state, "loss.weight": np.ones(3, "f4"), "ema.decay": np.ones((), "f4")})
+    assert "weights" not in [question.key for question in inspect_model(path).questions]
+    same(outputs(path), outputs(written(tmp_path, torchvision_state(), "bare.pth")))
+
+
+def test_bfloat16_in_safetensors_is_the_same_as_in_a_checkpoint(tmp_path):
+    halves = {name: tensor.bfloat16() for name, tensor in as_tensors(torchvision_state()).items()}
+    torch.save(halves, tmp_path / "model.pth")
+    save_torch(halves, tmp_path / "model.safetensors")
+    same(outputs(tmp_path / "model.safetensors"), outputs(tmp_path / "model.pth"))
+    name = "backbone.body.conv1.weight"
+    save_torch({**halves, name: halves[name].to(torch.float8_e5m2)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelFileError, match=f"'{name}' has the type F8_E5M2") as caught:
+        inspect_model(tmp_path / "model.safetensors")
+    assert "quantised" in caught.value.way_out
 
 
 def test_mmdetection_with_torchvision_preprocessing_is_the_same_network(tmp_path):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import h5py
 import numpy as np
 import pytest
+import torch
+from made_states import as_detectron2, as_keras, as_mmdetection, torchvision_state
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from rpnviz.core import pipeline, presets
+from rpnviz.core.conventions import Padding
 from rpnviz.datasets.registry import sample_dataset
 from rpnviz.errors import ModelFileError
 from rpnviz.export.proposals import run_model
@@ -48,6 +54,52 @@ def test_a_dump_gives_the_proposals_it_came_from(tmp_path, result, arrays):
     dump = read_dump(write(tmp_path / "a.npz", arrays))
     assert (dump.file_name, dump.original_size, dump.step) == ("coins.png", (303, 384), None)
     assert np.array_equal(proposals(dump, result), result.proposals.boxes)
+
+
+def checkpoint(path, layout):
+    """A checkpoint with random weights, as a framework writes it; deltas are small, so that boxes stay finite."""
+    state = torchvision_state()
+    for part in ("weight", "bias"):
+        state[f"rpn.head.bbox_pred.{part}"] *= 0.01
+    if layout == "matterport":
+        with h5py.File(path, "w") as file:
+            for (layer, kind), value in as_keras(state).items():
+                file[f"{layer}/{layer}/{kind}:0"] = value
+        return path
+    rename = {"detectron2": as_detectron2, "mmdetection": as_mmdetection, "torchvision": dict}[layout]
+    torch.save({name: torch.from_numpy(value.copy()) for name, value in rename(state).items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "detectron2", "mmdetection", "matterport"])
+def test_a_dump_of_every_framework_gives_its_own_boxes(tmp_path, layout):
+    record = next(record for record in sample_dataset().images if record.file_name == "coins.png")
+    preset = presets.load(layout)
+    first = run_model(record, preset, open_model(checkpoint(tmp_path / "model.pth", layout), {"device": "cpu"}))
+    path = tmp_path / "dump.npz"
+    path.write_bytes(dump_bytes(first, "coins.png"))
+    again = run_model(record, preset, open_model(path))
+    assert again.frame == first.frame
+    assert np.array_equal(again.decoded.boxes_input, first.decoded.boxes_input)
+    assert np.array_equal(again.proposals.boxes, first.proposals.boxes)
+    assert len(first.proposals.boxes) > 10
+
+
+def test_a_clip_of_its_own_is_recorded_and_rules_of_nobody_are_refused(tmp_path, result):
+    output = result.inputs.outputs
+    coder = dataclasses.replace(output.settings.coder, dwh_clip=0.5)
+    own = dataclasses.replace(output, settings=dataclasses.replace(output.settings, coder=coder))
+    path = tmp_path / "a.npz"
+    path.write_bytes(dump_bytes(with_outputs(result, own), "coins.png"))
+    assert read_dump(path).output.settings.coder == coder
+    odd = dataclasses.replace(output.settings.conventions, padding=Padding.CENTRED)
+    own = dataclasses.replace(output, settings=dataclasses.replace(output.settings, conventions=odd))
+    with pytest.raises(ModelFileError, match="those of no preset"):
+        dump_bytes(with_outputs(result, own), "coins.png")
+
+
+def with_outputs(result, output):
+    return dataclasses.replace(result, inputs=dataclasses.replace(result.inputs, outputs=output))
 
 
 def test_safetensors_and_flat_deltas_are_the_same(tmp_path, result, arrays):
@@ -119,7 +171,7 @@ def test_anchors_that_stand_on_no_grid_are_refused(tmp_path, arrays):
 
 def test_pickled_arrays_are_not_read(tmp_path, arrays):
     path = tmp_path / "a.npz"
-    np.savez(path, **{**arrays, "extra": np.array([{"code": 1}], dtype=object)})
+    np.savez(path, **{**arrays, "strides": np.array([{"code": 1}], dtype=object)})
     with pytest.raises(ModelFileError, match="cannot be read"):
         read_dump(path)
 
@@ -149,6 +201,33 @@ def test_a_dump_of_another_image_is_refused(tmp_path, arrays):
     info = inspect_model(path)
     assert info.format == "dump"
     assert "3 levels, 6 anchors per position, its own anchors" in info.description
+
+
+def test_only_what_a_dump_holds_is_unpacked_and_no_more_than_fits(tmp_path, arrays):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays, extra=np.array([{"code": 1}], dtype=object))
+    assert read_dump(path).file_name == "coins.png"
+    large = np.zeros(2**28 - 100, np.uint8)
+    np.savez_compressed(path, **{**arrays, "level0.objectness": large, "level0.deltas": large})
+    assert path.stat().st_size < 2**23
+    with pytest.raises(ModelFileError, match=r"its arrays unpack to 5\d\d MB, expected at most 512"):
+        read_dump(path)
+
+
+def test_bfloat16_is_read_and_smaller_types_are_named(tmp_path, result, arrays):
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items() if value.ndim}
+    texts = {name: str(value) for name, value in arrays.items() if not value.ndim}
+    for name, value in tensors.items():
+        tensors[name] = value.bfloat16() if name.startswith("level") else value
+    path = tmp_path / "a.safetensors"
+    save_torch(tensors, path, texts)
+    found = read_dump(path).output.levels[1]
+    assert np.array_equal(found.objectness, tensors["level1.objectness"].float().numpy())
+    assert np.array_equal(found.deltas, tensors["level1.deltas"].float().numpy())
+    tensors["level1.deltas"] = tensors["level1.deltas"].to(torch.float8_e4m3fn)
+    save_torch(tensors, path, texts)
+    with pytest.raises(ModelFileError, match=r"'level1\.deltas' has the type F8_E4M3"):
+        read_dump(path)
 
 
 def test_truncated_files_are_refused(tmp_path, arrays):

@@ -82,6 +82,9 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
     cut.write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelFileError, match="cannot be read"):
         open_model(cut)
+    flat = {**as_keras(torchvision_state()), ("fpn_p3", "kernel"): np.zeros(5, "f4")}
+    with pytest.raises(ModelFileError, match="other shapes than those of Matterport"):
+        open_model(write(tmp_path / "flat.h5", flat))
     missing = {key: value for key, value in as_keras(torchvision_state()).items() if key[0] != "fpn_p3"}
     with pytest.raises(ModelFileError, match=r"layer_blocks\.1\.0\.weight' is missing"):
         open_model(write(tmp_path / "less.h5", missing))
@@ -96,4 +99,16 @@ def test_links_out_of_the_file_are_not_followed(tmp_path):
     with h5py.File(path, "w") as file:
         file["link"] = h5py.ExternalLink(str(secret), "/conv1/conv1/kernel:0")
         file.create_group("conv1")["kernel"] = h5py.ExternalLink(str(secret), "/conv1/conv1/kernel:0")
-    assert read_arrays(path) == {}
+    with pytest.raises(ModelFileError, match="holds 0 Keras arrays"):
+        read_arrays(path)
+
+
+def test_what_was_never_written_takes_no_memory(tmp_path):
+    path = write(tmp_path / "m.h5", as_keras(torchvision_state()))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("mrcnn_mask/kernel", shape=(2**36,), dtype="f4", chunks=(2**20,))
+    assert ("mrcnn_mask", "kernel") not in read_arrays(path), "no layer that makes proposals"
+    with h5py.File(path, "a") as file:
+        file.create_dataset("res9z_branch2a/kernel", shape=(2**36,), dtype="f4", chunks=(2**20,))
+    with pytest.raises(ModelFileError, match=r"its arrays take 274,.* bytes, but the file has"):
+        read_arrays(path)

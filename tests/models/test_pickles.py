@@ -6,6 +6,7 @@ import argparse
 import collections
 import io
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from rpnviz.errors import ModelFileError
+from rpnviz.errors import Cancelled, ModelFileError
+from rpnviz.models.base import cancellable
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 
 
@@ -191,9 +193,147 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
 
 def test_a_pickle_that_nests_without_end(tmp_path):
     path = tmp_path / "deep.pkl"
-    path.write_bytes(b"\x80\x02" + b"(" * 200_000 + b"t" * 200_000 + b".")
+    path.write_bytes(b"\x80\x02" + b"(" * 400 + b"t" * 400 + b".")
     assert state_dict(read_pickle(path).value) == {}
+    path.write_bytes(b"\x80\x02" + b"(" * 200_000 + b"t" * 200_000 + b".")
+    with pytest.raises(ModelFileError, match="more than 500 levels deep"):
+        read_pickle(path)
     loop = {}
     loop["model"] = loop
     path.write_bytes(pickle.dumps(loop))
     assert state_dict(read_pickle(path).value) == {}
+
+
+def doubled(last=b""):
+    """A program that leaves a tuple of itself twice, 40 levels deep, and then runs ``last``."""
+    return b"\x80\x02" + b"K\x00\x85" + b"".join(b"q%c0h%ch%c\x86" % (n, n, n) for n in range(40)) + last + b"."
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"}" + doubled(b"K\x01s")[2:],
+        b"}(" + doubled(b"K\x01u")[2:],
+        b"}" + doubled(b"q\x640h\x64K\x01s")[2:],
+        b"c__builtin__\nset\n]" + doubled(b"a\x85R")[2:],
+        b"cbuiltins\nfrozenset\n]" + doubled(b"a\x85R")[2:],
+        b"(" + doubled(b"\x91")[2:],
+        b"cbuiltins\ntuple\n]" + doubled(b"a\x85R")[2:],
+        b"((" + doubled(b"X\x05\x00\x00\x00modelt")[2:-1] + b"X\x01\x00\x00\x00xd.",
+    ],
+    ids=["item", "items", "memo", "set", "frozen set", "frozen set's code", "tuple", "dict"],
+)
+def test_a_key_that_unfolds_beyond_measure_is_never_hashed(tmp_path, program):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x02" + program)
+    assert path.stat().st_size < 700
+    with pytest.raises(ModelFileError, match="again and again"):
+        read_pickle(path)
+
+
+def test_nested_frozen_sets_and_ordinary_keys(tmp_path):
+    path = tmp_path / "model.pkl"
+    value = {(1, (2, 3)): 1, frozenset({(1, 2), frozenset({3})}): 2, "w": np.zeros(2), None: 3, 4.0: 5, b"6": 7}
+    for protocol in (3, 4, 5):
+        path.write_bytes(pickle.dumps(value, protocol))
+        found = read_pickle(path).value
+        assert found.pop("w").tolist() == [0, 0]
+        assert found == {key: item for key, item in value.items() if key != "w"}
+
+
+def test_what_is_written_out_as_text_is_text(tmp_path):
+    """A list of itself twice, and so on, has no end as text: what is no text or number is not written out."""
+    nested = []
+    for _ in range(100):
+        nested = [nested, nested]
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"kind": nested, 1: np.zeros(2), "w": np.ones(2)}, 2))
+    assert list(state_dict(read_pickle(path).value)) == ["w"]
+    body = pickle.dumps(nested, 2)[2:-1]
+    for program in (
+        b"\x80\x02cnumpy\ndtype\n" + body + b"\x85R.",
+        b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + body + b"tQ.",
+    ):
+        path.write_bytes(program)
+        assert state_dict(read_pickle(path).value) == {}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_that_repeats_its_numbers_is_not_made(tmp_path, zipped):
+    path = tmp_path / "model.pth"
+    small = {"w": torch.arange(3.0).expand(4, 3)}
+    torch.save(small, path, _use_new_zipfile_serialization=zipped)
+    check(state_dict(read_pickle(path).value), small)
+    torch.save({"w": torch.zeros(1).expand(30_000, 30_000)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelFileError, match=r"takes more than 1,0.* bytes; the file has") as caught:
+        read_pickle(path)
+    assert "clones" in caught.value.way_out
+    torch.save({"w": torch.zeros(1).bfloat16().expand(600_000)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelFileError, match="it was not made"):
+        read_pickle(path)
+
+
+LONG = b"X\x00\x00\x01\x00" + b"a" * 2**16 + b"q\x01"
+"""A text of 64 KB, kept under a number."""
+ARRAY = (
+    b"cnumpy.core.multiarray\n_reconstruct\nN\x85R(K\x01J\x00\x00\x01\x00\x85"
+    b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85R\x89h\x01tba"
+)
+"""An array of that text, put into the list below."""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x7f\x85R.",
+        LONG + b"]" + b"c_codecs\nencode\nh\x01\x85Ra" * 400 + b".",
+        LONG + b"]" + b"cbuiltins\nlist\nh\x01\x85Ra" * 40 + b".",
+        LONG + b"]" + ARRAY * 400 + b".",
+        b"\x96\x00\x00\x00\x00\x7f\x00\x00\x00.",
+        b"Nr\xff\xff\xff\x7f.",
+    ],
+    ids=[
+        "bytearray of a length",
+        "codecs",
+        "lists of a text",
+        "arrays of a text",
+        "stated length",
+        "place in the memo",
+    ],
+)
+def test_a_small_pickle_makes_no_large_object(tmp_path, program):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x05" + program)
+    tracemalloc.start()
+    try:
+        assert state_dict(read_pickle(path).value) == {}
+    except ModelFileError as error:
+        assert "it was not made" in str(error)  # noqa: PT017
+    finally:
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 2**23
+
+
+@pytest.mark.parametrize("target", [b"cnumpy\ndtype\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"cbuiltins\nlist\n"])
+def test_a_pickle_changes_no_class_and_no_function(tmp_path, target):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x02" + target + b"N}X\x05\x00\x00\x00valueK\x01s\x86b.")
+    with pytest.raises(ModelFileError, match="changes a class, a function or an array"):
+        read_pickle(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_reading_can_be_cancelled(tmp_path, zipped):
+    path = tmp_path / "model.pth"
+    torch.save({f"w{number}": torch.zeros(2) for number in range(50)}, path, _use_new_zipfile_serialization=zipped)
+    asked = []
+
+    def cancelled():
+        asked.append(1)
+        return len(asked) > 10
+
+    with cancellable(cancelled), pytest.raises(Cancelled):
+        read_pickle(path)
+    assert len(asked) == 11
+    assert len(state_dict(read_pickle(path).value)) == 50

@@ -17,10 +17,11 @@ from made_states import torchvision_state
 
 from rpnviz.core import presets
 from rpnviz.datasets.registry import sample_dataset
-from rpnviz.errors import ModelFileError
+from rpnviz.errors import Cancelled, ModelFileError
 from rpnviz.export.proposals import run_model
+from rpnviz.models.base import cancellable
 from rpnviz.models.dump import dump_bytes
-from rpnviz.models.playback import find_steps, open_last, open_playback
+from rpnviz.models.playback import find_steps, inspect_playback, model_in, open_last, open_playback
 from rpnviz.models.registry import open_model
 from rpnviz.paths import bundled_model, bundled_playback
 from tools.scenes import make_scene
@@ -134,6 +135,59 @@ def test_a_step_that_was_deleted_since_is_named(tmp_path):
     (tmp_path / "step-0050.safetensors").unlink()
     with pytest.raises(ModelFileError, match=r"step-0050\.safetensors"):
         training.models[1].propose(make_scene(1, 64).image)
+
+
+def test_what_is_no_step_is_left_out_and_named(tmp_path):
+    for number in (100, 150):
+        checkpoint(tmp_path / f"model_{number}.pth", seed=number)
+    torch.save({"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": []}, tmp_path / "optimizer.pth")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other_120.pth", _use_new_zipfile_serialization=False)
+    data = (tmp_path / "model_150.pth").read_bytes()
+    (tmp_path / "model_200.pth").write_bytes(data[: len(data) // 2])
+    (tmp_path / "log.txt").write_text("step 1\n")
+    training = open_playback(tmp_path, {"device": "cpu"})
+    assert [model.step.label for model in training.models] == ["step 100", "step 150"]
+    assert [entry.split(":")[0] for entry in training.left_out] == ["model_200.pth", "optimizer.pth", "other_120.pth"]
+    assert "model_200.pth: this is a damaged zip archive" in training.note
+    assert "optimizer.pth: it holds 0 tensors (none), but no region proposal network" in training.note
+    assert "other_120.pth: it holds 1 tensors (fc.weight)" in training.note
+    assert inspect_playback(tmp_path).format == "torchvision"
+    image = make_scene(1, 64).image
+    assert open_last(tmp_path).propose(image).levels[0].objectness.shape[0] == 3
+
+
+def test_last_steps_that_cannot_be_opened_are_left_out_but_not_all(tmp_path):
+    for number in (1, 2, 3):
+        checkpoint(tmp_path / f"epoch_{number}.pth")
+    state = {name: torch.from_numpy(v) for name, v in torchvision_state().items() if "bbox_pred.weight" not in name}
+    torch.save(state, tmp_path / "epoch_4.pth")
+    training = open_playback(tmp_path)
+    assert [model.step.number for model in training.models] == [1, 2, 3]
+    assert training.note == ("epoch_4.pth\nepoch_4.pth: the weight 'rpn.head.bbox_pred.weight' is missing.")
+    assert inspect_playback(tmp_path).format == "torchvision"
+    with pytest.raises(ModelFileError, match="no option 'colour'"):
+        open_playback(tmp_path, {"colour": "red"})
+
+
+def test_a_folder_with_one_checkpoint_is_that_checkpoint(tmp_path):
+    checkpoint(tmp_path / "checkpoint.pth.tar")
+    (tmp_path / "model_2.pth").write_bytes(b"PK nothing")
+    assert model_in(tmp_path) == tmp_path / "checkpoint.pth.tar"
+    assert open_last(tmp_path).name == "checkpoint.pth.tar"
+    assert model_in(tmp_path / "checkpoint.pth.tar") == tmp_path / "checkpoint.pth.tar"
+    checkpoint(tmp_path / "epoch_1.pth.tar")
+    assert model_in(tmp_path) == tmp_path
+    assert labels(tmp_path) == ["epoch 1", "checkpoint.pth"]
+
+
+def test_looking_through_a_folder_can_be_cancelled(tmp_path):
+    for number in (1, 2, 3):
+        checkpoint(tmp_path / f"epoch_{number}.pth")
+    with cancellable(lambda: True), pytest.raises(Cancelled):
+        find_steps(tmp_path)
+    model = open_playback(tmp_path).models[0]
+    with pytest.raises(Cancelled):
+        model.propose(make_scene(1, 64).image, lambda: True)
 
 
 def test_an_empty_folder_and_a_missing_one(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from made_onnx import plain
 from made_states import as_detectron2, as_keras, as_mmdetection, torchvision_state
 
 from rpnviz.drawing.options import World
+from rpnviz.models import checkpoint
 from rpnviz.models.dump import dump_bytes
+from rpnviz.models.pickles import read_pickle
 from rpnviz.ui.dialogs.model_options import ModelOptionsDialog
+from rpnviz.ui.dialogs.open_model import is_model
 
 
 @pytest.fixture
@@ -185,6 +189,70 @@ def test_a_broken_checkpoint_is_one_message(small, qtbot, tmp_path):
     small.open_paths([path])
     qtbot.waitUntil(lambda: "Could not load the model" in small.banner.text.text(), timeout=10000)
     assert small.state.world is World.TRAINING
+
+
+def test_a_checkpoint_named_tar_and_folders_with_one_model_open_as_models(small, qtbot, tmp_path):
+    path = save(tmp_path / "checkpoint.pth.tar", torchvision_state())
+    small.open_paths([path])
+    wait_for_model(small, qtbot, "checkpoint.pth.tar")
+    recorded = small.state.result
+    small.state.load_model(None)
+    qtbot.waitUntil(lambda: small.state.model.name != "checkpoint.pth.tar" and settled(small), timeout=30000)
+    small.open_paths([tmp_path])
+    wait_for_model(small, qtbot, "checkpoint.pth.tar")
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    (folder / "coins.npz").write_bytes(dump_bytes(recorded, "coins.png"))
+    small.open_paths([folder])
+    wait_for_model(small, qtbot, "dumps")
+
+
+def test_a_data_set_with_a_checkpoint_in_it_stays_a_data_set(tmp_path):
+    save(tmp_path / "model.pth", torchvision_state())
+    assert is_model(tmp_path)
+    (tmp_path / "images").mkdir()
+    assert not is_model(tmp_path)
+    (tmp_path / "images").rmdir()
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert not is_model(tmp_path)
+    assert not is_model(tmp_path / "nowhere")
+
+
+def test_files_of_a_training_that_are_no_steps_are_told(small, qtbot, tmp_path):
+    for number in (1, 2):
+        save(tmp_path / f"epoch_{number}.pth", torchvision_state(seed=number))
+    torch.save({"state": {}, "param_groups": []}, tmp_path / "optimizer.pth")
+    (tmp_path / "epoch_3.pth").write_bytes((tmp_path / "epoch_2.pth").read_bytes()[:9000])
+    told = []
+    small.state.told.connect(told.append)
+    small.open_paths([tmp_path])
+    wait_for_model(small, qtbot, f"{tmp_path.name}, epoch 2")
+    (message,) = (message for message in told if message.title == "Left out of the training")
+    assert message.detail.startswith("epoch_3.pth, optimizer.pth\nepoch_3.pth: this is a damaged zip archive")
+    assert "optimizer.pth: it holds 0 tensors" in message.detail
+
+
+def test_loading_ends_where_it_is_cancelled(small, qtbot, tmp_path, monkeypatch):
+    path = save(tmp_path / "large.pth", torchvision_state())
+    begun, go_on, read = threading.Event(), threading.Event(), []
+
+    def slow(file, numbers=True):
+        begun.set()
+        go_on.wait(30)
+        read.append(read_pickle(file, numbers))
+        return read[-1]
+
+    monkeypatch.setattr(checkpoint, "read_pickle", slow)
+    small.open_paths([path])
+    assert begun.wait(30)
+    (job,) = small.state.jobs.running
+    job.cancel()
+    go_on.set()
+    qtbot.waitUntil(lambda: not small.state.models.loading and settled(small), timeout=30000)
+    assert not read, "the file was read to its end"
+    assert small.state.model is None
+    small.open_paths([path])
+    wait_for_model(small, qtbot, "large.pth")
 
 
 def test_a_wrong_answer_is_asked_for_again_and_not_kept(small, qtbot, tmp_path):
