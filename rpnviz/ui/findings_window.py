@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QByteArray, QSettings, QSignalBlocker, Qt
+from PySide6.QtCore import QByteArray, QSettings, QSignalBlocker, QSize, Qt
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -27,6 +27,8 @@ from rpnviz.ui.widgets.basics import breakable, eliding_label, label, separator,
 
 _FINDING, _GROUP = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 _STORED = "layout/findings"
+_ROW = 22
+"""Height of a row, px."""
 _SEVERITIES = {"error": "Error", "warning": "Warning", "note": "Note"}
 
 
@@ -143,10 +145,11 @@ class FindingsWindow(QWidget):
         self._linter.run()
 
     def _go_to(self, item: QTreeWidgetItem) -> None:
-        finding = item.data(0, _FINDING)
-        if isinstance(finding, Finding) and finding.image is not None and self._shown is not None:
-            if self._shown.dataset is self._state.dataset:
-                self._state.show_box(finding.image, finding.gt)
+        finding, report = item.data(0, _FINDING), self._shown
+        if report is None or report.dataset is not self._state.dataset:
+            return  # the indices are those of another data set
+        if isinstance(finding, Finding) and finding.image is not None:
+            self._state.show_box(finding.image, finding.gt)
 
     def _copy(self) -> None:
         if self._linter.report is not None:
@@ -189,9 +192,9 @@ class FindingsWindow(QWidget):
             self.tree.clear()
             groups = () if report is None else tuple(filter(self._wanted, report.groups))
             for group in groups:
-                self.tree.addTopLevelItem(self._group_item(group))
-            if len(groups) == 1:
-                self.tree.topLevelItem(0).setExpanded(True)
+                item = self._group_item(group, f"{report.dataset.source.name}: " if report is not None else "")
+                self.tree.addTopLevelItem(item)
+                item.setExpanded(len(groups) == 1)
         self.detail.setText(self._empty(report, bool(groups)))
 
     def _wanted(self, group: Group) -> bool:
@@ -207,15 +210,17 @@ class FindingsWindow(QWidget):
         return "No errors." if self.errors.isChecked() and report.groups else "Nothing was found."
 
     @staticmethod
-    def _group_item(group: Group) -> QTreeWidgetItem:
+    def _group_item(group: Group, own: str) -> QTreeWidgetItem:
+        """A kind with its findings; ``own`` is what all places begin with."""
         title = f"{_SEVERITIES[group.severity]}: {group.count:,} x {group.title}"
         item = QTreeWidgetItem([title, "can make the loss NaN" if group.loss else ""])
         font = item.font(0)
         font.setBold(group.severity == "error")
         item.setFont(0, font)
+        item.setSizeHint(0, QSize(0, _ROW))
         item.setData(0, _GROUP, group)
         for finding in group.findings:
-            inner = QTreeWidgetItem([finding.what, finding.where])
+            inner = QTreeWidgetItem([finding.what, finding.where.removeprefix(own)])
             inner.setToolTip(0, str(finding))
             inner.setData(0, _FINDING, finding)
             inner.setData(0, _GROUP, group)
