@@ -249,11 +249,7 @@ def _replay_parser() -> argparse.ArgumentParser:
         epilog="Exit code 1: a label or target differs, or a step is not finite; the field or the cause is named.",
     )
     parser.add_argument("path", metavar="CAPTURE", type=Path, help="a captured step (.npz), or a folder of them")
-    parser.add_argument(
-        "--preset",
-        help="whose rules apply (default: those that the capture names), one of: " + ", ".join(presets.names()),
-    )
-    parser.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
+    _add_settings(parser, "those that the capture names")
     parser.add_argument("--json", metavar="FILE", help="write all of it as JSON (standard output: -)")
     parser.add_argument("--no-search", action="store_true", help="do not look for the field that makes a difference")
     return parser
@@ -300,8 +296,9 @@ def _add_usual_views(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", help="whose rules apply, one of: " + ", ".join(presets.names()))
+def _add_settings(parser: argparse.ArgumentParser, default: str = "") -> None:
+    usual = f" (default: {default})" if default else ""
+    parser.add_argument("--preset", help=f"whose rules apply{usual}, one of: {', '.join(presets.names())}")
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--params", metavar="FILE", type=Path, help="a document as 'rpnviz params' prints it")
     files.add_argument(
@@ -571,7 +568,7 @@ def _lint(arguments: argparse.Namespace) -> int:
     preset = _preset(arguments)
     dataset = open_dataset([arguments.path], arguments.annotations)
     if arguments.json not in (None, "-"):
-        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params))
+        _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params, arguments.config))
     report = lint(dataset, preset, arguments.min_input_px, _progress_on_terminal())
     if arguments.json is not None:
         _write_json(report_document(report), arguments.json)
@@ -729,7 +726,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     files = capture_files(arguments.path)
     if arguments.json not in (None, "-"):
         _check_json(arguments.json, dict.fromkeys(files, "the capture"))
-    asked = arguments.preset is not None or arguments.params is not None
+    asked = any(given is not None for given in (arguments.preset, arguments.params, arguments.config))
     given = _preset(arguments) if asked else None
     tables: list[dict[str, Any]] = []
     earlier: list[RecordedStep] = []
@@ -767,7 +764,8 @@ def _check_log(arguments: argparse.Namespace) -> int:
     if arguments.json not in (None, "-"):
         from rpnviz.export.batch import files_of
 
-        keep = {**files_of(dataset, arguments.annotations, arguments.params), arguments.log.resolve(): "the log"}
+        read = files_of(dataset, arguments.annotations, arguments.params, arguments.config)
+        keep = {**read, arguments.log.resolve(): "the log"}
         _check_json(arguments.json, keep)
     counts = sampled_positives(dataset, preset, arguments.images)
     verdict = judge(expected_band(counts, arguments.batch), log.positives)
