@@ -12,11 +12,14 @@ the first problem is one warning, and from then on it is off.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
 import re
+import time
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,11 @@ import numpy as np
 
 FORMAT = "rpn-capture/1"
 _BROKEN_KEPT = 10
-"""Steps with a loss that is not finite that are written, then no more: what broke it is in the first of them."""
-_NAME = re.compile(r"step_\d+(_nonfinite)?\.npz")
+"""Steps with a loss that is not finite that a folder holds: what broke a training is in the first of them."""
+_NAME = re.compile(r"step_\d+(-[0-9a-f]+)?(_nonfinite)?\.npz")
+_PART = re.compile(r"\.step_\d+(-[0-9a-f]+)?(_nonfinite)?-\d+\.part")
+_LEFT_BEHIND_S = 600
+"""A file that was begun and has not grown for so long is that of a killed job."""
 
 
 class Recorder:
@@ -35,14 +41,18 @@ class Recorder:
     Args:
         folder: where the files go; made if it is missing. One process writes to it (rank 0).
         every: every how many-th step is written; steps with a loss that is not finite are written too.
-        limit_mb: what all files together may take, in MB of 10^6 bytes.
-        when_full: ``"oldest"`` removes the oldest finite steps, ``"stop"`` writes no more finite steps.
+        limit_mb: what all files together may take, in MB of 10^6 bytes. Only the first step of a run whose losses are
+            not finite is written beyond it.
+        when_full: ``"oldest"`` removes the finite steps that were written first, ``"stop"`` writes no more of them.
         framework: name of the rpnviz preset that belongs to the trainer, such as ``"detectron2"``.
         mean, std: of the images' normalisation, per channel, in the network's channel order; None: images are stored
             as given.
         factor: what makes 0 to 255 of an image once ``std`` and ``mean`` are undone: 255 where pixels are 0 to 1.
         channels: order of the network's channels, ``"rgb"`` or ``"bgr"``; files hold RGB.
         outputs: whether logits and deltas of all anchors are written; they are most of a file.
+
+    Attributes:
+        run: tells the steps of this training from those of another in the same folder.
 
     Raises:
         ValueError: an argument is not allowed. Nothing else raises, here or later.
@@ -72,11 +82,13 @@ class Recorder:
         self.every, self.limit, self.when_full = every, limit_mb * 1e6, when_full
         self.framework, self.channels, self.outputs = framework, channels, outputs
         self.mean, self.std, self.factor = mean, std, factor
+        self.run = os.urandom(6).hex()
         self.off = False
         self.written: list[Path] = []
         self._next = 0
         self._broken = 0
         self._full = False
+        self._told_large = False
 
     def due(self, losses: Mapping[str, Any], step: int | None = None) -> bool:
         """Whether :meth:`step` would write this step: it is the n-th, or a loss is not finite."""
@@ -205,39 +217,103 @@ class Recorder:
         return np.ascontiguousarray(pixels[..., ::-1] if self.channels == "bgr" else pixels)
 
     def _write(self, number: int, arrays: dict[str, Any], finite: bool) -> None:
-        arrays |= {"step": np.array(number), "format": np.array(FORMAT), "framework": np.array(self.framework)}
+        texts = {"format": FORMAT, "framework": self.framework, "run": self.run}
+        arrays |= {"step": np.array(number)} | {name: np.array(text) for name, text in texts.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self.folder / f"step_{number:08d}{'' if finite else '_nonfinite'}.npz"
+        if not finite and target.exists() and target not in self.written:  # what broke an earlier run is kept
+            target = self.folder / f"step_{number:08d}-{self.run}_nonfinite.npz"
         beside = self.folder / f".{target.stem}-{os.getpid()}.part"
         try:
             with beside.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **arrays)
-            if self._make_room(beside.stat().st_size, finite, beside):
+            if self._make_room(beside.stat().st_size, finite, target):
                 os.replace(beside, target)
-                self.written.append(target)
+                self.written = [path for path in self.written if path != target] + [target]
                 self._broken += not finite
         finally:
             beside.unlink(missing_ok=True)
 
-    def _make_room(self, needed: int, finite: bool, beside: Path) -> bool:
-        """Whether a file of so many bytes may be added, older ones removed where that is allowed."""
-        files = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path != beside]
-        taken = sum(path.stat().st_size for path in files) + needed
-        removable = sorted(path for path in files if not path.stem.endswith("_nonfinite"))
+    def _make_room(self, needed: int, finite: bool, target: Path) -> bool:
+        """Whether a file of so many bytes may be added; others are removed only if that makes room for it."""
+        sizes = {path: path.stat().st_size for path in self._by_age() if path != target}
+        broken = [path for path in sizes if path.stem.endswith("_nonfinite")]
+        removable: list[Path] = []
         if not finite or self.when_full == "oldest":
-            for path in removable:
-                if taken <= self.limit:
-                    break
-                taken -= path.stat().st_size
-                path.unlink()
-        if finite and taken > self.limit:
-            self._full = self.when_full == "stop"
-            if not self._full:
-                raise OSError(
-                    f"a step needs {needed / 1e6:.1f} MB beside what is kept, the limit is {self.limit / 1e6:g}"
-                )
+            removable = [path for path in sizes if path not in broken]
+        surplus = 0
+        spare: list[Path] = []
+        if not finite:
+            surplus = len(broken) + 1 - _BROKEN_KEPT
+            spare = self._spare(broken)
+        taken = sum(sizes.values()) + needed + self._begun()
+        room = taken - sum(sizes[path] for path in [*removable, *spare])
+        if (room > self.limit or surplus > len(spare)) and (finite or self._broken):
+            if finite and self.when_full == "stop":
+                self._full = True
+            elif finite:
+                self._tell_large(needed, room - needed)
+            else:
+                self._broken = _BROKEN_KEPT  # further ones of this run are not even made
             return False
+        gone = spare[: max(surplus, 0)]
+        taken -= sum(sizes[path] for path in gone)
+        for path in [*removable, *spare[len(gone) :]]:
+            if taken <= self.limit:
+                break
+            taken -= sizes[path]
+            gone.append(path)
+        for path in gone:
+            path.unlink(missing_ok=True)
         return True
+
+    def _by_age(self) -> list[Path]:
+        """The captures of the folder, those that were written first in front; a restarted run counts from 0 again."""
+        files = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        own = {path: place for place, path in enumerate(self.written)}
+        return sorted(files, key=lambda path: (own.get(path, -1), path.stat().st_mtime_ns, path.name))
+
+    def _spare(self, broken: list[Path]) -> list[Path]:
+        """Steps of earlier runs that are not finite and may go: the first of each run comes last of all."""
+        first: dict[str, Path] = {}
+        for path in broken:
+            if path not in self.written:
+                first.setdefault(_run_of(path), path)
+        others = [path for path in broken if path not in self.written and path not in first.values()]
+        return others if self._broken else [*others, *first.values()]
+
+    def _begun(self) -> int:
+        """Bytes of files of other processes that are half written; those of killed jobs are removed."""
+        taken = 0
+        for path in self.folder.iterdir():
+            if _PART.fullmatch(path.name) and not path.name.endswith(f"-{os.getpid()}.part"):
+                found = path.stat()
+                if time.time() - found.st_mtime > _LEFT_BEHIND_S:
+                    path.unlink(missing_ok=True)
+                else:
+                    taken += found.st_size
+        return taken
+
+    def _tell_large(self, needed: int, kept: int) -> None:
+        """A finite step that cannot fit is left out: told once, and no reason to miss one that is not finite."""
+        if self._told_large:
+            return
+        self._told_large = True
+        text = (
+            f"rpnviz.capture: a step needs {needed / 1e6:.1f} MB beside the {kept / 1e6:.1f} MB that are kept, the limit "
+            f"is {self.limit / 1e6:g}. Such steps are left out; give a larger limit_mb."
+        )
+        with contextlib.suppress(Warning):  # where warnings are errors, this one must not end the recording
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def _run_of(path: Path) -> str:
+    """Which training a capture is of; empty where the file does not say."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["run"]) if "run" in file.files else ""
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return ""
 
 
 def _per_image(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,82 @@ def test_the_oldest_finite_steps_make_room(tmp_path):
         writer.step(**{**made_step(seed=step), "losses": {"loss": math.nan if step == 1 else 1.0}})
         assert sum(path.stat().st_size for path in (tmp_path / "many").iterdir()) <= 3.5 * size
     assert names(tmp_path / "many") == ["step_00000001_nonfinite.npz", "step_00000006.npz", "step_00000007.npz"]
+
+
+def some_step(writer, number, size=64, loss=1.0):
+    """A step of noise, of about 3 * size * size bytes."""
+    pixels = np.random.default_rng(number).integers(0, 255, (1, 3, size, size)).astype(np.uint8)
+    writer.step(pixels, {"loss": loss}, boxes=[np.array([[1.0, 1, 20, 20]])], step=number)
+
+
+def test_a_restarted_run_takes_the_room_of_the_older_one(tmp_path):
+    first = Recorder(tmp_path, every=1, limit_mb=0.1)
+    for number in range(5000, 5010):
+        some_step(first, number)
+    second = Recorder(tmp_path, every=1, limit_mb=0.1)
+    for number in range(10):
+        some_step(second, number)
+    kept = names(tmp_path)
+    assert kept == [f"step_{number:08d}.npz" for number in range(10 - len(kept), 10)]
+    assert len(kept) > 3
+    assert not second.off
+
+
+def test_a_step_that_cannot_fit_is_left_out_and_nothing_goes_for_it(tmp_path):
+    writer = Recorder(tmp_path, every=1, limit_mb=0.1)
+    for number in range(4):
+        some_step(writer, number)
+    before = names(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"a step needs 0\.[45] MB beside .* larger limit_mb") as told:
+        some_step(writer, 4, size=400)
+    assert len(told) == 1
+    some_step(writer, 5, size=400)  # a second warning would be an error
+    assert names(tmp_path) == before
+    some_step(writer, 6)
+    some_step(writer, 7, loss=math.nan)
+    assert {"step_00000006.npz", "step_00000007_nonfinite.npz"} <= set(names(tmp_path))
+    assert not writer.off
+
+
+def test_restarts_that_end_in_nan_do_not_fill_the_disk(tmp_path):
+    for run in range(14):
+        writer = Recorder(tmp_path, every=1)
+        for number in range(12):
+            some_step(writer, 1000 * run + number, loss=math.nan)
+    kept = names(tmp_path)
+    assert len(kept) == 10
+    # The first of each of the latest runs: what broke it is there.
+    assert kept == [f"step_{1000 * run:08d}_nonfinite.npz" for run in range(4, 14)]
+
+
+def test_steps_that_are_not_finite_keep_to_the_limit_but_for_the_first_of_a_run(tmp_path):
+    for run in range(3):
+        writer = Recorder(tmp_path, every=1, limit_mb=0.05)
+        for number in range(12):
+            some_step(writer, 1000 * run + number, loss=math.nan)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 50_000
+        assert f"step_{1000 * run:08d}_nonfinite.npz" in names(tmp_path)
+    some_step(Recorder(tmp_path, every=1, limit_mb=0.001), 5000, loss=math.nan)
+    assert names(tmp_path) == ["step_00005000_nonfinite.npz"]
+
+
+def test_a_step_of_an_earlier_run_that_is_not_finite_is_not_written_over(tmp_path):
+    for run in range(2):
+        some_step(Recorder(tmp_path, every=1), 7, loss=math.nan)
+    assert len(names(tmp_path)) == 2
+    assert all(name.startswith("step_00000007") and name.endswith("_nonfinite.npz") for name in names(tmp_path))
+
+
+def test_what_killed_jobs_left_half_written_is_counted_and_then_removed(tmp_path):
+    left = tmp_path / ".step_00000003-1.part"
+    left.write_bytes(b"x" * 95_000)
+    writer = Recorder(tmp_path, every=1, limit_mb=0.1)
+    with pytest.warns(RuntimeWarning, match="larger limit_mb"):
+        some_step(writer, 0)
+    assert names(tmp_path) == [left.name]
+    os.utime(left, (left.stat().st_mtime - 3600,) * 2)
+    some_step(writer, 1)
+    assert names(tmp_path) == ["step_00000001.npz"]
 
 
 def test_or_it_stops_when_full(tmp_path):
