@@ -44,7 +44,7 @@ def find_cause(step: RecordedStep, earlier: Sequence[RecordedStep] = ()) -> Caus
 
     Args:
         step: which.
-        earlier: recorded steps before it, in order: they tell whether the losses ran away.
+        earlier: recorded steps before it, in order: those of its own run tell whether the losses ran away.
     """
     broken = [name for name, value in step.losses.items() if not math.isfinite(value)]
     head = ""
@@ -156,7 +156,7 @@ def _not_finite(array: NDArray | None) -> NDArray[np.int64]:
 
 def _ran_away(step: RecordedStep, earlier: Sequence[RecordedStep]) -> str:
     """What the recorded losses before the step say: they had grown beyond all measure, or were as usual."""
-    before = [other for other in earlier if other.step < step.step and other.losses]
+    before = [other for other in earlier if other.run == step.run and other.step < step.step and other.losses]
     broken = [other.step for other in before if not other.finite]
     if broken:
         return f" Step {broken[0]:,} was not finite already: what broke the weights is told there."

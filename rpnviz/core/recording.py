@@ -114,6 +114,8 @@ class RecordedStep:
         losses: by the trainer's own names.
         grids: (cells, rows, columns) of every level; empty where it is not recorded.
         strides: (y, x) px between positions of every level, as ``grids``.
+        run: of which training it is; empty where it is not recorded.
+        stated_framework: what the recording calls its trainer, where no preset is called so; else empty.
     """
 
     step: int
@@ -123,6 +125,8 @@ class RecordedStep:
     losses: Mapping[str, float]
     grids: tuple[tuple[int, int, int], ...] = ()
     strides: tuple[tuple[float, float], ...] = ()
+    run: str = ""
+    stated_framework: str = ""
 
     def __post_init__(self) -> None:
         total = sum(math.prod(grid) for grid in self.grids)

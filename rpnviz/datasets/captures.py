@@ -124,10 +124,11 @@ def _step(path: Path, arrays: Mapping[str, NDArray], texts: Mapping[str, str]) -
         for name, value in arrays.items()
         if name.startswith("loss.")
     }
-    framework = texts.get("framework", "")
-    if framework and framework not in presets.names():
-        framework = ""
-    return RecordedStep(int(arrays["step"]), framework, (shape[1], shape[2]), images, losses, grids, strides)
+    framework, run = texts.get("framework", ""), texts.get("run", "")
+    unknown = framework if framework not in presets.names() else ""
+    framework = "" if unknown else framework
+    size = shape[1], shape[2]
+    return RecordedStep(int(arrays["step"]), framework, size, images, losses, grids, strides, run, unknown)
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype]:

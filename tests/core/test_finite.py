@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -79,3 +80,11 @@ def test_what_is_broken_in_a_step_with_finite_losses_is_told_too():
     cause = find_cause(with_image(recorded(), 1, **spoilt("deltas", number=1)))
     assert (cause.where, cause.image) == ("deltas", 1)
     assert cause.text.startswith("1 of 720 deltas")
+
+
+def test_the_steps_of_another_run_tell_nothing():
+    step = with_image(recorded(step=200, losses=NAN, run="b"), 0, **spoilt("objectness"))
+    broken = recorded(step=100, losses=NAN, run="a")
+    assert "not finite already" not in find_cause(step, [broken]).text
+    assert "not finite already" in find_cause(step, [dataclasses.replace(broken, run="b")]).text
+    assert "Step" not in find_cause(step, [recorded(step=199, run="a")]).text

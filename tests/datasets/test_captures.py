@@ -89,6 +89,12 @@ def test_a_step_that_is_not_finite_is_marked(tmp_path):
     assert open_captures(tmp_path).images[0].file_name == "! step 0 · image 0"
 
 
+def test_the_steps_of_a_training_know_each_other(tmp_path):
+    steps = [read_step(path) for path in write_capture(tmp_path / "a", 2) + write_capture(tmp_path / "b")]
+    assert steps[0].run == steps[1].run != steps[2].run
+    assert read_step(rewritten(tmp_path / "b" / "step_00000000.npz", run=None)).run == ""
+
+
 def test_the_least_that_a_capture_must_hold(tmp_path):
     recorder(tmp_path, framework="").step(
         np.zeros((1, 32, 32, 3), np.uint8), {"loss": 1.0}, boxes=[np.array([[1, 2, 30, 20]])]
