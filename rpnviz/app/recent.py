@@ -1,4 +1,7 @@
-"""What was opened lately, where one was in it, and under which parameters; one readable file."""
+"""What was opened lately, where one was in it, and under which parameters; one readable file.
+
+A capture that is opened for the first time brings its trainer along.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from rpnviz.app.state import AppState
 from rpnviz.core import presets
 from rpnviz.core.params import Params
 from rpnviz.core.presets import Preset
+from rpnviz.datasets.captures import CaptureDataset
 from rpnviz.errors import ParamsError, RpnvizError
 from rpnviz.files import write_whole
 
@@ -77,7 +81,7 @@ class Recent(QObject):
         keep_params: bool = False,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open a data set at the image that was shown last, under the parameters of that time.
+        """Open a data set at the image that was shown last, under the parameters of that time, or of its trainer.
 
         Args:
             paths, annotations: as for :meth:`~rpnviz.app.state.AppState.open_paths`.
@@ -91,6 +95,8 @@ class Recent(QObject):
         def taken() -> None:
             if known is not None and not keep_params:
                 self._take_params(known)
+            elif not keep_params:
+                self._take_trainer()
             then()
 
         self._state.open_paths(paths, annotations, image=known.image if known is not None else "", then=taken)
@@ -111,6 +117,22 @@ class Recent(QObject):
                     f"They were kept for {place.title}. Undo takes them back.",
                 )
             )
+
+    def _take_trainer(self) -> None:
+        """The rules of the trainer that a capture names, where others are set: what follows compares with it."""
+        state = self._state
+        name = state.dataset.framework if isinstance(state.dataset, CaptureDataset) else ""
+        if not name or name == state.preset.name:
+            return
+        before = state.preset.name
+        state.take_preset(presets.load(name), f"{name}, the trainer of the capture")
+        state.tell(
+            Message(
+                Severity.INFO,
+                f"{name}, the trainer of the capture",
+                f"It is replayed under that trainer's rules and defaults instead of {before}'s. Undo takes them back.",
+            )
+        )
 
     def _follow(self) -> None:
         """Remember the present place; what is written of it is made when the hand rests."""

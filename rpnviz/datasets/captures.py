@@ -46,6 +46,11 @@ class CaptureDataset(Dataset):
     places: tuple[CapturedImage, ...] = ()
     steps: tuple[tuple[Path, RecordedStep], ...] = ()
 
+    @property
+    def framework(self) -> str:
+        """Name of the preset that belongs to the trainer of the first step; empty where none is named."""
+        return self.steps[0][1].framework if self.steps else ""
+
 
 def is_capture(path: Path) -> bool:
     """Whether a file is a captured step, or a folder holds one."""

@@ -575,7 +575,7 @@ class MainWindow(QMainWindow):
         elif len(paths) == 1 and is_case(paths[0]):
             self.sessions.open_case(paths[0])
         elif len(paths) == 1 and is_capture(paths[0]):
-            self.state.open_paths(paths)
+            self.recent.open(paths)
         elif len(paths) == 1 and is_model(paths[0]):
             self.state.load_model(paths[0], show=True)
         elif len(paths) == 1 and not paths[0].is_dir() and is_config(paths[0]):

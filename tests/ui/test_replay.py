@@ -19,6 +19,7 @@ from made_capture import made_step, recorder, small, write_capture
 
 from rpnviz.app.case import case_bytes
 from rpnviz.app.session import save_session, session_of
+from rpnviz.core import presets
 from rpnviz.drawing.options import ColourBy
 from rpnviz.errors import SessionError
 from rpnviz.ui.dialogs.check_log import CheckLogDialog
@@ -62,6 +63,26 @@ def test_a_capture_comes_with_its_replay_in_front(opened):
     assert (frame.scale, frame.input_size) == ((1.0, 1.0), (96, 128))
     drawn = made_step()["sampled_positive"][0]
     assert window.state.shown.training.sample.positive.tolist() == drawn.tolist()
+
+
+def test_a_capture_brings_its_trainer_and_undo_takes_it_back(empty_window, qtbot, tmp_path):
+    window, state = empty_window, empty_window.state
+    told = []
+    state.told.connect(told.append)
+    recorder(tmp_path, framework="detectron2").step(**made_step(presets.load("detectron2")))
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: replayed(window) and state.preset.name == "detectron2", timeout=60000)
+    assert window.replay.verdict.text().endswith(", 0 differ.")
+    assert [message.title for message in told] == ["detectron2, the trainer of the capture"]
+    assert state.undo_label == "detectron2, the trainer of the capture"
+    window.do_undo()
+    qtbot.waitUntil(lambda: replayed(window) and state.preset.name == "torchvision", timeout=60000)
+    # What was set then is what one finds again.
+    state.open_samples()
+    qtbot.waitUntil(lambda: state.dataset.name == "Samples" and settled(window), timeout=20000)
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: replayed(window), timeout=60000)
+    assert state.preset.name == "torchvision"
 
 
 def test_controls_and_replay_take_turns_and_other_data_sets_have_no_replay(opened, qtbot):
@@ -156,8 +177,6 @@ def test_steps_are_a_list_and_those_not_finite_are_marked(empty_window, qtbot, t
 
 
 def test_other_anchors_cannot_be_selected_on_the_canvas(opened, qtbot):
-    from rpnviz.core import presets
-
     window = opened(preset=presets.load("torchvision"))
     panel = window.replay
     assert "compared on the trainer's" in panel.verdict.text()
