@@ -300,8 +300,8 @@ class Recorder:
             return
         self._told_large = True
         text = (
-            f"rpnviz.capture: a step needs {needed / 1e6:.1f} MB beside the {kept / 1e6:.1f} MB that are kept, the limit "
-            f"is {self.limit / 1e6:g}. Such steps are left out; give a larger limit_mb."
+            f"rpnviz.capture: a step needs {needed / 1e6:.1f} MB beside the {kept / 1e6:.1f} MB that are kept, the "
+            f"limit is {self.limit / 1e6:g}. Such steps are left out; give a larger limit_mb."
         )
         with contextlib.suppress(Warning):  # where warnings are errors, this one must not end the recording
             warnings.warn(text, RuntimeWarning, stacklevel=4)

@@ -160,7 +160,7 @@ def test_steps_that_are_not_finite_keep_to_the_limit_but_for_the_first_of_a_run(
 
 
 def test_a_step_of_an_earlier_run_that_is_not_finite_is_not_written_over(tmp_path):
-    for run in range(2):
+    for _ in range(2):
         some_step(Recorder(tmp_path, every=1), 7, loss=math.nan)
     assert len(names(tmp_path)) == 2
     assert all(name.startswith("step_00000007") and name.endswith("_nonfinite.npz") for name in names(tmp_path))

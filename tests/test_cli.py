@@ -670,6 +670,26 @@ def test_replay_names_the_field_that_differs(tmp_path, capsys, small_document):
     assert "  explained by match.fg_iou_thresh: 0.5 here, 0.7 at the trainer" in out
 
 
+def test_replay_does_not_pass_where_nothing_is_compared(tmp_path, capsys, small_document):
+    none = dict.fromkeys(("labels", "sampled_positive", "sampled_negative", "target_anchor", "target_deltas"))
+    write_capture(tmp_path / "captures", **none)
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", str(small_document())]) == 1
+    out = capsys.readouterr().out
+    assert "no label is compared" in out
+
+
+def test_replay_does_not_pass_where_the_mini_batch_contradicts_the_labels(tmp_path, capsys, small_document):
+    document = small_document()
+    import made_capture
+
+    given = made_capture.made_step()
+    write_capture(
+        tmp_path / "captures", sampled_positive=given["sampled_negative"], sampled_negative=given["sampled_positive"]
+    )
+    assert cli.main(["replay", str(tmp_path / "captures"), "--params", str(document)]) == 1
+    assert "drawn with another label" in capsys.readouterr().out
+
+
 def test_replay_names_the_cause_of_a_step_that_is_not_finite_as_json(tmp_path, capsys, small_document):
     import made_capture
 

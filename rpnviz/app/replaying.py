@@ -50,7 +50,7 @@ class Replaying(QObject):
         self.losses: StepLosses | None = None
         self.failure = ""
         self._path: Path | None = None
-        self._put: CapturedImage | None = None
+        self._put: tuple[CapturedImage, str, int] | None = None
         self._reading: Job | None = None
         self._asked: tuple[RecordedStep, Preset] | None = None
         self._searching = Resting(state.jobs, "Replaying the step", "replay", self._on_failed, parent=self)
@@ -61,6 +61,11 @@ class Replaying(QObject):
     def busy(self) -> bool:
         """Whether the step is being read, or its explanation looked for."""
         return self._reading is not None or self._searching.busy
+
+    @property
+    def preset_name(self) -> str:
+        """The trainer under which the step is replayed."""
+        return self._state.preset.name
 
     @property
     def image_losses(self) -> ImageLosses | None:
@@ -128,17 +133,12 @@ class Replaying(QObject):
 
     def _read(self, path: Path) -> None:
         state = self._state
-        preset = Preset(state.preset.name, state.params, state.preset.conventions)
         self._path = path
 
-        def work(job: Job) -> tuple[RecordedStep, StepLosses | None]:
-            step = read_step(path)
-            return step, losses_of(step, preset)
-
-        def done(answer: tuple[RecordedStep, StepLosses | None]) -> None:
+        def done(step: RecordedStep) -> None:
             if path == self._path:
                 self._reading = None
-                self.step, self.losses = answer
+                self.step = step
                 self._put_recording()
                 self._on_result()
 
@@ -147,14 +147,21 @@ class Replaying(QObject):
                 self._reading = None
                 self._on_failed(error)
 
-        self._reading = state.jobs.submit(f"Reading {path.name}", work, done, failed, lane="replay", hidden=True)
+        self._reading = state.jobs.submit(
+            f"Reading {path.name}", lambda job: read_step(path), done, failed, lane="replay", hidden=True
+        )
 
     def _put_recording(self) -> None:
-        """Hand the recorded draw and its losses to the window's result, once for each image."""
-        place, step = self.place, self.step
-        if place is None or step is None or self._put == place:
+        """Hand the recorded draw and its losses to the window's result, once for each image and size of mini-batch."""
+        place, step, state = self.place, self.step, self._state
+        if place is None or step is None:
             return
-        self._put = place
+        asked = place, state.preset.name, state.params.sample.batch_size_per_image
+        if self._put == asked:
+            return
+        self._put = asked
+        # By detectron2's rule a loss is divided by the size that the parameters give.
+        self.losses = losses_of(step, Preset(state.preset.name, state.params, state.preset.conventions))
         losses, own = None, self.image_losses
         count = step.images[place.number].anchor_count
         if own is not None and count is not None:
@@ -166,6 +173,7 @@ class Replaying(QObject):
         shown, step, place = self._state.shown, self.step, self.place
         if step is None or place is None:
             return
+        self._put_recording()
         self.here = None
         if shown is None:
             self.changed.emit()

@@ -16,6 +16,8 @@ from rpnviz.core.recording import RecordedImage, RecordedStep
 
 _EXP_OVERFLOW = math.log(float(np.finfo(np.float32).max))
 """exp of more than this is infinite in float32: 88.7."""
+_EXPLAINING = {"targets": ("target_deltas", "target_boxes"), "logits": ("objectness",), "deltas": ("deltas",)}
+"""What the losses are made of; of targets either will do."""
 _GROWN = 1000.0
 """Times its earlier value from which on a loss is said to have run away."""
 
@@ -50,22 +52,41 @@ def find_cause(step: RecordedStep, earlier: Sequence[RecordedStep] = ()) -> Caus
     head = ""
     if broken:
         # The RPN's own first: those are what the arrays can explain.
-        first = next((name for name in broken if "rpn" in name or "objectness" in name), broken[0])
+        first = next((name for name in broken if _of_rpn(name)), broken[0])
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         head = f"{first} is {_spelt(step.losses[first])}{more}: "
     arrays = _first_broken(step)
     if arrays is None and not broken:
         return None
     if arrays is None:
-        what = f"{head}every recorded array of the RPN is finite"
-        rpn = [name for name in broken if "rpn" in name or "objectness" in name]
-        where = "the loss itself overflowed" if rpn else "it arises after the RPN, which this recording does not hold"
-        return Cause("losses", f"{what}, so {where}.{_ran_away(step, earlier)}")
+        return Cause("losses", f"{head}{_where_else(step, broken)}{_ran_away(step, earlier)}")
     text = f"{head}{arrays.text}"
     if arrays.where in ("logits", "deltas"):
         text += " Image and boxes are finite: the weights are not, or a layer overflowed."
         text += _ran_away(step, earlier)
     return Cause(arrays.where, text, arrays.image, arrays.gt, arrays.anchor)
+
+
+def _where_else(step: RecordedStep, broken: Sequence[str]) -> str:
+    """Where a loss that is not finite arises, as far as the arrays that are recorded, all finite, tell."""
+    missing = [
+        name
+        for name, fields in _EXPLAINING.items()
+        if any(all(getattr(image, field) is None for field in fields) for image in step.images)
+    ]
+    told = [name for name in step.losses if _of_rpn(name)]
+    if told and not any(_of_rpn(name) for name in broken):
+        return "the losses of the RPN are finite, so it arises after the RPN, which this recording does not hold."
+    if missing:
+        lacks = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
+        return f"what is recorded of the RPN is finite, but {lacks} are not recorded, so where it arises is not known."
+    if not told:
+        return "every array of the RPN is finite, so it arises after the RPN, or the loss itself overflowed."
+    return "every array of the RPN is finite, so the loss itself overflowed."
+
+
+def _of_rpn(name: str) -> bool:
+    return "rpn" in name or "objectness" in name
 
 
 def _spelt(value: float) -> str:

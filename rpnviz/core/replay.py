@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rpnviz.core import pipeline
 from rpnviz.core.conventions import DrawRule
 from rpnviz.core.deltas import encode
+from rpnviz.core.params import SampleParams
 from rpnviz.core.pipeline import Result
 from rpnviz.core.presets import Preset
 from rpnviz.core.recording import RecordedImage, RecordedStep
@@ -51,6 +52,7 @@ class SampleCheck:
         positive, negative: how many were drawn.
         expected_positive, expected_negative: how many the parameters draw from the labels.
         wrong: (W,) drawn anchors whose label is another.
+        labelled: positives and negatives that there are to draw from; None where that is not recorded.
     """
 
     positive: int
@@ -58,6 +60,7 @@ class SampleCheck:
     expected_positive: int
     expected_negative: int
     wrong: NDArray[np.int64]
+    labelled: tuple[int, int] | None = None
 
     @property
     def fits(self) -> bool:
@@ -98,8 +101,18 @@ class ImageReplay:
         return int((self.trainer == label).sum()), int((self.result.match.labels == label).sum())
 
     @property
+    def tells(self) -> bool:
+        """Whether the recording tells anything of labels or targets that can be compared."""
+        return bool((self.trainer != UNKNOWN).any()) or not np.isnan(self.target_error)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether nothing differs and nothing contradicts the mini-batch; of what is recorded."""
+        return not self.distance and (self.sample is None or self.sample.fits)
+
+    @property
     def distance(self) -> int:
-        """Everything that differs, counted; 0: the image is reproduced."""
+        """Anchors, labels and targets that differ, counted; the mini-batch is apart."""
         if not self.comparable:
             return 10 * max(len(self.result.anchors), len(self.trainer))
         anchors = 0
@@ -212,9 +225,15 @@ def _check_sample(image: RecordedImage, trainer: NDArray[np.int8], result: Resul
     if result.conventions.draw is DrawRule.NONE or image.labels is None:
         return SampleCheck(len(positive), len(negative), len(positive), len(negative), np.sort(wrong))
     params = result.params.sample
-    wanted = min(int((trainer == 1).sum()), int(params.batch_size_per_image * params.positive_fraction))
-    others = min(int((trainer == 0).sum()), params.batch_size_per_image - wanted)
-    return SampleCheck(len(positive), len(negative), wanted, others, np.sort(wrong))
+    labelled = int((trainer == 1).sum()), int((trainer == 0).sum())
+    wanted = drawn_numbers(*labelled, params)
+    return SampleCheck(len(positive), len(negative), *wanted, np.sort(wrong), labelled)
+
+
+def drawn_numbers(positive: int, negative: int, params: SampleParams) -> tuple[int, int]:
+    """How many positives and negatives a mini-batch has, of so many."""
+    wanted = min(positive, int(params.batch_size_per_image * params.positive_fraction))
+    return wanted, min(negative, params.batch_size_per_image - wanted)
 
 
 def sentence(images: tuple[ImageReplay, ...] | list[ImageReplay]) -> str:
@@ -229,7 +248,9 @@ def sentence(images: tuple[ImageReplay, ...] | list[ImageReplay]) -> str:
     counts = [image.count(1) for image in images]
     theirs, ours = sum(count[0] for count in counts), sum(count[1] for count in counts)
     differ = sum(len(image.labels_differ) for image in images)
-    if any((image.trainer == UNKNOWN).any() for image in images):
+    if not any(image.tells for image in images):
+        parts = ["no label is compared: the capture holds neither labels nor a mini-batch"]
+    elif any((image.trainer == UNKNOWN).any() for image in images):
         known = sum(int((image.trainer != UNKNOWN).sum()) for image in images)
         parts = [f"of {known:,} anchors that the trainer tells the label of, {differ:,} differ"]
     else:

@@ -23,6 +23,7 @@ from rpnviz.errors import ModelFileError, ShapeError
 FORMAT = "rpn-capture/1"
 SUFFIX = ".npz"
 _LARGE = ("objectness", "deltas", "anchors", "labels")
+_WHOLE = (np.int64, np.int8, np.bool_)
 _WAY_OUT = "docs/capture.md says what it must hold."
 
 
@@ -160,7 +161,12 @@ def _image(
 ) -> RecordedImage:
     def own(name: str, kind: type | None = None) -> NDArray | None:
         value = arrays.get(f"image{number}.{name}")
-        return value if value is None or kind is None else np.asarray(value, kind)
+        if value is None or kind is None:
+            return value
+        cast = np.asarray(value, kind)
+        if kind in _WHOLE and not np.array_equal(cast, value):
+            raise ValueError(f"'image{number}.{name}' holds numbers that are not whole, or too large")
+        return cast
 
     boxes = np.asarray(arrays[f"image{number}.boxes"], np.float64)
     boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
@@ -223,7 +229,9 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
     places: list[CapturedImage] = []
     steps: list[tuple[Path, RecordedStep]] = []
     findings: list[Finding] = []
-    highest = -1
+    numbered: list[ImageRecord] = []
+    used: set[int] = set()
+    unknown: set[str] = set()
     for done, file in enumerate(files):
         progress(done / len(files))
         try:
@@ -234,10 +242,15 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
             findings.append(Finding("error", error.what, file.name, error.way_out, kind="damaged capture"))
             continue
         steps.append((file, step))
+        if step.stated_framework and step.stated_framework not in unknown:
+            unknown.add(step.stated_framework)
+            what = f"no rules are known for its framework {step.stated_framework!r}; those of another trainer apply"
+            out = f"Captures name one of {', '.join(presets.names())} (Recorder(framework=...))."
+            findings.append(Finding("warning", what, file.name, out, kind="unknown trainer"))
         for number, image in enumerate(step.images):
             classes = np.zeros(len(image.boxes), np.int64) if image.classes is None else image.classes
             classes = np.maximum(classes, 0)
-            highest = max(highest, int(classes.max(initial=-1)))
+            used.update(np.unique(classes).tolist())
             ignore = np.zeros(len(image.boxes), bool) if image.ignore is None else image.ignore
             gt = GroundTruth(image.boxes.copy(), classes.copy(), ignore.copy(), (None,) * len(image.boxes))
             mark = "" if step.finite else "! "
@@ -249,7 +262,23 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
             places.append(CapturedImage(file, number))
     if not records:
         raise ModelFileError("none of its captured steps can be read.", where=str(path), way_out=_WAY_OUT)
-    categories = tuple(f"class {number}" for number in range(highest + 1))
+    # Only ids that occur have a name: one of millions must not make as many.
+    ids = np.array(sorted(used), np.int64)
+    for record in records:
+        own = record.gt
+        gt = GroundTruth(own.boxes, np.searchsorted(ids, own.labels), own.ignore, own.ids)
+        numbered.append(
+            ImageRecord(
+                record.file_name,
+                record.path,
+                record.size,
+                gt,
+                read=record.read,
+                stored_in=record.stored_in,
+                seen_size=record.seen_size,
+            )
+        )
+    categories = tuple(f"class {number}" for number in ids.tolist())
     return CaptureDataset(
-        path.name, path, tuple(records), categories, tuple(findings), places=tuple(places), steps=tuple(steps)
+        path.name, path, tuple(numbered), categories, tuple(findings), places=tuple(places), steps=tuple(steps)
     )

@@ -15,6 +15,7 @@ from rpnviz.core.matching import AnchorState
 from rpnviz.core.presets import Preset
 from rpnviz.core.recording import RecordedStep
 from rpnviz.core.replay import UNKNOWN, ImageReplay, replay, sentence
+from rpnviz.core.replay_draw import explain_draw
 from rpnviz.core.replay_search import Explanation, explain
 from rpnviz.export.tables import number
 
@@ -47,8 +48,13 @@ class StepReplay:
 
     @property
     def passes(self) -> bool:
-        """Whether everything is reproduced and finite."""
-        return not self.cause and self.step.finite and not any(image.distance for image in self.images)
+        """Whether something was compared, and everything is reproduced and finite."""
+        return not self.cause and self.step.finite and self.reproduced and any(image.tells for image in self.images)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether nothing that is recorded differs, the numbers of the mini-batch included."""
+        return all(image.reproduced for image in self.images)
 
     @property
     def sentence(self) -> str:
@@ -83,7 +89,7 @@ def replay_step(
     """
     images = replay(step, preset)
     check()
-    found = explain(step, preset, images, check) if search else None
+    found = (*explain(step, preset, images, check), *explain_draw(preset, images)) if search else None
     return StepReplay(step, preset, images, found, losses_of(step, preset), find_cause(step, earlier))
 
 
@@ -99,7 +105,7 @@ def replay_table(found: StepReplay, path: Path) -> dict[str, Any]:
     return {
         "file": str(path),
         "step": step.step,
-        "framework": step.framework,
+        "framework": step.framework or step.stated_framework,
         "preset": found.preset.name,
         "finite": step.finite,
         "losses": {name: number(value) for name, value in step.losses.items()},
@@ -107,7 +113,8 @@ def replay_table(found: StepReplay, path: Path) -> dict[str, Any]:
         if found.cause is None
         else {"where": found.cause.where, "text": found.cause.text, "image": found.cause.image, "gt": found.cause.gt},
         "sentence": found.sentence,
-        "equal": not any(image.distance for image in found.images),
+        "equal": found.reproduced,
+        "compared": any(image.tells for image in found.images),
         "images": [_image_table(image) for image in found.images],
         "explanations": None
         if found.explanations is None
@@ -195,6 +202,8 @@ def replay_lines(found: StepReplay, path: Path) -> list[str]:
     """For reading: the sentence, the cause of what is not finite, what would make it equal, the losses."""
     noun = "image" if len(found.images) == 1 else "images"
     lines = [f"{path.name}, step {found.step.step:,}, {len(found.images)} {noun}: {found.sentence}"]
+    if found.step.stated_framework:
+        lines.append(f"  {unknown_trainer(found.step)}")
     if found.cause is not None:
         lines.append(f"  not finite: {found.cause.text}")
     explanations = found.explanations or ()
@@ -203,11 +212,17 @@ def replay_lines(found: StepReplay, path: Path) -> list[str]:
         lines.append(f"  explained by {explanation.text}{rest}")
     if len(explanations) > _MOST_LINES:
         lines.append(f"  or {len(explanations) - _MOST_LINES} more")
-    if found.explanations == () and any(image.distance for image in found.images):
+    if found.explanations == () and not found.reproduced:
         lines.append("  no convention or threshold that was tried explains it")
     if found.losses is not None:
         lines.append(f"  {losses_text(found.losses)}")
     return lines
+
+
+def unknown_trainer(step: RecordedStep) -> str:
+    """What to say of a recording whose ``framework`` is no preset."""
+    known = ", ".join(presets.names())
+    return f"no rules are known for its framework {step.stated_framework!r}; those of another trainer apply ({known})"
 
 
 def losses_text(losses: StepLosses) -> str:

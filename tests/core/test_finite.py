@@ -14,6 +14,9 @@ from rpnviz.core.finite import find_cause
 NAN = {"loss_objectness": 0.4, "loss_rpn_box_reg": math.nan}
 
 
+BEHIND = {"loss_classifier": math.nan, "loss_objectness": 1.0}
+
+
 def test_a_finite_step_has_none():
     assert find_cause(recorded()) is None
 
@@ -61,10 +64,23 @@ def test_an_ignored_box_is_no_cause():
 
 
 def test_a_loss_behind_the_rpn_is_told_apart():
-    cause = find_cause(recorded(losses={"loss_classifier": math.nan, "loss_objectness": 1.0}))
+    cause = find_cause(recorded(losses=BEHIND))
     assert cause.where == "losses"
     assert "it arises after the RPN" in cause.text
     assert "the loss itself overflowed" in find_cause(recorded(losses={"loss_rpn_cls": math.inf})).text
+
+
+def test_what_is_not_recorded_is_not_said_to_be_finite():
+    step = recorded(losses={"loss_rpn_cls": math.nan})
+    for number in (0, 1):
+        step = with_image(step, number, objectness=None, deltas=None)
+    text = find_cause(step).text
+    assert text.endswith("but logits and deltas are not recorded, so where it arises is not known.")
+    step = with_image(step, 1, target_deltas=None, target_anchor=None)
+    assert "targets, logits and deltas are not recorded" in find_cause(step).text
+    assert "arises after the RPN" in find_cause(dataclasses.replace(step, losses=BEHIND)).text
+    assert "not known" in find_cause(dataclasses.replace(step, losses={"loss": math.nan})).text
+    assert "or the loss itself" in find_cause(recorded(losses={"loss": math.nan})).text
 
 
 def test_losses_that_ran_away_before_are_told():

@@ -11,6 +11,7 @@ from made_capture import BOXES, made_step, small
 from rpnviz.core import presets
 from rpnviz.core.recording import RecordedImage, RecordedStep
 from rpnviz.core.replay import UNKNOWN, replay, sentence
+from rpnviz.core.replay_draw import explain_draw
 from rpnviz.core.replay_search import explain
 from rpnviz.errors import ShapeError
 
@@ -180,6 +181,54 @@ def test_a_draw_that_the_labels_do_not_allow_is_told():
     assert not check.fits
     assert check.wrong.tolist() == negative.tolist()
     assert "drawn with another label" in sentence(replay(wrong, small()))
+
+
+def test_where_nothing_is_recorded_to_compare_that_is_said():
+    step = recorded()
+    for number in (0, 1):
+        step = with_image(
+            step,
+            number,
+            labels=None,
+            sampled_positive=None,
+            sampled_negative=None,
+            target_anchor=None,
+            target_deltas=None,
+        )
+    images = replay(step, small())
+    assert not any(image.tells for image in images)
+    assert sentence(images) == "no label is compared: the capture holds neither labels nor a mini-batch"
+    assert all(image.tells for image in replay(recorded(), small()))
+
+
+def sampled_as(**values):
+    """A recording whose mini-batch was drawn with other numbers."""
+    preset = small()
+    return recorded(dataclasses.replace(preset, params=preset.params.with_values("sample", **values)))
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"batch_size_per_image": 64}, "sample.batch_size_per_image"),
+        ({"positive_fraction": 0.01}, "sample.positive_fraction"),
+        (
+            {"batch_size_per_image": 40, "positive_fraction": 0.05},
+            "sample.batch_size_per_image, sample.positive_fraction",
+        ),
+    ],
+)
+def test_another_size_or_share_of_the_mini_batch_is_found(values, names):
+    step, here = sampled_as(**values), small()
+    images = replay(step, here)
+    assert not all(image.reproduced for image in images)
+    assert sum(image.distance for image in images) == 0
+    (found,) = explain_draw(here, images)
+    assert [switch.name for switch in found.switches] == [names]
+    if "batch_size_per_image" in values:
+        assert found.setting.params.sample.batch_size_per_image == values["batch_size_per_image"]
+    assert all(image.reproduced for image in replay(step, found.setting))
+    assert explain_draw(here, replay(recorded(), here)) == ()
 
 
 def test_the_recorded_draw_is_the_mini_batch():

@@ -84,6 +84,14 @@ def test_a_folder_is_a_data_set_of_what_the_network_saw(tmp_path):
     assert (frame.resized_size, frame.input_size, frame.scale) == (SIZES[1], (96, 128), (1.0, 1.0))
 
 
+def test_only_classes_that_occur_have_a_name(tmp_path):
+    path = write_capture(tmp_path)[0]
+    rewritten(path, **{"image0.classes": np.array([2**40, 7, 7])})
+    dataset = open_captures(tmp_path)
+    assert dataset.categories == ("class 0", "class 7", f"class {2**40}")
+    assert dataset.names_of(dataset.images[0]) == (f"class {2**40}", "class 7", "class 7")
+
+
 def test_a_step_that_is_not_finite_is_marked(tmp_path):
     write_capture(tmp_path, losses={"loss_objectness": float("nan")})
     assert open_captures(tmp_path).images[0].file_name == "! step 0 · image 0"
@@ -104,6 +112,16 @@ def test_the_least_that_a_capture_must_hold(tmp_path):
     assert (step.framework, step.grids, step.images[0].labels) == ("", (), None)
     image = replay(step, small())[0]
     assert (image.comparable, image.distance, image.anchors) == (True, 0, None)
+
+
+def test_a_trainer_without_known_rules_is_told(tmp_path):
+    path = write_capture(tmp_path)[0]
+    rewritten(path, framework=np.array("my-trainer"))
+    step = read_step(path)
+    assert (step.framework, step.stated_framework) == ("", "my-trainer")
+    (finding,) = open_captures(tmp_path).findings
+    assert "'my-trainer'" in finding.what
+    assert "mmdetection" in finding.way_out
 
 
 def test_pixels_as_given_are_stretched_and_what_is_not_finite_is_magenta(tmp_path):
@@ -134,6 +152,8 @@ def test_pixels_as_given_are_stretched_and_what_is_not_finite_is_magenta(tmp_pat
         ({"image0.boxes": np.zeros((2, 3))}, "expected (M, 4)"),
         ({"format": np.array("rpn-capture/9")}, "its format is 'rpn-capture/9'"),
         ({"image0.sampled_positive": np.array([5000])}, "but there are 720 anchors"),
+        ({"image0.sampled_positive": np.array([0.5])}, "'image0.sampled_positive' holds numbers that are not whole"),
+        ({"image0.labels": np.full(720, 0.5)}, "'image0.labels' holds numbers that are not whole"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

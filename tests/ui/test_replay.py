@@ -20,6 +20,7 @@ from made_capture import made_step, recorder, small, write_capture
 from rpnviz.app.case import case_bytes
 from rpnviz.app.session import save_session, session_of
 from rpnviz.core import presets
+from rpnviz.core.presets import Preset
 from rpnviz.drawing.options import ColourBy
 from rpnviz.errors import SessionError
 from rpnviz.ui.dialogs.check_log import CheckLogDialog
@@ -117,6 +118,41 @@ def test_a_difference_is_listed_explained_and_taken_over(opened, qtbot):
     window.do_undo()
     qtbot.waitUntil(lambda: replayed(window) and state.params.match.fg_iou_thresh == 0.5, timeout=60000)
     assert panel.buttons
+
+
+def test_a_mini_batch_of_another_size_is_explained_and_the_losses_follow(empty_window, qtbot, tmp_path):
+    window, state = empty_window, empty_window.state
+    there = small("detectron2")
+    there = Preset(there.name, there.params.with_values("sample", batch_size_per_image=64), there.conventions)
+    recorder(tmp_path, framework="detectron2").step(**made_step(there))
+    state.take_preset(small("detectron2"), "small anchors")
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: replayed(window), timeout=60000)
+    panel, before = window.replay, window.replaying.losses.objectness
+    assert "drawn where" in panel.verdict.text()
+    (explanation, button), *more = panel.buttons
+    assert explanation.text == "sample.batch_size_per_image: 256 here, 64 at the trainer"
+    assert not more
+    panel.ensureWidgetVisible(button)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: replayed(window) and not panel.buttons, timeout=60000)
+    assert panel.verdict.text().endswith(", 0 differ.")
+    assert window.replaying.losses.objectness == pytest.approx(4 * before)
+
+
+def test_a_capture_that_tells_nothing_to_compare_says_so(empty_window, qtbot, tmp_path):
+    window = empty_window
+    told = []
+    window.state.told.connect(told.append)
+    given = {name: value for name, value in made_step().items() if name in ("images", "losses", "boxes", "sizes")}
+    recorder(tmp_path, framework="my-trainer").step(**given)
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: replayed(window), timeout=60000)
+    panel = window.replay
+    assert panel.verdict.text().startswith("No label is compared: ")
+    assert panel.note.text() == "Nothing of this image can be compared."
+    assert panel.heading.text().endswith("my-trainer, whose rules are not known: torchvision's apply")
+    assert "no rules are known for its framework 'my-trainer'" in told[0].detail
 
 
 def test_losses_are_listed_selected_and_drawn(opened, qtbot):

@@ -149,6 +149,8 @@ class ReplayPanel(QScrollArea):
         if step is not None and place is not None:
             of = f", image {place.number} of {len(step.images)}" if len(step.images) > 1 else ""
             trainer = f" · {step.framework}" if step.framework else ""
+            if step.stated_framework:
+                trainer = f" · {step.stated_framework}, whose rules are not known: {replaying.preset_name}'s apply"
             self.heading.setText(f"Step {step.step:,}{of}{trainer}")
             if here is not None:
                 images = found.images if found is not None else (here,)
@@ -168,10 +170,10 @@ class ReplayPanel(QScrollArea):
         clear_layout(self.explained)
         self.buttons = []
         if found is None:
-            if here is not None and here.distance:
+            if here is not None and not here.reproduced:
                 self.explained.addWidget(label("Looking for what makes the difference…", "muted"))
             return
-        if not any(image.distance for image in found.images):
+        if found.reproduced:
             return
         explanations = found.explanations or ()
         if not explanations:
@@ -212,7 +214,9 @@ class ReplayPanel(QScrollArea):
         self.tabs[_DIFFER].setText(f"Differ {count:,}")
         note = ""
         if here is not None and not count:
-            note = "No anchor of this image differs." if here.comparable else "The labels cannot be compared."
+            note = "The labels cannot be compared."
+            if here.comparable:
+                note = "No anchor of this image differs." if here.tells else "Nothing of this image can be compared."
         elif count > _MOST_ROWS:
             note = f"Showing {_MOST_ROWS:,} of {count:,}."
         found = self._replaying.found
