@@ -246,8 +246,8 @@ def _replay_parser() -> argparse.ArgumentParser:
         prog="rpnviz replay",
         description="Run the pipeline on what a network saw at captured training steps, and compare anchors, labels, "
         "targets, mini-batch and losses with what its trainer recorded (docs/capture.md).",
-        epilog="Exit code 1: a label, target or the size of a mini-batch differs, no label can be compared, or a step is "
-        "not finite; the field or the cause is named.",
+        epilog="Exit code 1: a label, target or the size of a mini-batch differs, no label can be compared, or a step "
+        "is not finite; the field or the cause is named.",
     )
     parser.add_argument("path", metavar="CAPTURE", type=Path, help="a captured step (.npz), or a folder of them")
     _add_settings(parser, "those that the capture names")

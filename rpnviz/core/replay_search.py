@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -24,6 +25,7 @@ from rpnviz.core.params import differences
 from rpnviz.core.presets import Preset
 from rpnviz.core.recording import RecordedStep
 from rpnviz.core.replay import UNKNOWN, ImageReplay, replay_image
+from rpnviz.core.replay_anchors import anchors_switch
 from rpnviz.errors import ParamsError, ShapeError
 
 _TARGETS = ("codec", "coder_pixels", "coder_weights", "encode_dtype")
@@ -79,6 +81,10 @@ class Explanation:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], tuple) and len(set(value)) == 1:
+        return f"{_plain(value[0])} at every level"
+    if isinstance(value, tuple):
+        return f"({', '.join(_plain(part) for part in value)})"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -86,12 +92,23 @@ def _go_on() -> None:
     """Nobody wants the search to end early."""
 
 
+class _OutOfTime(Exception):
+    """The search took as long as it may."""
+
+
 class _Runner:
     """Replays a step with switches carried over; the same are run once."""
 
     def __init__(
-        self, step: RecordedStep, preset: Preset, images: Sequence[ImageReplay], check: Callable[[], None]
+        self,
+        step: RecordedStep,
+        preset: Preset,
+        images: Sequence[ImageReplay],
+        check: Callable[[], None],
+        budget_s: float,
     ) -> None:
+        self._until = time.monotonic() + budget_s
+        self._start = sum(image.distance for image in images)
         self._step, self._preset, self._check = step, preset, check
         self._base = [None if image.on_recorded else image.result for image in images]
         self._known: dict[tuple[Switch, ...], float] = {}
@@ -112,9 +129,16 @@ class _Runner:
             self._known[key] = math.inf if setting is None else self.of(setting)
         return self._known[key]
 
+    def best(self, images: Sequence[ImageReplay]) -> tuple[Explanation, ...]:
+        """What helps most of what was run; empty if nothing does."""
+        least = min(self._known, key=lambda key: self._known[key], default=())
+        return _explanations([least], self, images) if least and self._known[least] < self._start else ()
+
     def of(self, preset: Preset) -> float:
         """What differs under a preset."""
         self._check()
+        if time.monotonic() >= self._until:
+            raise _OutOfTime
         try:
             return sum(
                 replay_image(self._step, number, preset, previous).distance
@@ -125,7 +149,11 @@ class _Runner:
 
 
 def explain(
-    step: RecordedStep, preset: Preset, images: Sequence[ImageReplay], check: Callable[[], None] = _go_on
+    step: RecordedStep,
+    preset: Preset,
+    images: Sequence[ImageReplay],
+    check: Callable[[], None] = _go_on,
+    budget_s: float = 30.0,
 ) -> tuple[Explanation, ...]:
     """Changes that reproduce a recorded step, the smallest first: single fields, a preset, pairs, more.
 
@@ -134,24 +162,75 @@ def explain(
         preset: under which it differs.
         images: its replay under ``preset``.
         check: called before every run; what it raises ends the search.
+        budget_s: seconds after which what helps most so far is the answer.
 
     Returns:
         Empty if nothing differs. All single fields that reproduce the step; else all pairs; else one larger set, whose
         ``remaining`` is above 0 where nothing reproduces it.
     """
-    base = float(sum(image.distance for image in images))
-    if not base:
+    if not any(image.distance for image in images):
         return ()
-    runner = _Runner(step, preset, images, check)
+    if any(image.anchors is not None and not image.anchors.same for image in images):
+        of_anchors = _explain_anchors(step, preset, check, budget_s)
+        if of_anchors is not None:
+            return of_anchors
+        if any(image.on_recorded for image in images):
+            # No field of the labels makes other anchors: only a trainer as a whole may.
+            return _whole_preset(_Runner(step, preset, images, check, budget_s), preset)
+    runner = _Runner(step, preset, images, check, budget_s)
+    try:
+        return _search(step, preset, images, runner)
+    except _OutOfTime:
+        return runner.best(images)
+
+
+def _explain_anchors(
+    step: RecordedStep, preset: Preset, check: Callable[[], None], budget_s: float
+) -> tuple[Explanation, ...] | None:
+    """The anchors' own fields, read off the recording, and with them what still differs of the labels."""
+    switch = anchors_switch(step, preset)
+    if switch is None:
+        return None
+    check()
+    params, conventions = switched(preset, [switch])
+    setting = Preset(preset.name, params, conventions)
+    images = [replay_image(step, number, setting) for number in range(len(step.images))]
+    remaining = sum(image.distance for image in images)
+    if any(image.anchors is not None and not image.anchors.same for image in images):
+        return None
+    of_labels = explain(step, setting, images, check, budget_s) if remaining else ()
+    alone = Explanation((switch,), "", remaining, setting)
+    joined = [
+        replace(explanation, switches=(switch, *explanation.switches))
+        for explanation in of_labels
+        if not explanation.preset
+    ]
+    return tuple(joined) or (alone,)
+
+
+def _whole_preset(runner: _Runner, preset: Preset) -> tuple[Explanation, ...]:
+    try:
+        for name in presets.names():
+            other = presets.load(name)
+            if name != preset.name and runner.of(other) == 0:
+                return (Explanation((), name, 0, other),)
+    except _OutOfTime:
+        pass
+    return ()
+
+
+def _search(
+    step: RecordedStep, preset: Preset, images: Sequence[ImageReplay], runner: _Runner
+) -> tuple[Explanation, ...]:
+    base = float(sum(image.distance for image in images))
     switches = _candidates(preset, images)
     singles = {switch: runner.distance([switch]) for switch in switches}
     exact = [(switch,) for switch, left in singles.items() if left == 0]
     if exact:
         return _explanations(exact, runner, images)
-    for name in presets.names():
-        other = presets.load(name)
-        if name != preset.name and runner.of(other) == 0:
-            return (Explanation((), name, 0, other),)
+    whole = _whole_preset(runner, preset)
+    if whole:
+        return whole
     helpful = {switch for switch, left in singles.items() if left < base}
     pairs = [
         pair

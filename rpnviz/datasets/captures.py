@@ -163,7 +163,7 @@ def _image(
         value = arrays.get(f"image{number}.{name}")
         if value is None or kind is None:
             return value
-        cast = np.asarray(value, kind)
+        cast: NDArray = np.asarray(value, kind)
         if kind in _WHOLE and not np.array_equal(cast, value):
             raise ValueError(f"'image{number}.{name}' holds numbers that are not whole, or too large")
         return cast
@@ -265,8 +265,9 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
     # Only ids that occur have a name: one of millions must not make as many.
     ids = np.array(sorted(used), np.int64)
     for record in records:
-        own = record.gt
-        gt = GroundTruth(own.boxes, np.searchsorted(ids, own.labels), own.ignore, own.ids)
+        before = record.gt
+        labels: NDArray[np.int64] = np.asarray(np.searchsorted(ids, before.labels), np.int64)
+        gt = GroundTruth(before.boxes, labels, before.ignore, before.ids)
         numbered.append(
             ImageRecord(
                 record.file_name,

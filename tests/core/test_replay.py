@@ -280,3 +280,63 @@ def test_labels_of_another_kind_are_refused():
     labels[3] = 7
     with pytest.raises(ShapeError, match="expected 1 positive"):
         with_image(recorded(), 0, labels=labels)
+
+
+@pytest.mark.parametrize("name", ["torchvision", "detectron2", "mmdetection"])
+@pytest.mark.parametrize(
+    ("size", "ratios", "more"),
+    [
+        (0.5, (0.5, 1.0, 2.0), {}),
+        (2.0, (0.5, 1.0, 2.0), {"fg_iou_thresh": 0.6}),
+        (1.0, (0.3, 0.5, 1.0, 2.0), {}),
+        (1.25, (1.0,), {"bg_iou_thresh": 0.2}),
+    ],
+)
+@pytest.mark.parametrize("with_grids", [True, False])
+def test_anchors_of_their_own_are_read_off_the_recording(name, size, ratios, more, with_grids):
+    here = small(name)
+    there = small(name, **more)
+    own = there.params.anchors
+    values = {"aspect_ratios": (ratios,) * 2}
+    if own.sizes != -1:
+        values["sizes"] = tuple((sizes[0] * size,) for sizes in own.sizes)
+    else:
+        values["scales"] = tuple(scale * size for scale in own.scales)
+    there = dataclasses.replace(there, params=there.params.with_values("anchors", **values))
+    step = recorded(there) if with_grids else recorded(there, grids=(), strides=())
+    images = replay(step, here)
+    found = explain(step, here, images, budget_s=1000)
+    assert found
+    for explanation in found:
+        assert explanation.remaining == 0
+        assert sum(image.distance for image in replay(step, explanation.setting)) == 0
+        assert explanation.switches[0].name.startswith("anchors.")
+    assert found[0].setting.params.anchors.aspect_ratios == values["aspect_ratios"]
+
+
+def test_other_strides_are_read_off_the_recorded_grids():
+    there = small()
+    there = dataclasses.replace(there, params=there.params.with_values("anchors", strides=(4, 16)))
+    step = recorded(there)
+    (found,) = explain(step, small(), replay(step, small()))
+    assert found.setting.params.anchors.strides == (4, 16)
+    assert found.remaining == 0
+
+
+def test_anchors_of_no_such_shape_are_not_looked_for_among_the_labels():
+    step = recorded()
+    anchors = step.images[0].anchors
+    anchors = np.concatenate([anchors, anchors[:7]])
+    step = dataclasses.replace(step, grids=(), strides=())
+    for number in (0, 1):
+        step = with_image(step, number, anchors=anchors, labels=None, objectness=None, deltas=None)
+    images = replay(step, small())
+    assert all(image.on_recorded for image in images)
+    runs = []
+    assert explain(step, small(), images, lambda: runs.append(1)) == ()
+    assert len(runs) < len(presets.names())
+
+
+def test_a_search_without_time_tells_what_it_has():
+    step = recorded(small(fg_iou_thresh=0.5))
+    assert explain(step, small(), replay(step, small()), budget_s=0) == ()
