@@ -54,13 +54,16 @@ class Replaying(QObject):
         self._reading: Job | None = None
         self._asked: tuple[RecordedStep, Preset] | None = None
         self._searching = Resting(state.jobs, "Replaying the step", "replay", self._on_failed, parent=self)
+        self._comparing = Resting(
+            state.jobs, "Comparing the step", "replay", self._on_no_comparison, rest_ms=0, parent=self
+        )
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_result)
 
     @property
     def busy(self) -> bool:
         """Whether the step is being read, or its explanation looked for."""
-        return self._reading is not None or self._searching.busy
+        return self._reading is not None or self._comparing.busy or self._searching.busy
 
     @property
     def preset_name(self) -> str:
@@ -112,6 +115,7 @@ class Replaying(QObject):
             self._forget()
             if self.dataset is not None and self.shows_losses:
                 state.show_layers(default_options(World.TRAINING))
+        self._comparing.forget()
         self.dataset = dataset
         self.place = dataset.places[state.index] if dataset is not None else None
         if self.place is None:
@@ -124,6 +128,7 @@ class Replaying(QObject):
         self.changed.emit()
 
     def _forget(self) -> None:
+        self._comparing.forget()
         self._searching.forget()
         if self._reading is not None:
             self._reading.cancel()
@@ -178,13 +183,27 @@ class Replaying(QObject):
         if shown is None:
             self.changed.emit()
             return
+        recorded = step.images[place.number].anchors
+        if recorded is not None and len(recorded) != len(shown.training.anchors):
+            # The recorded anchors are labelled anew: too long for the GUI thread.
+            number, result = place.number, shown.training
+            self._comparing.ask(lambda job: compare_image(step, number, result), self._on_compared)
+            self.changed.emit()
+            return
+        self._comparing.forget()
         try:
-            self.here = compare_image(step, place.number, shown.training)
-            self.failure = ""
+            self._on_compared(compare_image(step, place.number, shown.training))
         except RpnvizError as error:
-            self.failure = str(error)
+            self._on_no_comparison(error)
+
+    def _on_compared(self, here: ImageReplay) -> None:
+        self.here = here
+        self.failure = ""
+        shown, step = self._state.shown, self.step
+        if shown is None or step is None:
+            return
         preset = Preset(shown.preset.name, shown.training.params, shown.training.conventions)
-        if self.here is not None and self._asked != (step, preset):
+        if self._asked != (step, preset):
             self.found, self._asked = None, (step, preset)
             earlier = [other for _, other in self.dataset.steps if other.step < step.step] if self.dataset else []
 
@@ -192,6 +211,10 @@ class Replaying(QObject):
                 return replay_step(step, preset, earlier, lambda: job.progress(0.0))
 
             self._searching.ask(work, self._on_found)
+        self.changed.emit()
+
+    def _on_no_comparison(self, error: BaseException) -> None:
+        self.failure = str(error)
         self.changed.emit()
 
     def _on_found(self, found: StepReplay) -> None:

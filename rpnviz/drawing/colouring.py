@@ -26,7 +26,7 @@ SCORE_STEPS = (0.05, 0.3, 0.6, 0.9)
 """Objectness probabilities at which the colour changes."""
 LOSS_STEPS = (0.25, 1.0, 2.0, 4.0)
 """Losses at which the colour changes, in means over the mini-batch."""
-_LOSS_TEXTS = ("loss < 1/4 mean", "1/4 to 1 mean", "1 to 2 means", "2 to 4 means", "from 4 means")
+_LOSS_TEXTS = ("loss < ¼ mean", "¼ to 1", "1 to 2", "2 to 4", "≥ 4")
 _FATES = {
     Fate.KEPT: "kept",
     Fate.SUPPRESSED: "suppressed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from rpnviz.app.case import case_bytes
 from rpnviz.app.session import save_session, session_of
 from rpnviz.core import presets
 from rpnviz.core.presets import Preset
+from rpnviz.core.replay import compare_image
 from rpnviz.drawing.options import ColourBy
 from rpnviz.errors import SessionError
 from rpnviz.ui.dialogs.check_log import CheckLogDialog
@@ -183,6 +185,17 @@ def legend_texts(window):
     return [widget.text() for widget in widgets if widget is not None]
 
 
+def test_the_legend_of_losses_is_whole_in_a_small_window(opened, qtbot):
+    window = opened()
+    window.resize(1000, 700)
+    window.replaying.show_losses(True)
+    qtbot.waitUntil(lambda: settled(window) and any("mean" in text for text in legend_texts(window)), timeout=20000)
+    layout = window.legend._scale
+    widgets = [layout.itemAt(number).widget() for number in range(layout.count())]
+    shown = [widget for widget in widgets if widget is not None]
+    qtbot.waitUntil(lambda: all(widget.width() >= widget.sizeHint().width() for widget in shown), timeout=5000)
+
+
 def test_the_colours_of_losses_do_not_outlive_the_capture(opened, qtbot):
     window = opened()
     window.replaying.show_losses(True)
@@ -212,9 +225,18 @@ def test_steps_are_a_list_and_those_not_finite_are_marked(empty_window, qtbot, t
     assert "was finite" in panel.cause.text()
 
 
-def test_other_anchors_cannot_be_selected_on_the_canvas(opened, qtbot):
+def test_other_anchors_cannot_be_selected_on_the_canvas(opened, qtbot, monkeypatch):
+    threads = []
+
+    def watched(*arguments):
+        threads.append(threading.current_thread())
+        return compare_image(*arguments)
+
+    monkeypatch.setattr("rpnviz.app.replaying.compare_image", watched)
     window = opened(preset=presets.load("torchvision"))
     panel = window.replay
+    assert threads
+    assert threading.main_thread() not in threads, "recorded anchors are labelled anew, which takes long"
     assert "compared on the trainer's" in panel.verdict.text()
     assert "not those on the canvas" in panel.note.text()
     panel.differ_table.activated.emit(panel.differ.index(0, 0))

@@ -144,7 +144,8 @@ class ReplayPanel(QScrollArea):
         if replaying.dataset is None:
             return
         self.heading.setText("")
-        self.verdict.setText("Reading the step…" if not replaying.failure else "This step cannot be replayed")
+        waiting = "Reading the step…" if step is None else "Comparing the step…"
+        self.verdict.setText(waiting if not replaying.failure else "This step cannot be replayed")
         self.cause.setText(replaying.failure)
         if step is not None and place is not None:
             of = f", image {place.number} of {len(step.images)}" if len(step.images) > 1 else ""
