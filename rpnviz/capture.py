@@ -22,7 +22,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -226,7 +226,7 @@ class Recorder:
         beside = self.folder / f".{target.stem}-{os.getpid()}.part"
         try:
             with beside.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
+                _save(file, arrays)
             if self._make_room(beside.stat().st_size, finite, target):
                 os.replace(beside, target)
                 self.written = [path for path in self.written if path != target] + [target]
@@ -305,6 +305,19 @@ class Recorder:
         )
         with contextlib.suppress(Warning):  # where warnings are errors, this one must not end the recording
             warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def _save(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
+    """As ``numpy.savez_compressed``, but fast: the training waits for it.
+
+    Logits and deltas hardly shrink and are most of a file; for the rest the fastest level does nearly as well.
+    """
+    with zipfile.ZipFile(file, "w", compresslevel=1) as archive:
+        for name, value in arrays.items():
+            outputs = name.endswith((".objectness", ".deltas"))
+            archive.compression = zipfile.ZIP_STORED if outputs else zipfile.ZIP_DEFLATED
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(value), allow_pickle=False)
 
 
 def _run_of(path: Path) -> str:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_the_pixels_are_bytes_again_and_the_normalisation_is_stated(tmp_path):
         assert np.array_equal(file["images"], wanted)
         assert file["mean"].tolist() == list(MEAN)
         assert file["std"].tolist() == list(STD)
+
+
+def test_the_arrays_that_hardly_shrink_are_stored_as_they_are(tmp_path):
+    (path,) = write_capture(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        kinds = {entry.filename: entry.compress_type for entry in archive.infolist()}
+    stored = {name for name, kind in kinds.items() if kind == zipfile.ZIP_STORED}
+    assert stored == {f"image{number}.{name}.npy" for number in (0, 1) for name in ("objectness", "deltas")}
 
 
 def test_bgr_becomes_rgb_and_unknown_pixels_stay_as_given(tmp_path):
