@@ -192,8 +192,13 @@ def test_the_legend_of_losses_is_whole_in_a_small_window(opened, qtbot):
     qtbot.waitUntil(lambda: settled(window) and any("mean" in text for text in legend_texts(window)), timeout=20000)
     layout = window.legend._scale
     widgets = [layout.itemAt(number).widget() for number in range(layout.count())]
-    shown = [widget for widget in widgets if widget is not None]
-    qtbot.waitUntil(lambda: all(widget.width() >= widget.sizeHint().width() for widget in shown), timeout=5000)
+    texts = [widget for widget in widgets if widget is not None and widget.text()]
+    assert len(texts) == 5
+
+    def whole(text):
+        return text.visibleRegion().boundingRect().width() >= text.fontMetrics().horizontalAdvance(text.text())
+
+    qtbot.waitUntil(lambda: all(whole(text) for text in texts), timeout=5000)
 
 
 def test_the_colours_of_losses_do_not_outlive_the_capture(opened, qtbot):
