@@ -33,6 +33,7 @@ from rpnviz.app.state import AppState
 from rpnviz.app.survey import RANKS, UNKNOWN, UNREADABLE, Counts, Survey
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
+from rpnviz.datasets.columns import Columns, columns_of
 from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
@@ -63,6 +64,8 @@ def _with(rank: Rank) -> Callable[[Counts], NDArray[np.bool_]]:
     return lambda counts: counts.ranks[:, RANKS.index(rank)] > 0
 
 
+_FINDINGS = "Findings"
+
 FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("All images", "Every image", _any),
     ("Problems", "Boxes without a positive, or forced at a poor fit", lambda counts: counts.problems > 0),
@@ -71,6 +74,7 @@ FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("Not trained", "Boxes that the trainer leaves out", _with(Rank.NOT_TRAINED)),
     ("All matched", "No box that is forced only or without a positive", lambda counts: _all_matched(counts)),
     ("In no view", "Boxes that no training view matches", lambda counts: counts.unmatched > 0),
+    (_FINDINGS, "Boxes or files with something wrong in the annotations (Ctrl+Shift+F tells what)", _any),
     ("Unreadable", "Images that cannot be read", lambda counts: counts.problems == UNREADABLE),
 )
 """Title, what it lets pass, and the test."""
@@ -82,6 +86,7 @@ ORDERS: tuple[tuple[str, str, Callable[[Counts, NDArray[np.int64]], NDArray] | N
     ("Forced only", "Most forced-only boxes first", lambda counts, _: -counts.ranks[:, 1]),
     ("Problems", "Most problems first", lambda counts, _: -counts.problems),
     ("In no view", "Most boxes that no training view matches first", lambda counts, _: -counts.unmatched),
+    ("Worst fit", "The box with the lowest best IoU first", lambda counts, _: np.nan_to_num(counts.least_iou, nan=2)),
     ("Most boxes", "Most boxes first", lambda _, boxes: -boxes),
 )
 """Title, what comes first, and the key; equal ones as in the annotation file."""
@@ -100,6 +105,8 @@ class ImageListModel(QAbstractListModel):
         self._names: list[str] = []
         self._boxes = np.zeros(0, np.int64)
         self._counts, self._fresh = Counts.of(0), np.zeros(0, bool)
+        self._columns: Columns | None = None
+        self._findings = np.zeros(0, np.int64)
         self._images = np.zeros(0, np.int64)
         self._row_of = np.zeros(0, np.int64)
 
@@ -110,6 +117,21 @@ class ImageListModel(QAbstractListModel):
         self._boxes = dataset.box_counts() if dataset is not None else np.zeros(0, np.int64)
         self._counts, self._fresh = Counts.of(len(self._names)), np.zeros(len(self._names), bool)
         self._dataset = dataset
+        self._columns = None
+        findings = () if dataset is None else dataset.findings
+        serious = [found.image for found in findings if found.severity != "note" and found.image is not None]
+        self._findings = np.bincount(np.array(serious, np.int64), minlength=len(self._names))
+
+    def _with_category(self, text: str) -> NDArray[np.bool_]:
+        """(N,) images with a box of a category whose name holds the text."""
+        dataset, found = self._dataset, np.zeros(len(self._names), bool)
+        if dataset is None:
+            return found
+        labels = [label for label, name in enumerate(dataset.categories) if text in name.casefold()]
+        if labels:
+            self._columns = self._columns or columns_of(dataset.images)
+            found[self._columns.owners()[np.isin(self._columns.labels, labels)]] = True
+        return found
 
     def show_counts(self, counts: Counts, fresh: NDArray[np.bool_]) -> None:
         """Show how boxes fare; ``fresh``: (N,) images of which that is up to date. The order stays."""
@@ -118,11 +140,19 @@ class ImageListModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._images) - 1, 0))
 
     def arrange(self, text: str, passes: int, order: int) -> bool:
-        """Show the images whose name holds ``text`` and that pass a filter, in an order; whether that changed rows."""
+        """Show the images that hold ``text`` and pass a filter, in an order; whether that changed rows.
+
+        Args:
+            text: of the file name, or of the name of a category of one of its boxes.
+            passes, order: index of :data:`FILTERS` and :data:`ORDERS`.
+        """
         kept = FILTERS[passes][2](self._counts)
+        if FILTERS[passes][0] == _FINDINGS:
+            kept = self._findings > 0
         wanted = text.casefold()
         if wanted:
-            kept = kept & np.fromiter((wanted in name for name in self._names), bool, len(self._names))
+            named = np.fromiter((wanted in name for name in self._names), bool, len(self._names))
+            kept = kept & (named | self._with_category(wanted))
         key = ORDERS[order][2]
         if key is not None:
             ordered = np.argsort(key(self._counts, self._boxes), kind="stable")
@@ -252,9 +282,10 @@ class ImagesPanel(QWidget):
         self.totals.setAccessibleName("Boxes of all images")
         self.stop = tool_button("Stop", "link", "Leave the other images uncounted", self._stop_or_go_on)
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter by name")
+        self.filter.setPlaceholderText("Name or category")
+        self.filter.setToolTip("Images whose file name holds this text, or that have a box of such a category")
         self.filter.setClearButtonEnabled(True)
-        self.filter.setAccessibleName("Filter images by name")
+        self.filter.setAccessibleName("Filter images by name or category")
         self.passes = small_choice([entry[:2] for entry in FILTERS], "Which images are listed", self._arrange)
         self.order = small_choice([entry[:2] for entry in ORDERS], "What comes first in the list", self._arrange)
         # A table of one column: a list view measures all rows whenever they change, 0.3 s for 100,000.
