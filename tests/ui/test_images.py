@@ -243,3 +243,17 @@ def test_images_with_findings_are_a_filter(window, qtbot, tmp_path):
     wait_counted(window, qtbot)
     choose(window.images.passes, "Findings")
     assert listed(window) == ["bad.png"]
+
+
+def test_thumbnails_of_the_rows_in_view(window, qtbot):
+    panel = window.images
+    before = panel.list.verticalHeader().defaultSectionSize()
+    qtbot.mouseClick(panel.with_thumbnails, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.thumbnails.of(0) is not None and panel.thumbnails.of(4) is not None, timeout=20000)
+    assert panel.list.verticalHeader().defaultSectionSize() > before
+    shown = panel.list.grab().toImage()
+    place = panel.list.visualRect(panel.list.model().index(0, 0))
+    colours = {shown.pixelColor(place.left() + x, place.center().y()).name() for x in range(8, 40)}
+    assert len(colours) > 8, "a photo, not a flat ground"
+    qtbot.mouseClick(panel.with_thumbnails, Qt.MouseButton.LeftButton)
+    assert panel.list.verticalHeader().defaultSectionSize() == before

@@ -14,10 +14,11 @@ from PySide6.QtCore import (
     QModelIndex,
     QPersistentModelIndex,
     QRect,
+    QSize,
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QColor, QPainter, QPalette
+from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -31,19 +32,25 @@ from PySide6.QtWidgets import (
 
 from rpnviz.app.state import AppState
 from rpnviz.app.survey import RANKS, UNKNOWN, UNREADABLE, Counts, Survey
+from rpnviz.app.thumbnails import SIDE, Thumbnails
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
 from rpnviz.datasets.columns import Columns, columns_of
 from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
-from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.basics import image_of, label, tool_button
 from rpnviz.ui.widgets.tables import copy_lines, row_table, small_choice
 
 _Index = QModelIndex | QPersistentModelIndex
 COUNT_ROLE = Qt.ItemDataRole.UserRole
 
 _LEAST_HEIGHT = 140
+_THUMB_LESS = 12
+"""A thumbnail's place is lower than wide by this, px."""
+_LOOK_MS = 60
+"""Rows that are scrolled past faster need no thumbnail."""
+_PIXMAPS = 2000
 _ARRANGE_MS = 1000
 """While counts come in the list is put in order so often: rows must not run away from the pointer."""
 
@@ -236,9 +243,15 @@ class ImageListModel(QAbstractListModel):
 
 
 class _NameAndCount(QStyledItemDelegate):
-    """The name on the left; on the right the numbers of boxes, boxes without a positive in the colour of problems."""
+    """The name on the left; on the right the numbers of boxes, boxes without a positive in the colour of problems.
+
+    Attributes:
+        problem: that colour.
+        picture: gives the thumbnail of a row; None: there are none.
+    """
 
     problem = QColor()
+    picture: Callable[[int], QPixmap] | None = None
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         whole = QRect(option.rect).adjusted(0, 0, -6, 0)
@@ -266,6 +279,13 @@ class _NameAndCount(QStyledItemDelegate):
         metrics = option.fontMetrics
         row: Row = index.data(COUNT_ROLE)
         width = option.rect.width() - metrics.horizontalAdvance(row.text) - 22
+        if self.picture is not None:
+            option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
+            option.decorationSize = QSize(SIDE, SIDE - _THUMB_LESS)
+            picture = self.picture(index.row())
+            option.icon = QIcon(picture)
+            option.icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted
+            width -= SIDE + 4
         option.text = metrics.elidedText(option.text, Qt.TextElideMode.ElideMiddle, width)
 
 
@@ -295,6 +315,21 @@ class ImagesPanel(QWidget):
         self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
         self._delegate = _NameAndCount(self.list)
         self.list.setItemDelegate(self._delegate)
+        self.thumbnails = Thumbnails(state.jobs)
+        self.thumbnails.ready.connect(self._on_thumbnail)
+        self.with_thumbnails = tool_button("▦", "flat", "Thumbnails in the list", checkable=True)
+        self.with_thumbnails.setAccessibleName("Thumbnails in the list")
+        self.with_thumbnails.toggled.connect(self._on_thumbnails)
+        self._pixmaps: dict[int, QPixmap] = {}
+        self._no_picture = QPixmap(SIDE, SIDE - _THUMB_LESS)
+        self._no_picture.fill(Qt.GlobalColor.transparent)
+        self._looking = QTimer(self)
+        self._looking.setSingleShot(True)
+        self._looking.setInterval(_LOOK_MS)
+        self._looking.timeout.connect(self._look)
+        self.list.verticalScrollBar().valueChanged.connect(self._look_soon)
+        self.list.verticalScrollBar().rangeChanged.connect(self._look_soon)
+        self._model.modelReset.connect(self._look_soon)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.empty = label("", "muted", wrap=True)
@@ -332,7 +367,11 @@ class ImagesPanel(QWidget):
         layout.setSpacing(6)
         layout.addWidget(self.title)
         layout.addLayout(progress)
-        layout.addWidget(self.filter)
+        search = QHBoxLayout()
+        search.setSpacing(4)
+        search.addWidget(self.filter, 1)
+        search.addWidget(self.with_thumbnails)
+        layout.addLayout(search)
         layout.addLayout(choices)
         layout.addWidget(self.columns)
         layout.addWidget(self.list, 1)
@@ -343,9 +382,57 @@ class ImagesPanel(QWidget):
         self._delegate.problem = QColor(COLOURS[theme].problem)
         self.list.viewport().update()
 
+    def _on_thumbnails(self, shown: bool) -> None:
+        self._delegate.picture = self._picture if shown else None
+        height = SIDE - _THUMB_LESS + 4 if shown else self.fontMetrics().height() + 6
+        self.list.verticalHeader().setDefaultSectionSize(height)
+        self._show_image()  # the shown one stays in view
+        self._look_soon()
+        self.list.viewport().update()
+
+    def _look_soon(self, *_: object) -> None:
+        if self.with_thumbnails.isChecked():
+            self._looking.start()
+
+    def _look(self) -> None:
+        """Ask for the thumbnails of the rows in view."""
+        rows = self._model.rowCount()
+        first = self.list.rowAt(0)
+        last = self.list.rowAt(self.list.viewport().height() - 1)
+        if self.with_thumbnails.isChecked() and rows and first >= 0:
+            shown = range(first, (last if last >= 0 else rows - 1) + 1)
+            self.thumbnails.want([self._model.image_of(row) for row in shown])
+
+    def _picture(self, row: int) -> QPixmap:
+        """The thumbnail of a row; an empty one of the same size before it is made."""
+        image = self._model.image_of(row)
+        if image not in self._pixmaps:
+            pixels = self.thumbnails.of(image)
+            if pixels is None:
+                return self._no_picture
+            if len(self._pixmaps) > _PIXMAPS:
+                self._pixmaps.clear()
+            whole = QPixmap(SIDE, SIDE - _THUMB_LESS)
+            whole.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(whole)
+            small = QPixmap.fromImage(image_of(pixels)).scaled(
+                whole.size(), Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            )
+            painter.drawPixmap((whole.width() - small.width()) // 2, (whole.height() - small.height()) // 2, small)
+            painter.end()
+            self._pixmaps[image] = whole
+        return self._pixmaps[image]
+
+    def _on_thumbnail(self, image: int) -> None:
+        row = self._model.row_of(image)
+        if row >= 0:
+            self.list.update(self._model.index(row, 0))
+
     def _show_dataset(self) -> None:
         self._showing = True
         dataset = self._state.dataset
+        self.thumbnails.show_dataset(dataset)
+        self._pixmaps.clear()
         source = None if dataset is None else dataset.source
         if source != self._source:  # read again, it keeps the filters
             self._source = source
