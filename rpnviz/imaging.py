@@ -126,7 +126,7 @@ def read_small(path: str | Path, side: int) -> NDArray[np.uint8]:
     path = Path(path)
     (height, width), _ = image_size(path)
     longer, shorter = max(height, width), min(height, width)
-    factor = next((factor for factor in (8, 4, 2) if longer >= factor * side and shorter >= factor), 1)
+    factor = next((factor for factor in (8, 4, 2) if longer >= factor * side and shorter >= 8 * factor), 1)
     if factor > 1:
         try:
             data = np.fromfile(path, dtype=np.uint8)
