@@ -17,6 +17,7 @@ from typing import Any
 from rpnviz.configs.base import Fate, TrainerConfig
 from rpnviz.configs.documents import Document, Kind, load
 from rpnviz.configs.draft import Draft, Section, decoded
+from rpnviz.configs.train_sides import training_sides
 from rpnviz.core import presets
 from rpnviz.core.params import Params, ResizeMode
 from rpnviz.core.presets import Preset
@@ -129,7 +130,7 @@ class Detectron2:
         root.close()
         return draft.finish(self.name, bases, views)
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         anchors, match, proposals = params.anchors, params.match, params.proposals
         pyramid = params.resize.pad_multiple != 1 or max(anchors.strides) > 32
@@ -170,22 +171,13 @@ class Detectron2:
             f"    POST_NMS_TOPK_TEST: {proposals.post_nms_top_n.test}",
             f"    NMS_THRESH: {proposals.nms_thresh!r}",
             "INPUT:",
-            f"  MIN_SIZE_TRAIN: {_flow(_sides(params))}",
+            f"  MIN_SIZE_TRAIN: {_flow([0] if params.resize.mode is ResizeMode.NONE else training_sides(params))}",
             f"  MAX_SIZE_TRAIN: {params.resize.max_size}",
             f"SEED: {params.sample.seed}",
         ]
-        if params.views is not None:
-            lines.insert(-1, f"  RANDOM_FLIP: {'horizontal' if params.views.flip else 'none'}")
+        if flip is not None:
+            lines.insert(-1, f"  RANDOM_FLIP: {'horizontal' if flip else 'none'}")
         return "\n".join(lines) + "\n"
-
-
-def _sides(params: Params) -> list[int]:
-    """Short sides of training; those of the views where the image is shown at the first of them."""
-    if params.resize.mode is ResizeMode.NONE:
-        return [0]
-    sides = params.views.min_sizes if params.views is not None else -1
-    own = params.resize.min_size
-    return list(sides) if isinstance(sides, tuple) and sides[0] == own else [own]
 
 
 # ---------------------------------------------------------------------- bases
@@ -421,7 +413,7 @@ def _read_input(draft: Draft, section: Section) -> list[dict[str, Any]]:
         else:
             draft.flip = raw == "horizontal"
             draft.note(key, raw, Fate.READ, f"train_views.flip {draft.flip}")
-    elif len(views) > 1:
+    else:
         draft.flip = True
         draft.assume("INPUT.RANDOM_FLIP", "horizontal, its default: train_views.flip True")
     section.ignore("it does not move boxes", "FORMAT", "MASK_FORMAT")

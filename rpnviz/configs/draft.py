@@ -149,18 +149,32 @@ class Draft:
         resize = [dataclasses.replace(params.resize, **view) for view in views] or [params.resize]
         unique: tuple[ResizeParams, ...] = tuple(dict.fromkeys([params.resize, *resize]))
         preset = Preset(self._preset.name, params, conventions)
-        return TrainerConfig(framework, (self.path, *files), preset, tuple(notes), unique)
+        return TrainerConfig(framework, (self.path, *files), preset, tuple(notes), unique, self.flip)
 
     def _views(self, resizes: Sequence[Mapping[str, Any]]) -> TrainViews | None:
         """The training views: every short side, flipped if the file says so."""
         sides = tuple(dict.fromkeys(view["min_size"] for view in resizes if "min_size" in view))
         if len(sides) < 2 and not self.flip:
             return None
+        if self.flip is None:
+            self.assume("flips", "train_views.flip False: the file does not say whether training flips images")
+        if len(sides) > 1:
+            self._tell_of_sides(sides)
         limits = {view.get("max_size") for view in resizes}
         if len(limits) > 1:
             listed = ", ".join(sorted(map(str, limits)))
             self.not_understood("train_views", listed, "the limit of the long side varies too; the first is kept")
         return TrainViews(min_sizes=sides if len(sides) > 1 else -1, flip=bool(self.flip))
+
+    def _tell_of_sides(self, sides: Sequence[int]) -> None:
+        """The image is shown at one side; say with it that the others are views."""
+        text = f" (the first is shown), train_views.min_sizes {', '.join(map(str, sides))}"
+        self.notes = [
+            dataclasses.replace(note, became=note.became + text)
+            if note.fate is Fate.READ and note.became.startswith(f"resize.min_size {sides[0]}")
+            else note
+            for note in self.notes
+        ]
 
     def _values_by_group(self) -> dict[str, Any]:
         return {name: _rule(Params, name).kind(**self._read_top_n(values)) for name, values in self._values.items()}

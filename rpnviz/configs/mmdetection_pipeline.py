@@ -48,9 +48,12 @@ def read(draft: Draft, root: Section, model: Section) -> list[dict[str, Any]]:
         if given is None:
             draft.put({"resize.mode": "none"}, "train_resize", "None")
             return []
-        return _read_resize(draft, root.section("train_resize"), "Resize", False)
+        section = root.section("train_resize")
+        return _read_resize(draft, section, str(section.get("type", "Resize")), False)
     place, pipeline = _training_pipeline(root)
-    if pipeline is None:
+    if pipeline is not None:
+        draft.flip = False  # unless a step of it says so
+    else:
         size = f"{draft.value('resize.min_size')} / {draft.value('resize.max_size')} px"
         draft.assume("train_pipeline", f"images are resized to {size}, as in the usual configuration")
         return []
@@ -89,6 +92,7 @@ def _read_flip(draft: Draft, section: Section) -> None:
         draft.flip = chance > 0
         draft.note(section.name(key), chance, Fate.READ, f"train_views.flip {draft.flip}")
     elif chance is not None:
+        draft.flip = None
         draft.not_understood(section.name(key), chance, "only one chance to flip from left to right is shown")
 
 

@@ -209,7 +209,7 @@ def test_mmdetection_cascade_lists_every_side(read):
         ("MIN_SIZE_TRAIN: (640, 800)\n  RANDOM_FLIP: none", TrainViews(min_sizes=(640, 800))),
         ("MIN_SIZE_TRAIN: (640,)\n  RANDOM_FLIP: horizontal", FLIPPED),
         ("MIN_SIZE_TRAIN: (640,)\n  RANDOM_FLIP: none", None),
-        ("MIN_SIZE_TRAIN: (640,)", None),
+        ("MIN_SIZE_TRAIN: (640,)", FLIPPED),
     ],
 )
 def test_detectron2_views_go_out_and_come_in(read, chain, text, views):
@@ -218,6 +218,47 @@ def test_detectron2_views_go_out_and_come_in(read, chain, text, views):
     assert config.preset.params.views == views
     export = export_config(config.preset, "detectron2", config)
     assert read("out.yaml", export.text).preset.params.views == views
+
+
+def test_the_flip_that_a_file_does_not_say_is_assumed_with_one_side_too(read, chain):
+    config = read("c.yaml", "_BASE_: Base-RCNN-FPN.yaml\nINPUT:\n  MIN_SIZE_TRAIN: (640,)\n")
+    assert fates(config)["INPUT.RANDOM_FLIP"] is Fate.ASSUMED
+
+
+def test_the_side_that_is_shown_names_the_other_views(chain):
+    note = next(note for note in read_config(chain).notes if note.field == "INPUT.MIN_SIZE_TRAIN")
+    sides = ", ".join(map(str, SIDES))
+    assert note.became == f"resize.min_size 640 (the first is shown), train_views.min_sizes {sides}"
+
+
+def test_no_flip_is_invented_and_no_side_lost(read):
+    config = read("tv.json", {"min_size": [640, 800], "max_size": 1333})
+    assert config.flip is None
+    assert fates(config)["flips"] is Fate.ASSUMED
+    export = export_config(config.preset, "detectron2", config)
+    assert "RANDOM_FLIP" not in export.text
+    assert any("detectron2 flips them unless it is told not to" in remark for remark in export.remarks)
+    for framework in ("torchvision", "mmdetection"):
+        export = export_config(config.preset, framework, config)
+        assert not any("train_views" in remark for remark in export.remarks)
+        back = read("out.py", export.text).preset.params
+        assert (back.resize.min_size, back.views) == (640, TrainViews(min_sizes=(640, 800)))
+    shown = dataclasses.replace(config.preset, params=config.preset.params.with_values("train_views", flip=True))
+    assert "RANDOM_FLIP: horizontal" in export_config(shown, "detectron2", config).text
+
+
+def test_a_pipeline_without_a_flip_says_that_there_is_none(read):
+    steps = [{"type": "RandomChoiceResize", "scales": [[1333, 640], [1333, 800]], "keep_ratio": True}]
+    config = read("mm.json", with_resize(*steps))
+    assert config.flip is False
+    assert "RANDOM_FLIP: none" in export_config(config.preset, "detectron2", config).text
+
+
+def test_sides_of_training_do_not_become_those_of_inference(read, chain):
+    config = read("c.yaml", "_BASE_: Base-RCNN-FPN.yaml\nINPUT:\n  MIN_SIZE_TRAIN: (640, 800)\n")
+    text = export_config(config.preset, "mmdetection", config).text
+    assert "scales=[(1333, 640), (1333, 800)]" in text
+    assert "train_pipeline and test_pipeline" not in text
 
 
 def test_views_that_a_trainer_is_not_told_stand_in_the_text(read):
