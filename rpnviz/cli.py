@@ -259,14 +259,21 @@ def _check_log_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz check-log",
         description="Compare the sampled positives per image that a trainer logged with those that the data set gives.",
-        epilog="Exit code 1: the log lies outside the band of 5 to 95 percent.",
+        epilog="Exit code 1: the mean of the log is none of those that 99 in 100 logs would show, 5 percent allowed.",
     )
     parser.add_argument(
         "log", metavar="LOG", type=Path, help="detectron2's metrics.json, or lines with num_pos_anchors"
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
-    parser.add_argument("--batch", metavar="N", type=int, default=1, help="images that a logged number is the mean of")
-    parser.add_argument("--images", metavar="N", type=int, default=500, help="images that are run (default: 500)")
+    parser.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        help="images that a logged number is the mean of (default: by the fractions of metrics.json, else 1)",
+    )
+    parser.add_argument(
+        "--images", metavar="N", type=int, default=500, help="images, in training views, that are run (default: 500)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers as JSON (standard output: -)")
     _add_common(parser, model=False)
     return parser
@@ -755,7 +762,7 @@ def _check_log(arguments: argparse.Namespace) -> int:
     from rpnviz.export.log_check import log_table, sampled_positives
     from rpnviz.training_logs import read_log
 
-    if arguments.batch < 1 or arguments.images < 1:
+    if (arguments.batch is not None and arguments.batch < 1) or arguments.images < 1:
         raise ParamsError("--batch and --images are at least 1.", where="check-log")
     preset = _preset(arguments)
     log = read_log(arguments.log)
@@ -768,7 +775,10 @@ def _check_log(arguments: argparse.Namespace) -> int:
         keep = {**read, arguments.log.resolve(): "the log"}
         _check_json(arguments.json, keep)
     counts = sampled_positives(dataset, preset, arguments.images)
-    verdict = judge(expected_band(counts, arguments.batch), log.positives)
+    batch = arguments.batch or log.images_per_step or 1
+    if arguments.batch is None and batch > 1:
+        _tell(f"the log's fractions are those of {batch} images per step; --batch says otherwise.")
+    verdict = judge(expected_band(counts, batch, log.window), log.positives, log.steps)
     if arguments.json is None:
         print(verdict.text)
     else:

@@ -718,6 +718,22 @@ def test_a_log_is_compared_with_what_the_data_set_gives(tmp_path, capsys):
     assert cli.main(arguments) == 2
 
 
+def test_a_log_is_compared_with_the_training_views(tmp_path, capsys):
+    log = tmp_path / "log.txt"
+    log.write_text("num_pos_anchors: 12\n")
+    document = tmp_path / "params.json"
+
+    def mean_of(sides):
+        views = {"min_sizes": sides} if sides else -1
+        document.write_text(json.dumps({"preset": "torchvision", "train_views": views}))
+        cli.main(["check-log", str(log), str(ANNOTATIONS), "--params", str(document), "--json", "-"])
+        return json.loads(capsys.readouterr().out)["expected"]["mean"]
+
+    alone, small, both = mean_of(None), mean_of([300]), mean_of([300, 800])
+    assert small != alone
+    assert both == pytest.approx((alone + small) / 2)
+
+
 def test_replay_need_not_look_for_the_reason(tmp_path, capsys, small_document):
     write_capture(tmp_path / "captures")
     document = str(small_document(fg_iou_thresh=0.5))
