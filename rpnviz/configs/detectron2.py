@@ -19,7 +19,7 @@ from rpnviz.configs.documents import Document, Kind, load
 from rpnviz.configs.draft import Draft, Section, decoded
 from rpnviz.configs.train_sides import training_sides
 from rpnviz.core import presets
-from rpnviz.core.params import Params, ResizeMode
+from rpnviz.core.params import CropKind, CropStage, Params, ResizeMode
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ConfigFileError
 
@@ -117,7 +117,7 @@ class Detectron2:
         _check_has_rpn(draft, model)
         _read_anchors(draft, model)
         _read_rpn(draft, model)
-        views = _read_input(draft, root.section("INPUT"))
+        views = _read_input(draft, root.section("INPUT"), model)
         seed = root.get("SEED")
         if seed is not None:
             if isinstance(seed, int) and seed < 0:
@@ -177,6 +177,10 @@ class Detectron2:
         ]
         if flip is not None:
             lines.insert(-1, f"  RANDOM_FLIP: {'horizontal' if flip else 'none'}")
+        views = params.views
+        if views is not None and views.crop is not CropKind.NONE and views.crop_stage is CropStage.ORIGINAL:
+            size = views.crop_size if views.crop is not CropKind.ABSOLUTE else tuple(map(int, views.crop_size))
+            lines[-1:-1] = ["  CROP:", "    ENABLED: true", f"    TYPE: {views.crop}", f"    SIZE: {_flow(size)}"]
         return "\n".join(lines) + "\n"
 
 
@@ -385,8 +389,8 @@ def _read_rpn(draft: Draft, model: Section) -> None:
     )
 
 
-def _read_input(draft: Draft, section: Section) -> list[dict[str, Any]]:
-    """Sizes of training; the sides that vary are the views."""
+def _read_input(draft: Draft, section: Section, model: Section) -> list[dict[str, Any]]:
+    """Sizes and crops of training; the sides that vary are the views."""
     views: list[dict[str, Any]] = []
     if "MIN_SIZE_TRAIN" in section:
         key, raw = _named(section, "MIN_SIZE_TRAIN")
@@ -419,7 +423,14 @@ def _read_input(draft: Draft, section: Section) -> list[dict[str, Any]]:
     section.ignore("it does not move boxes", "FORMAT", "MASK_FORMAT")
     crop = section.section("CROP")
     if decoded(crop.get("ENABLED", False)):
-        draft.not_understood("INPUT.CROP.ENABLED", True, "random crops are not shown")
+        crop.take("ENABLED")
+        kind, size = str(crop.get("TYPE", "relative_range")), crop.get("SIZE", [0.9, 0.9])
+        draft.crop(kind, decoded(size), CropStage.ORIGINAL, "INPUT.CROP.SIZE", size)
+        if decoded(model.value.get("MASK_ON")):
+            model.get("MASK_ON")
+            draft.not_understood(
+                "MODEL.MASK_ON", True, "with crops, boxes are taken anew from the cut masks; here the boxes are cut"
+            )
     elif "ENABLED" in crop:
         draft.no_effect("INPUT.CROP.ENABLED", False, "no crops are made")
     crop.ignore_rest("it says how to crop")
