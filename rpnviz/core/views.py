@@ -104,6 +104,9 @@ class Outcome:
     boxes: NDArray[np.float64]
 
 
+_AS_SEEN = View("as the trainer saw it", None, False, None, CropStage.ORIGINAL, None)
+
+
 def list_views(image_size: tuple[int, int], params: Params, conventions: Conventions) -> tuple[View, ...]:
     """The views of an image (H, W): by short side, then by crop, plain before flipped; without any, as it is."""
     views = params.views or TrainViews()
@@ -182,7 +185,8 @@ def run_view(
 
     Args:
         view: of :func:`list_views`, for the same parameters.
-        inputs: the image; its outputs and padded size are left aside, they belong to the whole of it.
+        inputs: the image; its outputs and padded size are left aside, they belong to the whole of it. One that stands
+            as a network was given it is run as it is, whatever the view.
         params, conventions: of the trainer.
         previous: an earlier result; only saves time.
 
@@ -192,6 +196,9 @@ def run_view(
     Source: detectron2 ``data/detection_utils.py: transform_instance_annotations, filter_empty_instances``; torchvision
     ``references/detection/transforms.py: FixedSizeCrop``; mmdet ``RandomCrop`` (``bbox_clip_border``, ``is_inside``).
     """
+    if inputs.as_seen:
+        seen = pipeline.run(dataclasses.replace(inputs, outputs=None), params, conventions, previous)
+        return Seen(view, seen, frozen(np.arange(len(inputs.gt_boxes))))
     resize = _resize(params, view.min_size)
     size, boxes, crop = inputs.image_size, inputs.gt_boxes, view.crop
     index = np.arange(len(boxes))
@@ -243,9 +250,13 @@ def see_views(
     Args:
         inputs, params, conventions: as for :func:`~rpnviz.core.pipeline.run`.
         check: called before every run; what it raises ends it.
+
+    Convention:
+        A recorded image that stands as a network was given it (``Inputs.as_seen``) is such a view already, and the only
+        one: it is run as it is, not resized, flipped or cropped again.
     """
     previous = None
-    for view in list_views(inputs.image_size, params, conventions):
+    for view in (_AS_SEEN,) if inputs.as_seen else list_views(inputs.image_size, params, conventions):
         check()
         seen = run_view(view, inputs, params, conventions, previous)
         previous = seen.result

@@ -265,7 +265,8 @@ class ViewsStrip(QFrame):
         side = self._state.params.resize.min_size
         for tile in self.tiles:
             view = tile.outcome.view
-            tile.show_state(gt, view.min_size == side and not view.flip and view.crop is None)
+            whole = not view.flip and view.crop is None
+            tile.show_state(gt, view.min_size in (side, None) and whole)
         if not outcomes:
             self.summary.setText("Running the views…" if self._finder.busy else "")
         elif gt is not None and gt < len(outcomes[0].ranks):
