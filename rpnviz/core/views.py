@@ -19,8 +19,9 @@ from rpnviz.core.conventions import BoxClip, BoxScaling, Conventions
 from rpnviz.core.frame import Frame, flipped_original, make_frame, scale_ground_truth
 from rpnviz.core.inputs import Inputs, frozen
 from rpnviz.core.matching import WEAK_IOU, Rank
-from rpnviz.core.params import CropKind, CropPlaces, CropStage, Params, ResizeMode, ResizeParams, TrainViews
+from rpnviz.core.params import MOST_VIEWS, CropKind, CropPlaces, CropStage, Params, ResizeMode, ResizeParams, TrainViews
 from rpnviz.core.pipeline import Result
+from rpnviz.errors import ParamsError
 
 _GRID_MOST = 8
 """Rows and columns of a grid of crops, at most."""
@@ -108,7 +109,11 @@ _AS_SEEN = View("as the trainer saw it", None, False, None, CropStage.ORIGINAL, 
 
 
 def list_views(image_size: tuple[int, int], params: Params, conventions: Conventions) -> tuple[View, ...]:
-    """The views of an image (H, W): by short side, then by crop, plain before flipped; without any, as it is."""
+    """The views of an image (H, W): by short side, then by crop, plain before flipped; without any, as it is.
+
+    Raises:
+        ParamsError: a grid of crops makes more than ``MOST_VIEWS`` of this image.
+    """
     views = params.views or TrainViews()
     sided = params.resize.mode in (ResizeMode.SHORTEST_EDGE, ResizeMode.SQUARE)
     sides = views.min_sizes if isinstance(views.min_sizes, tuple) and sided else (params.resize.min_size,)
@@ -124,6 +129,14 @@ def list_views(image_size: tuple[int, int], params: Params, conventions: Convent
                 words = [name, *(["flipped"] if flip else []), *([f"crop {crop.number}"] if crop else [])]
                 asked = side if sided else None
                 found.append(View(" · ".join(words), asked, flip, crop, views.crop_stage, padded))
+    if len(found) > MOST_VIEWS:
+        height, width = image_size
+        raise ParamsError(
+            f"a grid of such crops makes {len(found):,} views of an image of {width} x {height} px, expected at most "
+            f"{MOST_VIEWS}.",
+            where="train_views.crop_size",
+            way_out="Take larger crops, fewer short sides, or crops that are drawn.",
+        )
     return tuple(found)
 
 

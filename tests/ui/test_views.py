@@ -225,3 +225,18 @@ def test_a_captured_image_is_one_view_as_the_trainer_saw_it(empty_window, qtbot,
     (tile,) = window.views_strip.tiles
     assert tile.outcome.view.name == "as the trainer saw it"
     assert tile.outcome.resized_size == window.state.shown.training.frame.resized_size
+
+
+def test_a_grid_of_too_many_crops_is_said_in_the_strip(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    crops = {"crop": "absolute", "crop_size": (30, 30), "crop_places": "grid"}
+    window.state.set_views(TrainViews(min_sizes=(640, 700, 750, 800), flip=True, **crops))
+    strip = window.views_strip
+    qtbot.waitUntil(lambda: window.views.problem is not None, timeout=20000)
+    assert strip.isVisible()
+    assert strip.summary.text() == "Could not run the training views"
+    assert "makes 512 views of an image of 384 x 303 px, expected at most 256" in strip.summary.toolTip()
+    window.state.set_views(TrainViews(flip=True))
+    wait_for_views(window, qtbot)
+    assert strip.summary.toolTip() == ""
+    assert window.views.problem is None
