@@ -437,6 +437,16 @@ def test_explain_finds_what_helps_in_every_view(capsys):
     assert "there are no training views" in capsys.readouterr().err
 
 
+def test_explain_says_how_far_it_is_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    given = [sample_images() / "elongated.png", "--annotations", ANNOTATIONS, "--only-problems", "--json", "-"]
+    assert cli.main(["explain", *map(str, given)]) == 0
+    told = capsys.readouterr()
+    assert "explaining, image 1 of 1, box 2 of " in told.err
+    assert told.err.endswith("\r\033[K")
+    json.loads(told.out)
+
+
 def test_explain_narrows_down_and_fails_on_demand(capsys):
     tiny = [sample_images() / "tiny_objects.png", "--annotations", ANNOTATIONS, "--preset", "mmdetection", "--no-fixes"]
     (image,) = explained(capsys, *tiny, "--only-unmatched")
