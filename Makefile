@@ -15,8 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP)
 	$(BIN)/rpnviz
 
+# One thread of torch per process: its threads would wait for each other's cores.
 test: $(STAMP)
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n auto
 
 test-reference: $(STAMP)
 	$(BIN)/python -m pytest tests/reference

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import dataclasses
+import functools
 import json
 import os
 import socket
@@ -25,6 +26,7 @@ from rpnviz.core.conventions import ProposalStages
 from rpnviz.core.params import Params
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ExportError, ParamsError, RpnvizError
+from rpnviz.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from rpnviz.configs.base import TrainerConfig
@@ -163,7 +165,10 @@ def _explain_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-fixes", action="store_true", help="do not look for changes that help: much faster")
     _add_usual_views(parser)
     parser.add_argument(
-        "--in-views", action="store_true", help="changes after which a box is matched in every training view"
+        "--in-views",
+        action="store_true",
+        help="changes after which a box is matched in every training view; seconds for each box, so choose some with "
+        "--only-problems or --only-unmatched",
     )
     parser.add_argument("--fail-under", type=_share, metavar="X", help="exit 1 if a smaller share has a positive")
     parser.add_argument(
@@ -260,14 +265,21 @@ def _check_log_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rpnviz check-log",
         description="Compare the sampled positives per image that a trainer logged with those that the data set gives.",
-        epilog="Exit code 1: the log lies outside the band of 5 to 95 percent.",
+        epilog="Exit code 1: the mean of the log is none of those that 99 in 100 logs would show, 5 percent allowed.",
     )
     parser.add_argument(
         "log", metavar="LOG", type=Path, help="detectron2's metrics.json, or lines with num_pos_anchors"
     )
     parser.add_argument("path", metavar="IMAGE|DATASET", type=Path)
-    parser.add_argument("--batch", metavar="N", type=int, default=1, help="images that a logged number is the mean of")
-    parser.add_argument("--images", metavar="N", type=int, default=500, help="images that are run (default: 500)")
+    parser.add_argument(
+        "--batch",
+        metavar="N",
+        type=int,
+        help="images that a logged number is the mean of (default: by the fractions of metrics.json, else 1)",
+    )
+    parser.add_argument(
+        "--images", metavar="N", type=int, default=500, help="images, in training views, that are run (default: 500)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the numbers as JSON (standard output: -)")
     _add_common(parser, model=False)
     return parser
@@ -498,6 +510,18 @@ def _explain(arguments: argparse.Namespace) -> int:
     passes = (Rank.MATCHED,) if arguments.fail_on == "matched" else (Rank.MATCHED, Rank.FORCED)
     found: list[dict[str, Any]] = []
     trained = good = 0
+    line = ProgressLine("explaining")
+    images = len(dataset.images)
+
+    def tell(number: int, box: int, boxes: int) -> None:
+        of_box = f", box {box + 1:,} of {boxes:,}" if boxes else ""
+        line.show((number + box / max(boxes, 1)) / images, f"image {number + 1:,} of {images:,}{of_box}")
+
+    def failed(failure: Failure) -> None:
+        line.clear()
+        _print_failure(failure)
+
+    number = 0
 
     def write(target: Target) -> None:
         nonlocal trained, good
@@ -511,9 +535,16 @@ def _explain(arguments: argparse.Namespace) -> int:
             wanted = result.match.problems(weak)
         elif arguments.only_unmatched:
             wanted = [gt for gt, rank in enumerate(ranks) if rank is Rank.NONE]
-        found.append(explain_table(result, record, dataset, wanted, not arguments.no_fixes, arguments.in_views))
+        told = functools.partial(tell, number)
+        found.append(explain_table(result, record, dataset, wanted, not arguments.no_fixes, arguments.in_views, told))
 
-    outcome = run_batch([Target(record, record.path) for record in dataset.images], write, failed=_print_failure)
+    def start(done: int, target: Target) -> None:
+        nonlocal number
+        number = done
+        tell(done, 0, 0)
+
+    outcome = run_batch([Target(record, record.path) for record in dataset.images], write, start, failed)
+    line.clear()
     _write_json(found, arguments.json)
     if outcome.failures:
         return _UNUSABLE
@@ -570,28 +601,15 @@ def _lint(arguments: argparse.Namespace) -> int:
     dataset = open_dataset([arguments.path], arguments.annotations)
     if arguments.json not in (None, "-"):
         _check_json(arguments.json, files_of(dataset, arguments.annotations, arguments.params, arguments.config))
-    report = lint(dataset, preset, arguments.min_input_px, _progress_on_terminal())
+    progress = ProgressLine("reading images")
+    report = lint(dataset, preset, arguments.min_input_px, progress.show)
+    progress.clear()
     if arguments.json is not None:
         _write_json(report_document(report), arguments.json)
     else:
         for line in report_lines(report):
             print(line.encode(errors=_ODD_NAMES).decode())
     return _FAILED if report.count("error") else 0
-
-
-def _progress_on_terminal() -> Callable[[float], None]:
-    """Shows a percentage while a person watches."""
-    shown = -1
-
-    def show(fraction: float) -> None:
-        nonlocal shown
-        percent = int(100 * fraction)
-        if percent != shown and sys.stderr.isatty():
-            shown = percent
-            print(f"\rrpnviz: reading images, {percent} %" if percent < 100 else "\r\033[K", end="", file=sys.stderr)
-            sys.stderr.flush()
-
-    return show
 
 
 def _check_endings(paths: Iterable[Path], ending: str) -> None:
@@ -756,7 +774,7 @@ def _check_log(arguments: argparse.Namespace) -> int:
     from rpnviz.export.log_check import log_table, sampled_positives
     from rpnviz.training_logs import read_log
 
-    if arguments.batch < 1 or arguments.images < 1:
+    if (arguments.batch is not None and arguments.batch < 1) or arguments.images < 1:
         raise ParamsError("--batch and --images are at least 1.", where="check-log")
     preset = _preset(arguments)
     log = read_log(arguments.log)
@@ -768,8 +786,13 @@ def _check_log(arguments: argparse.Namespace) -> int:
         read = files_of(dataset, arguments.annotations, arguments.params, arguments.config)
         keep = {**read, arguments.log.resolve(): "the log"}
         _check_json(arguments.json, keep)
-    counts = sampled_positives(dataset, preset, arguments.images)
-    verdict = judge(expected_band(counts, arguments.batch), log.positives)
+    line = ProgressLine("running images")
+    counts = sampled_positives(dataset, preset, arguments.images, line.show)
+    line.clear()
+    batch = arguments.batch or log.images_per_step or 1
+    if arguments.batch is None and batch > 1:
+        _tell(f"the log's fractions are those of {batch} images per step; --batch says otherwise.")
+    verdict = judge(expected_band(counts, batch, log.window), log.positives, log.steps)
     if arguments.json is None:
         print(verdict.text)
     else:

@@ -41,7 +41,7 @@ del _before
 # A file that cannot be decoded is reported as an ImageFileError; the same on stderr, without a name, helps nobody.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-__all__ = ["cv2", "encode_png", "image_size", "read_image", "write_png"]
+__all__ = ["cv2", "encode_jpeg", "encode_png", "image_size", "read_image", "read_small", "shrink", "write_png"]
 
 _JPEG_START = b"\xff\xd8\xff"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -108,6 +108,53 @@ def read_image(path: str | Path, *, upright: bool = True) -> NDArray[np.uint8]:
             way_out="Make a copy of it with red, green and blue alone.",
         )
     return cv2.cvtColor(pixels, to_rgb).astype(np.uint8, copy=False)
+
+
+def read_small(path: str | Path, side: int) -> NDArray[np.uint8]:
+    """An image file at a small size; of a JPEG only as much is decoded as that takes.
+
+    Args:
+        path: the file.
+        side: its longest side becomes at most this, px.
+
+    Returns:
+        (h, w, 3) uint8 RGB, upright.
+
+    Raises:
+        ImageFileError: as :func:`read_image`.
+    """
+    path = Path(path)
+    (height, width), _ = image_size(path)
+    longer, shorter = max(height, width), min(height, width)
+    factor = next((factor for factor in (8, 4, 2) if longer >= factor * side and shorter >= 8 * factor), 1)
+    if factor > 1:
+        try:
+            data = np.fromfile(path, dtype=np.uint8)
+        except OSError as error:
+            raise _cannot_read(path, error) from error
+        if data[: len(_JPEG_START)].tobytes() == _JPEG_START:
+            flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+            pixels = cv2.imdecode(data, flags[factor])
+            if pixels is None:
+                raise _not_decoded(path, data)
+            return shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), side)
+    return shrink(read_image(path), side)
+
+
+def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) averaged so that the longest side is at most ``side``; a new array if they were larger."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """The bytes of a JPEG file of (H, W, 3) uint8 RGB."""
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return encoded.tobytes()
 
 
 def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -11,6 +11,10 @@ from pathlib import Path
 from rpnviz.errors import AnnotationError
 
 _MOST_BYTES = 200_000_000
+_WINDOW = 20
+_ENOUGH = 5
+"""Numbers of which some have the finest fraction there is."""
+_MOST_IMAGES = 64
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _POSITIVES = re.compile(rf"num_pos(?:_anchors)?\b[\"']?\s*[:=,]\s*({_NUMBER})")
 _NEGATIVES = re.compile(rf"num_neg(?:_anchors)?\b[\"']?\s*[:=,]\s*({_NUMBER})")
@@ -28,11 +32,28 @@ class TrainingLog:
         steps: of the training; counted from 0 where the log does not say.
         positives: sampled positives per image.
         negatives: likewise; NaN where it is not logged.
+        window: steps of which a number is the median: 20 in JSON lines, which are detectron2's.
     """
 
     steps: tuple[int, ...]
     positives: tuple[float, ...]
     negatives: tuple[float, ...]
+    window: int = 1
+
+    @property
+    def images_per_step(self) -> int | None:
+        """Images of a step, of which the fractions of the numbers tell; None: they do not.
+
+        Only detectron2's JSON lines have all digits, and their medians lie halfway between two numbers at most.
+        """
+        values = [value for value in self.positives if math.isfinite(value)]
+        if self.window == 1 or len(values) < _ENOUGH:
+            return None
+        for images in range(1, _MOST_IMAGES + 1):
+            halves = [2 * images * value for value in values]
+            if all(abs(half - round(half)) < 1e-6 * max(half, 1) for half in halves):
+                return images
+        return None
 
 
 def read_log(path: Path) -> TrainingLog:
@@ -64,8 +85,11 @@ def parse_log(text: str, where: str = "the pasted lines") -> TrainingLog:
     steps: list[int] = []
     positives: list[float] = []
     negatives: list[float] = []
+    as_json = 0
     for line in text.splitlines():
-        found = _of_json(line) or _of_text(line)
+        found = _of_json(line)
+        as_json += found is not None
+        found = found or _of_text(line)
         if found is not None:
             step, positive, negative = found
             steps.append(len(steps) if step is None else step)
@@ -73,7 +97,8 @@ def parse_log(text: str, where: str = "the pasted lines") -> TrainingLog:
             negatives.append(negative)
     if not any(map(math.isfinite, positives)):
         raise AnnotationError("it logs no finite number of positive anchors.", where=where, way_out=_WAY_OUT)
-    return TrainingLog(tuple(steps), tuple(positives), tuple(negatives))
+    window = _WINDOW if as_json == len(steps) else 1
+    return TrainingLog(tuple(steps), tuple(positives), tuple(negatives), window)
 
 
 def _of_json(line: str) -> tuple[int | None, float, float] | None:

@@ -437,6 +437,16 @@ def test_explain_finds_what_helps_in_every_view(capsys):
     assert "there are no training views" in capsys.readouterr().err
 
 
+def test_explain_says_how_far_it_is_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    given = [sample_images() / "elongated.png", "--annotations", ANNOTATIONS, "--only-problems", "--json", "-"]
+    assert cli.main(["explain", *map(str, given)]) == 0
+    told = capsys.readouterr()
+    assert "explaining, image 1 of 1, box 2 of " in told.err
+    assert told.err.endswith("\r\033[K")
+    json.loads(told.out)
+
+
 def test_explain_narrows_down_and_fails_on_demand(capsys):
     tiny = [sample_images() / "tiny_objects.png", "--annotations", ANNOTATIONS, "--preset", "mmdetection", "--no-fixes"]
     (image,) = explained(capsys, *tiny, "--only-unmatched")
@@ -736,6 +746,22 @@ def test_a_log_is_compared_with_what_the_data_set_gives(tmp_path, capsys):
     assert " lie within the " in capsys.readouterr().out
     log.write_text("loss: 1\n")
     assert cli.main(arguments) == 2
+
+
+def test_a_log_is_compared_with_the_training_views(tmp_path, capsys):
+    log = tmp_path / "log.txt"
+    log.write_text("num_pos_anchors: 12\n")
+    document = tmp_path / "params.json"
+
+    def mean_of(sides):
+        views = {"min_sizes": sides} if sides else -1
+        document.write_text(json.dumps({"preset": "torchvision", "train_views": views}))
+        cli.main(["check-log", str(log), str(ANNOTATIONS), "--params", str(document), "--json", "-"])
+        return json.loads(capsys.readouterr().out)["expected"]["mean"]
+
+    alone, small, both = mean_of(None), mean_of([300]), mean_of([300, 800])
+    assert small != alone
+    assert both == pytest.approx((alone + small) / 2)
 
 
 def test_replay_need_not_look_for_the_reason(tmp_path, capsys, small_document):

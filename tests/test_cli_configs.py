@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from rpnviz import cli
 from rpnviz.configs import registry
 from rpnviz.core import presets
+from rpnviz.core.params import TrainViews
 from rpnviz.paths import sample_images
 
 COINS = sample_images() / "coins.png"
@@ -32,8 +34,10 @@ def test_params_of_a_configuration(yaml_file, capsys):
     assert preset.params.anchors.strides == (16,)
     assert preset.params.proposals.nms_thresh == 0.6
     assert told.err.splitlines() == [
-        "rpnviz: c4.yaml: 1 field read, 1 not understood (kept default), 1 without effect here",
+        "rpnviz: c4.yaml: 1 field read, 1 not understood (kept default), 1 not in the file "
+        "(assumed), 1 without effect here",
         "rpnviz:   not understood: MODEL.RPN.IDEA = 1 (no field that rpnviz knows)",
+        "rpnviz:   assumed: INPUT.RANDOM_FLIP (horizontal, its default: train_views.flip True)",
     ]
 
 
@@ -81,9 +85,13 @@ def test_export_config_can_be_given_back(tmp_path, capsys, framework):
     assert cli.main(["export-config", "--for", framework, "--preset", framework, "--out", str(out)]) == 0
     assert capsys.readouterr().out == ""
     assert cli.main(["params", "--config", str(out)]) == 0
-    assert presets.from_document(json.loads(capsys.readouterr().out)) == presets.load(framework)
+    back = presets.from_document(json.loads(capsys.readouterr().out))
+    # A preset says nothing of flips, and detectron2 flips unless it is told not to.
+    assert back.params.views == (TrainViews(flip=True) if framework == "detectron2" else None)
+    assert dataclasses.replace(back, params=back.params.with_views(None)) == presets.load(framework)
     assert cli.main(["export-config", "--for", framework, "--config", str(out)]) == 0
-    assert capsys.readouterr().out == out.read_text(encoding="utf-8")
+    told = capsys.readouterr().out.replace("  RANDOM_FLIP: horizontal\n", "")
+    assert told == out.read_text(encoding="utf-8")
 
 
 def test_export_config_refuses_what_would_be_lost(tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from rpnviz.errors import AnnotationError
@@ -21,6 +22,19 @@ def test_detectron2_metrics(tmp_path):
     path.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     log = read_log(path)
     assert (log.steps, log.positives, log.negatives) == ((19, 59), (12.5, 11.0), (243.5, 245.0))
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 16])
+def test_fractions_tell_the_images_of_a_step(images):
+    steps = np.random.default_rng(0).integers(0, 128, (30, 20, images)).mean(axis=2)
+    lines = [json.dumps({"iteration": 20 * n, "num_pos_anchors": np.median(s)}) for n, s in enumerate(steps)]
+    log = parse_log("\n".join(lines))
+    assert (log.window, log.images_per_step) == (20, images)
+
+
+def test_rounded_lines_do_not_tell_the_images_of_a_step():
+    log = parse_log("\n".join(f"num_pos_anchors: {value}" for value in (1.1, 2.4, 3.5, 4.7, 5.2, 6.9)))
+    assert (log.window, log.images_per_step) == (1, None)
 
 
 def test_pasted_lines():

@@ -40,12 +40,14 @@ class Counts:
         problems: (N,) int32 boxes with a problem, as ``MatchResult.problems`` has them; likewise.
         sizes: (N, 2) int32 image sizes (H, W) as far as they are known, else 0.
         unmatched: (N,) int32 boxes that no training view matches; likewise, and :data:`UNKNOWN` without such views.
+        least_iou: (N,) float32 best IoU of the box that fares worst; NaN where none is trained on, or it is not known.
     """
 
     ranks: NDArray[np.int32]
     problems: NDArray[np.int32]
     sizes: NDArray[np.int32]
     unmatched: NDArray[np.int32]
+    least_iou: NDArray[np.float32]
 
     @classmethod
     def of(cls, images: int) -> Counts:
@@ -55,6 +57,7 @@ class Counts:
             np.full(images, UNKNOWN, np.int32),
             np.zeros((images, 2), np.int32),
             np.full(images, UNKNOWN, np.int32),
+            np.full(images, np.nan, np.float32),
         )
 
     @property
@@ -109,7 +112,8 @@ class Survey(QObject):
         fresh = self.counts.problems != UNKNOWN
         ranks = np.where(fresh[:, None], self.counts.ranks, self._before.ranks)
         problems = np.where(fresh, self.counts.problems, self._before.problems)
-        return Counts(ranks, problems, self.counts.sizes, self.counts.unmatched), fresh
+        least = np.where(fresh, self.counts.least_iou, self._before.least_iou)
+        return Counts(ranks, problems, self.counts.sizes, self.counts.unmatched, least), fresh
 
     @property
     def waiting(self) -> bool:
@@ -237,4 +241,11 @@ def _count_ranks(job: Job, dataset: Dataset, counts: Counts, preset: Preset, par
             continue
         ranks = previous.match.ranks
         counts.ranks[number] = [ranks.count(rank) for rank in RANKS]
+        counts.least_iou[number] = _least(previous.match.gt_best_iou)
         counts.problems[number] = len(previous.match.problems())
+
+
+def _least(best_iou: NDArray) -> float:
+    """The smallest of the best IoUs (M,), of which those not trained on are NaN."""
+    known = best_iou[np.isfinite(best_iou)]
+    return float(known.min()) if len(known) else np.nan

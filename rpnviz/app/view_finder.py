@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job
-from rpnviz.app.messages import from_error
+from rpnviz.app.messages import Message, from_error
 from rpnviz.app.resting import Resting
 from rpnviz.app.state import AppState
 from rpnviz.core.matching import Rank
@@ -19,7 +19,8 @@ from rpnviz.drawing.options import RANK_TEXT
 class ViewFinder(QObject):
     """Keeps ``outcomes``, one per view, in step with what is shown.
 
-    Between a change and its answer there are none: those of other parameters would be wrong.
+    Between a change and its answer there are none: those of other parameters would be wrong. ``problem`` says why there
+    are none where they cannot be run.
     """
 
     changed = Signal()
@@ -29,11 +30,12 @@ class ViewFinder(QObject):
         self._state = state
         self._of: Result | None = None
         self.outcomes: tuple[Outcome, ...] = ()
+        self.problem: Message | None = None
         self._finding = Resting(
             state.jobs,
             "Running the training views",
             "views",
-            lambda error: state.tell(from_error("Could not run the training views", error)),
+            self._fail,
             parent=self,
         )
         state.result_changed.connect(self._on_result)
@@ -54,9 +56,14 @@ class ViewFinder(QObject):
         if result is not None and before is not None and _same_views(before, result):
             return
         self._finding.forget()
-        self.outcomes = ()
+        self.outcomes, self.problem = (), None
         if result is not None:
             self._finding.ask(lambda job: _run(job, result), self._take)
+        self.changed.emit()
+
+    def _fail(self, error: BaseException) -> None:
+        self.problem = from_error("Could not run the training views", error)
+        self._state.tell(self.problem)
         self.changed.emit()
 
     def _take(self, outcomes: tuple[Outcome, ...]) -> None:

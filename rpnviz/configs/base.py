@@ -52,6 +52,7 @@ class TrainerConfig:
         preset: the trainer with the file's parameters and conventions.
         notes: every field of the file, those that were not understood first.
         train_views: each way in which training resizes an image, the one in ``preset`` first; one if it never varies.
+        flip: whether training flips images left to right; None: the file does not say.
     """
 
     framework: str
@@ -59,6 +60,7 @@ class TrainerConfig:
     preset: Preset
     notes: tuple[FieldNote, ...]
     train_views: tuple[ResizeParams, ...]
+    flip: bool | None = None
 
     def count(self, fate: Fate) -> int:
         """Number of fields that had this fate."""
@@ -114,12 +116,13 @@ class ConfigFormat(Protocol):
         """
         ...
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """The parameters as a text that :meth:`read` understands, without comments.
 
         Args:
             params: in the terms of ``preset``. What the trainer cannot be told is left out; who calls reads the text
                 again and compares.
             preset: one of ``presets``, with the wanted conventions.
+            flip: whether training flips images; None: nobody said, and the trainer's own way stays.
         """
         ...

@@ -17,8 +17,9 @@ from typing import Any
 from rpnviz.configs.base import Fate, TrainerConfig
 from rpnviz.configs.documents import Document, Kind, load
 from rpnviz.configs.draft import Draft, Section, decoded
+from rpnviz.configs.train_sides import training_sides
 from rpnviz.core import presets
-from rpnviz.core.params import Params, ResizeMode
+from rpnviz.core.params import CropKind, CropStage, Params, ResizeMode
 from rpnviz.core.presets import Preset
 from rpnviz.errors import ConfigFileError
 
@@ -116,7 +117,7 @@ class Detectron2:
         _check_has_rpn(draft, model)
         _read_anchors(draft, model)
         _read_rpn(draft, model)
-        views = _read_input(draft, root.section("INPUT"))
+        views = _read_input(draft, root.section("INPUT"), model)
         seed = root.get("SEED")
         if seed is not None:
             if isinstance(seed, int) and seed < 0:
@@ -129,7 +130,7 @@ class Detectron2:
         root.close()
         return draft.finish(self.name, bases, views)
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         anchors, match, proposals = params.anchors, params.match, params.proposals
         pyramid = params.resize.pad_multiple != 1 or max(anchors.strides) > 32
@@ -170,22 +171,17 @@ class Detectron2:
             f"    POST_NMS_TOPK_TEST: {proposals.post_nms_top_n.test}",
             f"    NMS_THRESH: {proposals.nms_thresh!r}",
             "INPUT:",
-            f"  MIN_SIZE_TRAIN: {_flow(_sides(params))}",
+            f"  MIN_SIZE_TRAIN: {_flow([0] if params.resize.mode is ResizeMode.NONE else training_sides(params))}",
             f"  MAX_SIZE_TRAIN: {params.resize.max_size}",
             f"SEED: {params.sample.seed}",
         ]
-        if params.views is not None:
-            lines.insert(-1, f"  RANDOM_FLIP: {'horizontal' if params.views.flip else 'none'}")
+        if flip is not None:
+            lines.insert(-1, f"  RANDOM_FLIP: {'horizontal' if flip else 'none'}")
+        views = params.views
+        if views is not None and views.crop is not CropKind.NONE and views.crop_stage is CropStage.ORIGINAL:
+            size = views.crop_size if views.crop is not CropKind.ABSOLUTE else tuple(map(int, views.crop_size))
+            lines[-1:-1] = ["  CROP:", "    ENABLED: true", f"    TYPE: {views.crop}", f"    SIZE: {_flow(size)}"]
         return "\n".join(lines) + "\n"
-
-
-def _sides(params: Params) -> list[int]:
-    """Short sides of training; those of the views where the image is shown at the first of them."""
-    if params.resize.mode is ResizeMode.NONE:
-        return [0]
-    sides = params.views.min_sizes if params.views is not None else -1
-    own = params.resize.min_size
-    return list(sides) if isinstance(sides, tuple) and sides[0] == own else [own]
 
 
 # ---------------------------------------------------------------------- bases
@@ -393,8 +389,8 @@ def _read_rpn(draft: Draft, model: Section) -> None:
     )
 
 
-def _read_input(draft: Draft, section: Section) -> list[dict[str, Any]]:
-    """Sizes of training; the sides that vary are the views."""
+def _read_input(draft: Draft, section: Section, model: Section) -> list[dict[str, Any]]:
+    """Sizes and crops of training; the sides that vary are the views."""
     views: list[dict[str, Any]] = []
     if "MIN_SIZE_TRAIN" in section:
         key, raw = _named(section, "MIN_SIZE_TRAIN")
@@ -421,13 +417,20 @@ def _read_input(draft: Draft, section: Section) -> list[dict[str, Any]]:
         else:
             draft.flip = raw == "horizontal"
             draft.note(key, raw, Fate.READ, f"train_views.flip {draft.flip}")
-    elif len(views) > 1:
+    else:
         draft.flip = True
         draft.assume("INPUT.RANDOM_FLIP", "horizontal, its default: train_views.flip True")
     section.ignore("it does not move boxes", "FORMAT", "MASK_FORMAT")
     crop = section.section("CROP")
     if decoded(crop.get("ENABLED", False)):
-        draft.not_understood("INPUT.CROP.ENABLED", True, "random crops are not shown")
+        crop.take("ENABLED")
+        kind, size = str(crop.get("TYPE", "relative_range")), crop.get("SIZE", [0.9, 0.9])
+        draft.crop(kind, decoded(size), CropStage.ORIGINAL, "INPUT.CROP.SIZE", size)
+        if decoded(model.value.get("MASK_ON")):
+            model.get("MASK_ON")
+            draft.not_understood(
+                "MODEL.MASK_ON", True, "with crops, boxes are taken anew from the cut masks; here the boxes are cut"
+            )
     elif "ENABLED" in crop:
         draft.no_effect("INPUT.CROP.ENABLED", False, "no crops are made")
     crop.ignore_rest("it says how to crop")

@@ -12,7 +12,7 @@ from typing import Any
 
 from rpnviz.configs.base import Fate, FieldNote, TrainerConfig
 from rpnviz.core.conventions import Conventions
-from rpnviz.core.params import Params, ResizeParams, TopN, TrainViews
+from rpnviz.core.params import MOST_VIEWS, CropKind, CropStage, Params, ResizeParams, TopN, TrainViews
 from rpnviz.core.presets import Preset
 from rpnviz.core.rules import plain
 from rpnviz.errors import ConfigFileError, ParamsError
@@ -39,6 +39,7 @@ class Draft:
         self._values: dict[str, Any] = plain(preset.params)
         del self._values["train_views"]  # which follow from what varies
         self.flip: bool | None = None
+        self._crop: dict[str, Any] | None = None
         self._conventions: dict[str, object] = {}
         self._origin: dict[str, tuple[str, str]] = {}
         self.notes: list[FieldNote] = []
@@ -100,6 +101,33 @@ class Draft:
         """Conventions that follow from what the file does not say."""
         self._conventions.update(values)
 
+    def crop(self, kind: str, size: object, stage: CropStage, key: str, raw: object) -> None:
+        """Take a random crop of training as training views.
+
+        Args:
+            kind: of :class:`~rpnviz.core.params.CropKind`; other words are not understood.
+            size: height and width, in px or as shares.
+            stage: what is cropped.
+            key, raw: the size in the file.
+
+        Raises:
+            ConfigFileError: the size is no pair of numbers.
+        """
+        if self._crop is not None:
+            self.not_understood(key, raw, "only the first crop is shown")
+            return
+        if kind == CropKind.NONE or kind not in list(CropKind):
+            kinds = ", ".join(each for each in CropKind if each is not CropKind.NONE)
+            self.not_understood(key, f"{kind} {shown(raw)}", f"crops that are shown: {kinds}")
+            return
+        try:
+            sides = _rule(TrainViews, "crop_size").read(size, "")
+        except ParamsError as error:
+            raise self.refuse(key, raw, f"expected a height and a width: {_expected(error)}") from error
+        self._crop = {"crop": CropKind(kind), "crop_size": sides, "crop_stage": stage}
+        self._origin["train_views.crop_size"] = (key, shown(raw))
+        self.note(key, raw, Fate.READ, f"train_views.crop {kind} {sides[0]:g} x {sides[1]:g} of the {stage} image")
+
     # ------------------------------------------------------------------ notes
 
     def note(self, key: str, raw: object, fate: Fate, became: str) -> None:
@@ -149,18 +177,37 @@ class Draft:
         resize = [dataclasses.replace(params.resize, **view) for view in views] or [params.resize]
         unique: tuple[ResizeParams, ...] = tuple(dict.fromkeys([params.resize, *resize]))
         preset = Preset(self._preset.name, params, conventions)
-        return TrainerConfig(framework, (self.path, *files), preset, tuple(notes), unique)
+        return TrainerConfig(framework, (self.path, *files), preset, tuple(notes), unique, self.flip)
 
     def _views(self, resizes: Sequence[Mapping[str, Any]]) -> TrainViews | None:
         """The training views: every short side, flipped if the file says so."""
         sides = tuple(dict.fromkeys(view["min_size"] for view in resizes if "min_size" in view))
-        if len(sides) < 2 and not self.flip:
+        if len(sides) < 2 and not self.flip and self._crop is None:
             return None
+        if self.flip is None:
+            self.assume("flips", "train_views.flip False: the file does not say whether training flips images")
+        if len(sides) > 1:
+            self._tell_of_sides(sides)
         limits = {view.get("max_size") for view in resizes}
         if len(limits) > 1:
             listed = ", ".join(sorted(map(str, limits)))
             self.not_understood("train_views", listed, "the limit of the long side varies too; the first is kept")
-        return TrainViews(min_sizes=sides if len(sides) > 1 else -1, flip=bool(self.flip))
+        views = TrainViews(min_sizes=sides if len(sides) > 1 else -1, flip=bool(self.flip))
+        if self._crop is None:
+            return views
+        each = max(len(sides), 1) * (2 if self.flip else 1)
+        count = max(min(views.crop_count, MOST_VIEWS // each), 1)
+        return dataclasses.replace(views, crop_count=count, **self._crop)
+
+    def _tell_of_sides(self, sides: Sequence[int]) -> None:
+        """The image is shown at one side; say with it that the others are views."""
+        text = f" (the first is shown), train_views.min_sizes {', '.join(map(str, sides))}"
+        self.notes = [
+            dataclasses.replace(note, became=note.became + text)
+            if note.fate is Fate.READ and note.became.startswith(f"resize.min_size {sides[0]}")
+            else note
+            for note in self.notes
+        ]
 
     def _values_by_group(self) -> dict[str, Any]:
         return {name: _rule(Params, name).kind(**self._read_top_n(values)) for name, values in self._values.items()}

@@ -75,20 +75,25 @@ def export_config(source: Preset, framework: str, read_from: TrainerConfig | Non
     own = source.name in form.presets
     target = source if own else presets.load(form.presets[0])
     wanted, problems = converted(source, target)
+    flip = _flip(source.params, read_from)
     text = ""
     if not problems:
-        text = form.write(wanted, target)
+        text = form.write(wanted, target, flip)
         try:
             back = form.read(documents.parse(text, Path("export"), form.kind), target.name).preset
         except ConfigFileError as error:
             problems.append(f"{framework} cannot be told this: {error.where.rpartition(', ')[2]}: {error.what}")
     if problems:
         return Export(framework, "", (), tuple(problems))
-    refusals, remarks = _compared(source, wanted, back, form)
+    refusals, remarks = _compared(source, wanted, back, form, flip)
     if not own:
         remarks = [*_anchor_remark(source, back), *remarks, *_convention_remarks(source, back, form.name)]
     if refusals:
         return Export(framework, "", tuple(remarks), tuple(refusals))
+    shown = source.params.views
+    if shown is not None and flip is None and back.params.views is not None and back.params.views.flip:
+        ends = f"{framework} flips them unless it is told not to."
+        remarks.append(f"Whether training flips images was not said, so it is not said here either: {ends}")
     if read_from is not None:
         name = read_from.files[0].name
         remarks += [
@@ -97,6 +102,15 @@ def export_config(source: Preset, framework: str, read_from: TrainerConfig | Non
             if note.fate is Fate.NOT_UNDERSTOOD
         ]
     return Export(framework, _commented(text, source, framework, remarks), tuple(remarks), ())
+
+
+def _flip(params: Params, read_from: TrainerConfig | None) -> bool | None:
+    """Whether training flips images; None where nobody said: the views of a file that is silent on it show none."""
+    views = params.views
+    if views is None:
+        return read_from.flip if read_from is not None else None
+    silent = read_from is not None and read_from.flip is None and not views.flip
+    return None if silent else views.flip
 
 
 # ---------------------------------------------------------------------- one trainer's terms in another's
@@ -199,14 +213,18 @@ def effective(params: Params, conventions: Conventions) -> Params:
 # ---------------------------------------------------------------------- what became different
 
 
-def _compared(source: Preset, wanted: Params, back: Preset, form: ConfigFormat) -> tuple[list[str], list[str]]:
+def _compared(
+    source: Preset, wanted: Params, back: Preset, form: ConfigFormat, flip: bool | None
+) -> tuple[list[str], list[str]]:
     """Refusals and remarks about parameters that the text does not carry over, and about conventions of one's own."""
     usual = presets.load(source.name)
     own = source.name in form.presets
     refusals: list[str] = []
     remarks: list[str] = []
     for field, before, after in differences(wanted, effective(back.params, back.conventions)):
-        if _nearly(before, after):
+        # What nobody said of the views is left to the trainer.
+        unsaid = wanted.views is None if field == "train_views" else field == "train_views.flip" and flip is None
+        if unsaid or _nearly(before, after):
             continue
         if field.startswith("train_views"):
             remarks.append(f"{field} is {before}, which is not written: how training varies images stands apart.")

@@ -98,7 +98,7 @@ class KerasRetinanet:
         root.close()
         return draft.finish(self.name)
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         anchors = params.anchors
         bases = anchors.base_sizes if isinstance(anchors.base_sizes, tuple) else (0.0,) * len(anchors.strides)

@@ -106,7 +106,7 @@ class Matterport:
         root.close()
         return draft.finish(self.name)
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         anchors, resize, proposals = params.anchors, params.resize, params.proposals
         mode = {ResizeMode.SQUARE: "square", ResizeMode.NONE: "none"}.get(resize.mode, "pad64")

@@ -96,7 +96,7 @@ class MMDetection:
         root.close()
         return draft.finish(self.name, views=views)
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         return mmdetection_text.write(params, preset)
 

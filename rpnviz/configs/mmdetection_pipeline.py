@@ -1,8 +1,8 @@
 """How an mmdetection pipeline resizes and pads images.
 
 Sources: mmcv ``transforms/processing.py: Resize, RandomResize, RandomChoiceResize``; mmdet 3
-``datasets/transforms/transforms.py: Resize``; mmdet 2 ``datasets/pipelines/transforms.py: Resize, Pad``; mmdet
-``models/data_preprocessors/data_preprocessor.py``.
+``datasets/transforms/transforms.py: Resize, RandomCrop``; mmdet 2 ``datasets/pipelines/transforms.py: Resize, Pad,
+RandomCrop``, ``datasets/builder.py: build_dataset``; mmdet ``models/data_preprocessors/data_preprocessor.py``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from rpnviz.configs.base import Fate
 from rpnviz.configs.draft import Draft, Section
+from rpnviz.core.params import CropStage
 
 _RESIZES = ("Resize", "FixScaleResize", "RandomResize", "RandomChoiceResize", "ResizeShortestEdge")
 _MOVES_BOXES = (
     *(
-        "RandomCrop",
         "MinIoURandomCrop",
         "RandomCenterCropPad",
         "Expand",
@@ -37,6 +37,8 @@ _MOVES_BOXES = (
         "PhotoMetricDistortion",
     ),
 )
+_DEEPEST = 20
+"""Wrappers inside each other, at most."""
 _CROPS_ONLY_COLOUR = ("YOLOXHSVRandomAug", "PhotoMetricDistortion")
 
 
@@ -48,9 +50,12 @@ def read(draft: Draft, root: Section, model: Section) -> list[dict[str, Any]]:
         if given is None:
             draft.put({"resize.mode": "none"}, "train_resize", "None")
             return []
-        return _read_resize(draft, root.section("train_resize"), "Resize", False)
-    place, pipeline = _training_pipeline(root)
-    if pipeline is None:
+        section = root.section("train_resize")
+        return _read_resize(draft, section, str(section.get("type", "Resize")), False)
+    place, pipeline = _training_pipeline(draft, root)
+    if pipeline is not None:
+        draft.flip = False  # unless a step of it says so
+    else:
         size = f"{draft.value('resize.min_size')} / {draft.value('resize.max_size')} px"
         draft.assume("train_pipeline", f"images are resized to {size}, as in the usual configuration")
         return []
@@ -68,6 +73,8 @@ def read(draft: Draft, root: Section, model: Section) -> list[dict[str, Any]]:
                 views = _read_resize(draft, section, kind, old)
         elif kind == "RandomFlip":
             _read_flip(draft, section)
+        elif kind == "RandomCrop":
+            _read_crop(draft, section, CropStage.RESIZED if found else CropStage.ORIGINAL)
         elif kind == "Pad" and "size_divisor" in step and old:
             draft.put({"resize.pad_multiple": step["size_divisor"] or 1}, f"{name}.size_divisor", step["size_divisor"])
         elif kind == "Pad" and (step.get("size") or step.get("pad_to_square")):
@@ -89,7 +96,18 @@ def _read_flip(draft: Draft, section: Section) -> None:
         draft.flip = chance > 0
         draft.note(section.name(key), chance, Fate.READ, f"train_views.flip {draft.flip}")
     elif chance is not None:
+        draft.flip = None
         draft.not_understood(section.name(key), chance, "only one chance to flip from left to right is shown")
+
+
+def _read_crop(draft: Draft, section: Section, stage: CropStage) -> None:
+    """``RandomCrop``, whose ``crop_size`` is height and width in mmdet 2 and 3."""
+    size = section.get("crop_size")
+    draft.crop(str(section.get("crop_type", "absolute")), size, stage, section.name("crop_size"), size)
+    if section.get("recompute_bbox", False):
+        draft.not_understood(section.name("recompute_bbox"), True, "boxes are cut to the crop here, not taken anew")
+    if section.get("bbox_clip_border", True) is False:
+        draft.not_understood(section.name("bbox_clip_border"), False, "boxes are cut to the crop here")
 
 
 def _read_padding(draft: Draft, model: Section) -> None:
@@ -110,23 +128,41 @@ def _read_padding(draft: Draft, model: Section) -> None:
     section.ignore_rest("it does not move boxes")
 
 
-def _training_pipeline(root: Section) -> tuple[str, list[Any] | None]:
-    """The pipeline that training uses with its place; the variable of that name only where nothing else is there."""
-    for place in ("train_dataloader", "data"):
+def _training_pipeline(draft: Draft, root: Section) -> tuple[str, list[Any] | None]:
+    """The pipeline that training uses with its place; the variable of that name only where nothing else is there.
+
+    Of several data sets the first is taken; what differs from it is said.
+    """
+    for place, key in (("train_dataloader", "dataset"), ("data", "train")):
         value = root.value.get(place)
-        if isinstance(value, Mapping):
-            inner = value.get("dataset" if place == "train_dataloader" else "train")
-            name = f"{place}.{'dataset' if place == 'train_dataloader' else 'train'}"
-            while isinstance(inner, (Mapping, list)):
-                if isinstance(inner, list):
-                    inner = inner[0] if inner else None
-                    continue
-                if isinstance(inner.get("pipeline"), list):
-                    return f"{name}.pipeline", inner["pipeline"]
-                nested = inner.get("dataset", inner.get("datasets"))
-                name, inner = f"{name}.dataset", nested
-    pipeline = root.value.get("train_pipeline")
-    return "train_pipeline", pipeline if isinstance(pipeline, list) else None
+        found = list(_pipelines(value.get(key), f"{place}.{key}", 0)) if isinstance(value, Mapping) else []
+        if not found:
+            continue
+        first, pipeline = found[0]
+        for name, other in found[1:]:
+            if other == pipeline:
+                draft.no_effect(name, f"{len(other)} transforms", f"the same as {first}")
+            else:
+                reason = f"another data set is resized or varied otherwise than {first}, which is shown"
+                draft.not_understood(name, other, reason)
+        return first, pipeline
+    own = root.value.get("train_pipeline")
+    return "train_pipeline", own if isinstance(own, list) else None
+
+
+def _pipelines(value: Any, name: str, depth: int) -> Iterator[tuple[str, list[Any]]]:
+    """Pipelines of a data set, or of all that a list or a wrapper such as ``ConcatDataset`` holds."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _pipelines(inner, f"{name}[{number}]", depth + 1)
+    elif isinstance(value, Mapping):
+        if isinstance(value.get("pipeline"), list):
+            yield f"{name}.pipeline", value["pipeline"]
+            return
+        key = "dataset" if "dataset" in value else "datasets"
+        yield from _pipelines(value.get(key), f"{name}.{key}", depth + 1)
 
 
 def _steps(draft: Draft, pipeline: list[Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rpnviz.configs.deviations import exact_inverse
+from rpnviz.configs.train_sides import training_sides
 from rpnviz.core.conventions import CrowdRule, TieRule
 from rpnviz.core.params import Params, ResizeMode
 from rpnviz.core.presets import Preset
@@ -80,10 +81,13 @@ def write(params: Params, preset: Preset) -> str:
         f"randomness = dict(seed={params.sample.seed})",
     ]
     if resize.mode is ResizeMode.SHORTEST_EDGE:
-        scale = f"({max(resize.max_size, resize.min_size)}, {min(resize.max_size, resize.min_size)})"
+        scales = [f"({max(resize.max_size, side)}, {min(resize.max_size, side)})" for side in training_sides(params)]
+        kind = f"'Resize', scale={scales[0]}"
+        if len(scales) > 1:
+            kind = f"'RandomChoiceResize', scales=[{', '.join(scales)}]"
         lines += [
-            "# In place of the Resize in your train_pipeline and test_pipeline:",
-            f"train_resize = dict(type='Resize', scale={scale}, keep_ratio=True)",
+            "# In place of the Resize in your train_pipeline; the one of test_pipeline stays as it is:",
+            f"train_resize = dict(type={kind}, keep_ratio=True)",
         ]
     elif resize.mode is ResizeMode.SCALE:
         lines += [

@@ -15,6 +15,7 @@ from typing import Any
 from rpnviz.configs.base import TrainerConfig
 from rpnviz.configs.documents import Document, Kind
 from rpnviz.configs.draft import Draft, Section
+from rpnviz.configs.train_sides import training_sides
 from rpnviz.core import presets
 from rpnviz.core.params import Params
 from rpnviz.core.presets import Preset
@@ -130,11 +131,12 @@ class Torchvision:
         root.close()
         return draft.finish(self.name, views=views)
 
-    def write(self, params: Params, preset: Preset) -> str:
+    def write(self, params: Params, preset: Preset, flip: bool | None = None) -> str:
         """See :meth:`~rpnviz.configs.base.ConfigFormat.write`."""
         anchors, resize, proposals = params.anchors, params.resize, params.proposals
+        sides = training_sides(params)
         arguments: dict[str, object] = {
-            "min_size": resize.min_size,
+            "min_size": sides if len(sides) > 1 else sides[0],  # training draws one, inference takes the last
             "max_size": resize.max_size,
             "size_divisible": resize.pad_multiple,
             "rpn_fg_iou_thresh": params.match.fg_iou_thresh,

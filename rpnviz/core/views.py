@@ -19,8 +19,9 @@ from rpnviz.core.conventions import BoxClip, BoxScaling, Conventions
 from rpnviz.core.frame import Frame, flipped_original, make_frame, scale_ground_truth
 from rpnviz.core.inputs import Inputs, frozen
 from rpnviz.core.matching import WEAK_IOU, Rank
-from rpnviz.core.params import CropKind, CropPlaces, CropStage, Params, ResizeMode, ResizeParams, TrainViews
+from rpnviz.core.params import MOST_VIEWS, CropKind, CropPlaces, CropStage, Params, ResizeMode, ResizeParams, TrainViews
 from rpnviz.core.pipeline import Result
+from rpnviz.errors import ParamsError
 
 _GRID_MOST = 8
 """Rows and columns of a grid of crops, at most."""
@@ -104,8 +105,15 @@ class Outcome:
     boxes: NDArray[np.float64]
 
 
+_AS_SEEN = View("as the trainer saw it", None, False, None, CropStage.ORIGINAL, None)
+
+
 def list_views(image_size: tuple[int, int], params: Params, conventions: Conventions) -> tuple[View, ...]:
-    """The views of an image (H, W): by short side, then by crop, plain before flipped; without any, as it is."""
+    """The views of an image (H, W): by short side, then by crop, plain before flipped; without any, as it is.
+
+    Raises:
+        ParamsError: a grid of crops makes more than ``MOST_VIEWS`` of this image.
+    """
     views = params.views or TrainViews()
     sided = params.resize.mode in (ResizeMode.SHORTEST_EDGE, ResizeMode.SQUARE)
     sides = views.min_sizes if isinstance(views.min_sizes, tuple) and sided else (params.resize.min_size,)
@@ -121,6 +129,14 @@ def list_views(image_size: tuple[int, int], params: Params, conventions: Convent
                 words = [name, *(["flipped"] if flip else []), *([f"crop {crop.number}"] if crop else [])]
                 asked = side if sided else None
                 found.append(View(" · ".join(words), asked, flip, crop, views.crop_stage, padded))
+    if len(found) > MOST_VIEWS:
+        height, width = image_size
+        raise ParamsError(
+            f"a grid of such crops makes {len(found):,} views of an image of {width} x {height} px, expected at most "
+            f"{MOST_VIEWS}.",
+            where="train_views.crop_size",
+            way_out="Take larger crops, fewer short sides, or crops that are drawn.",
+        )
     return tuple(found)
 
 
@@ -182,7 +198,8 @@ def run_view(
 
     Args:
         view: of :func:`list_views`, for the same parameters.
-        inputs: the image; its outputs and padded size are left aside, they belong to the whole of it.
+        inputs: the image; its outputs and padded size are left aside, they belong to the whole of it. One that stands
+            as a network was given it is run as it is, whatever the view.
         params, conventions: of the trainer.
         previous: an earlier result; only saves time.
 
@@ -192,6 +209,9 @@ def run_view(
     Source: detectron2 ``data/detection_utils.py: transform_instance_annotations, filter_empty_instances``; torchvision
     ``references/detection/transforms.py: FixedSizeCrop``; mmdet ``RandomCrop`` (``bbox_clip_border``, ``is_inside``).
     """
+    if inputs.as_seen:
+        seen = pipeline.run(dataclasses.replace(inputs, outputs=None), params, conventions, previous)
+        return Seen(view, seen, frozen(np.arange(len(inputs.gt_boxes))))
     resize = _resize(params, view.min_size)
     size, boxes, crop = inputs.image_size, inputs.gt_boxes, view.crop
     index = np.arange(len(boxes))
@@ -243,9 +263,13 @@ def see_views(
     Args:
         inputs, params, conventions: as for :func:`~rpnviz.core.pipeline.run`.
         check: called before every run; what it raises ends it.
+
+    Convention:
+        A recorded image that stands as a network was given it (``Inputs.as_seen``) is such a view already, and the only
+        one: it is run as it is, not resized, flipped or cropped again.
     """
     previous = None
-    for view in list_views(inputs.image_size, params, conventions):
+    for view in (_AS_SEEN,) if inputs.as_seen else list_views(inputs.image_size, params, conventions):
         check()
         seen = run_view(view, inputs, params, conventions, previous)
         previous = seen.result

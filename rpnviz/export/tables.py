@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def explain_table(
     wanted: Collection[int] | None = None,
     fixes: bool = True,
     in_views: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Why every ground-truth box of one image fares as it does, and what would help it.
 
@@ -44,6 +45,7 @@ def explain_table(
         wanted: indices of the boxes to explain; None: all.
         fixes: look for changes that raise the rank, and check them by running the pipeline.
         in_views: look for changes after which a box is matched in every training view instead.
+        told: called before every box with how many are done, of how many.
 
     Returns:
         Strict JSON, see DESIGN section 8: sizes are [H, W]; ``notes`` is an object of notes with their numbers;
@@ -55,7 +57,8 @@ def explain_table(
     inputs, params, conventions = result.inputs, result.params, result.conventions
     outcomes = run_views(inputs, params, conventions) if params.views is not None and indices else ()
     gts = []
-    for gt in indices:
+    for done, gt in enumerate(indices):
+        told(done, len(indices))
         table = {
             **_gt_heads(result, record, dataset, gt),
             **_explanation(result, gt, fixes and not in_views),

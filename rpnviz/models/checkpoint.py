@@ -39,6 +39,7 @@ from rpnviz.models.layouts import (
 )
 from rpnviz.models.pickles import Stub, read_pickle, state_dict
 from rpnviz.models.pixels import IMAGENET_MEAN, IMAGENET_STD, MATTERPORT_MEAN, UNIT_MEAN, UNIT_STD, Pixels, prepared
+from rpnviz.models.preloading import preload_torch
 
 if TYPE_CHECKING:
     from rpnviz.models.convnet import Detector
@@ -169,6 +170,7 @@ def inspect(path: Path) -> ModelInfo:
         ModelFileError: see :func:`read_weights`; or its weights do not make a network.
     """
     weights = read_weights(path)
+    preload_torch()
     detector = _detector(path, weights, {question.key: question.default for question in questions(weights)}, "cpu")
     recovered = "; its own anchors, sizes and thresholds were found in it" if _recovered(weights.module) else ""
     return ModelInfo(
@@ -191,6 +193,7 @@ def open_checkpoint(path: Path, options: Mapping[str, str]) -> CheckpointModel:
         ModelFileError: as :func:`inspect`, or an answer is none of the choices.
     """
     weights = read_weights(path, options.get("weights", ""))
+    preload_torch()
     answers = answered(path, questions(weights), options)
     device = _device(answers.pop("device"))
     detector = _detector(path, weights, answers, device)

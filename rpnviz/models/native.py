@@ -24,6 +24,7 @@ from rpnviz.core.inputs import LevelOutput, ModelSettings, RPNOutput
 from rpnviz.core.rules import ListOf, Number, check_names, plain
 from rpnviz.errors import ModelFileError, ParamsError
 from rpnviz.models.base import check_image, stop_if
+from rpnviz.models.preloading import preload_torch
 
 if TYPE_CHECKING:
     from rpnviz.models.network import Network
@@ -113,6 +114,7 @@ def load(path: Path, metadata: Mapping[str, str]) -> NativeModel:
         ModelFileError: the metadata are not what the format demands, or the weights do not fit them.
     """
     settings = _read_settings(path, metadata)
+    preload_torch()
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load as deserialise

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpnviz.app.session import (
@@ -68,6 +68,7 @@ sessions = st.builds(
 )
 
 
+@settings(max_examples=25)  # each is a document of some hundred fields
 @given(sessions)
 def test_what_is_written_is_read_again(tmp_path_factory, session):
     path = tmp_path_factory.getbasetemp() / "round.rpnviz.json"

@@ -33,6 +33,11 @@ def read_back(text: str, name: str, preset: str) -> Preset:
     return form.read(documents.parse(text, documents.Path("c"), form.kind), preset).preset
 
 
+def unseen(preset: Preset) -> Preset:
+    """Without the views of training, of which a preset says nothing and detectron2 has a default."""
+    return dataclasses.replace(preset, params=preset.params.with_views(None))
+
+
 @st.composite
 def expressible(draw, name: str) -> Params:
     """Parameters that a framework can be told."""
@@ -121,7 +126,7 @@ def test_what_is_written_is_read_as_it_was(name, data):
     export = export_config(Preset(name, params, presets.load(name).conventions), name)
     assert export.refusals == ()
     assert export.remarks == ()
-    back = read_back(export.text, name, name)
+    back = unseen(read_back(export.text, name, name))
     assert effective(back.params, back.conventions) == effective(params, back.conventions)
     if name not in ("detectron2", "mmdetection") or params.match.allow_low_quality_matches:
         assert back.params == params
@@ -136,7 +141,7 @@ def test_every_trainers_defaults_can_be_written_for_every_other_and_every_differ
     assert export.refusals == ()
     back = read_back(export.text, target, registry.format_named(target).presets[0])
     if source == target:
-        assert back == preset
+        assert unseen(back) == preset
     own = source in registry.format_named(target).presets
     assert bool(export.remarks) != own
     comments = export.text.replace("\n#   ", " ")

@@ -126,7 +126,7 @@ def test_detectron2_every_field_of_the_rpn(read):
     assert (params.resize.min_size, params.resize.max_size) == (500, 900)
     assert fates(config)["MODEL.RPN.NEW_IDEA"] is Fate.NOT_UNDERSTOOD
     assert fates(config)["MY_SECTION"] is Fate.NOT_UNDERSTOOD
-    assert fates(config)["INPUT.CROP.ENABLED"] is Fate.NOT_UNDERSTOOD
+    assert fates(config)["INPUT.CROP.ENABLED"] is fates(config)["INPUT.CROP.SIZE"] is Fate.READ
     assert fates(config)["INPUT.MIN_SIZE_TEST"] is Fate.NO_EFFECT
     assert fates(config)["MODEL.RPN.SMOOTH_L1_BETA"] is Fate.NO_EFFECT
 
@@ -209,7 +209,7 @@ def test_mmdetection_cascade_lists_every_side(read):
         ("MIN_SIZE_TRAIN: (640, 800)\n  RANDOM_FLIP: none", TrainViews(min_sizes=(640, 800))),
         ("MIN_SIZE_TRAIN: (640,)\n  RANDOM_FLIP: horizontal", FLIPPED),
         ("MIN_SIZE_TRAIN: (640,)\n  RANDOM_FLIP: none", None),
-        ("MIN_SIZE_TRAIN: (640,)", None),
+        ("MIN_SIZE_TRAIN: (640,)", FLIPPED),
     ],
 )
 def test_detectron2_views_go_out_and_come_in(read, chain, text, views):
@@ -218,6 +218,123 @@ def test_detectron2_views_go_out_and_come_in(read, chain, text, views):
     assert config.preset.params.views == views
     export = export_config(config.preset, "detectron2", config)
     assert read("out.yaml", export.text).preset.params.views == views
+
+
+@pytest.mark.parametrize(
+    ("text", "crop", "size"),
+    [
+        ("ENABLED: True", "relative_range", (0.9, 0.9)),
+        ("ENABLED: True\n    TYPE: relative\n    SIZE: (0.5, 0.75)", "relative", (0.5, 0.75)),
+        ("ENABLED: True\n    TYPE: absolute\n    SIZE: [400, 600]", "absolute", (400.0, 600.0)),
+    ],
+)
+def test_detectron2_crops_are_training_views(read, chain, text, crop, size):
+    config = read("c.yaml", f"_BASE_: Base-RCNN-FPN.yaml\nINPUT:\n  MIN_SIZE_TRAIN: (640, 800)\n  CROP:\n    {text}\n")
+    views = config.preset.params.views
+    assert (views.crop, views.crop_size, views.crop_stage) == (crop, size, "original")
+    assert config.count(Fate.NOT_UNDERSTOOD) == 0
+    export = export_config(config.preset, "detectron2", config)
+    assert read("out.yaml", export.text).preset.params.views == views
+    assert export.remarks == ()
+
+
+def test_detectron2_crops_that_are_not_shown_are_said(read, chain):
+    crop = "INPUT:\n  CROP: {ENABLED: True, TYPE: absolute_range, SIZE: [384, 600]}\n"
+    config = read("c.yaml", f"_BASE_: Base-RCNN-FPN.yaml\n{crop}")
+    assert fates(config)["INPUT.CROP.SIZE"] is Fate.NOT_UNDERSTOOD
+    assert config.preset.params.views == TrainViews(min_sizes=SIDES, flip=True)
+    masks = "MODEL: {MASK_ON: True}\nINPUT:\n  CROP: {ENABLED: True}\n"
+    assert fates(read("c.yaml", masks))["MODEL.MASK_ON"] is Fate.NOT_UNDERSTOOD
+    for size in ("0.9", "[0.9]", "[1.5, 0.9]", "[-1, 0.5]"):
+        with pytest.raises(ConfigFileError, match=r"INPUT\.CROP\.SIZE"):
+            read("c.yaml", f"INPUT:\n  CROP: {{ENABLED: True, SIZE: {size}}}\n")
+
+
+def test_crops_leave_room_for_many_sides(read):
+    sides = ", ".join(map(str, range(400, 460)))
+    views = read("c.yaml", f"INPUT: {{MIN_SIZE_TRAIN: [{sides}], CROP: {{ENABLED: True}}}}\n").preset.params.views
+    assert views.crop_count == 2
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("resized", [False, True])
+def test_mmdetection_crops_are_training_views(read, old, resized):
+    resize = {"type": "Resize", "img_scale" if old else "scale": [600, 400], "keep_ratio": True}
+    crop = {"type": "RandomCrop", "crop_size": [300, 200]}
+    config = read("c.json", with_resize(*([resize, crop] if resized else [crop, resize]), old=old))
+    views = config.preset.params.views
+    assert (views.crop, views.crop_size) == ("absolute", (300.0, 200.0))
+    assert views.crop_stage == ("resized" if resized else "original")
+    assert config.count(Fate.NOT_UNDERSTOOD) == 0
+
+
+def test_mmdetection_crops_that_are_not_shown_are_said(read):
+    resize = {"type": "Resize", "scale": [600, 400], "keep_ratio": True}
+    crop = {"type": "RandomCrop", "crop_size": [300, 200], "crop_type": "absolute_range"}
+    assert read("c.json", with_resize(crop, resize)).count(Fate.NOT_UNDERSTOOD) == 1
+    crop |= {"crop_type": "absolute", "recompute_bbox": True, "bbox_clip_border": False}
+    assert read("c.json", with_resize(crop, resize, crop)).count(Fate.NOT_UNDERSTOOD) == 5
+
+
+def test_the_pipelines_of_other_data_sets_are_not_passed_over(read):
+    def resized(side):
+        return {"pipeline": [{"type": "Resize", "scale": [1333, side], "keep_ratio": True}]}
+
+    for inner in (
+        {"type": "ConcatDataset", "datasets": [resized(800), resized(400), resized(800)]},
+        {"type": "RepeatDataset", "dataset": {"datasets": [resized(800), resized(400), resized(800)]}},
+    ):
+        config = read("c.json", {"model": made.FASTER_RCNN_V3["model"], "train_dataloader": {"dataset": inner}})
+        assert config.preset.params.resize.min_size == 800
+        notes = {
+            note.field: note.fate for note in config.notes if ".pipeline" in note.field and "datasets[" in note.field
+        }
+        others = [fate for field, fate in notes.items() if not field.endswith("scale") and "pipeline[" not in field]
+        assert others == [Fate.NOT_UNDERSTOOD, Fate.NO_EFFECT]
+    old = made.faster_rcnn_v2()
+    old["data"]["train"] = [resized(800), resized(400)]
+    assert fates(read("c.json", old))["data.train[1].pipeline"] is Fate.NOT_UNDERSTOOD
+
+
+def test_the_flip_that_a_file_does_not_say_is_assumed_with_one_side_too(read, chain):
+    config = read("c.yaml", "_BASE_: Base-RCNN-FPN.yaml\nINPUT:\n  MIN_SIZE_TRAIN: (640,)\n")
+    assert fates(config)["INPUT.RANDOM_FLIP"] is Fate.ASSUMED
+
+
+def test_the_side_that_is_shown_names_the_other_views(chain):
+    note = next(note for note in read_config(chain).notes if note.field == "INPUT.MIN_SIZE_TRAIN")
+    sides = ", ".join(map(str, SIDES))
+    assert note.became == f"resize.min_size 640 (the first is shown), train_views.min_sizes {sides}"
+
+
+def test_no_flip_is_invented_and_no_side_lost(read):
+    config = read("tv.json", {"min_size": [640, 800], "max_size": 1333})
+    assert config.flip is None
+    assert fates(config)["flips"] is Fate.ASSUMED
+    export = export_config(config.preset, "detectron2", config)
+    assert "RANDOM_FLIP" not in export.text
+    assert any("detectron2 flips them unless it is told not to" in remark for remark in export.remarks)
+    for framework in ("torchvision", "mmdetection"):
+        export = export_config(config.preset, framework, config)
+        assert not any("train_views" in remark for remark in export.remarks)
+        back = read("out.py", export.text).preset.params
+        assert (back.resize.min_size, back.views) == (640, TrainViews(min_sizes=(640, 800)))
+    shown = dataclasses.replace(config.preset, params=config.preset.params.with_values("train_views", flip=True))
+    assert "RANDOM_FLIP: horizontal" in export_config(shown, "detectron2", config).text
+
+
+def test_a_pipeline_without_a_flip_says_that_there_is_none(read):
+    steps = [{"type": "RandomChoiceResize", "scales": [[1333, 640], [1333, 800]], "keep_ratio": True}]
+    config = read("mm.json", with_resize(*steps))
+    assert config.flip is False
+    assert "RANDOM_FLIP: none" in export_config(config.preset, "detectron2", config).text
+
+
+def test_sides_of_training_do_not_become_those_of_inference(read, chain):
+    config = read("c.yaml", "_BASE_: Base-RCNN-FPN.yaml\nINPUT:\n  MIN_SIZE_TRAIN: (640, 800)\n")
+    text = export_config(config.preset, "mmdetection", config).text
+    assert "scales=[(1333, 640), (1333, 800)]" in text
+    assert "train_pipeline and test_pipeline" not in text
 
 
 def test_views_that_a_trainer_is_not_told_stand_in_the_text(read):

@@ -49,6 +49,25 @@ def test_without_views_there_is_one_as_the_image_is(name):
     assert seen.gt.tolist() == [0, 1, 2]
 
 
+def test_an_image_as_a_network_saw_it_is_one_view_and_not_resized_again():
+    params, conventions = trainer("torchvision", min_sizes=(640, 800), flip=True, crop="relative")
+    inputs = dataclasses.replace(image(), padded_size=(160, 224), as_seen=True)
+    (outcome,) = run_views(inputs, params, conventions)
+    assert (outcome.resized_size, outcome.input_size) == ((151, 203), (160, 224))
+    assert outcome.view.name == "as the trainer saw it"
+    plain = pipeline.run(inputs, params, conventions)
+    assert list(outcome.ranks) == list(plain.match.ranks)
+    np.testing.assert_array_equal(outcome.best_iou, plain.match.gt_best_iou)
+
+
+def test_a_grid_makes_no_more_views_than_are_allowed():
+    crops = {"crop": "absolute", "crop_size": (64, 64), "crop_places": "grid"}
+    params, conventions = trainer("torchvision", min_sizes=(640, 700, 750, 800), flip=True, **crops)
+    with pytest.raises(ParamsError, match="makes 512 views of an image of 600 x 600 px, expected at most 256"):
+        next(see_views(image(size=(600, 600)), params, conventions))
+    assert len(list_views((200, 500), params, conventions)) == 4 * 2 * 4 * 8
+
+
 def flipped(name, size=(151, 203), boxes=BOXES):
     params, conventions = trainer(name, flip=True)
     plain, turned = see_views(image(boxes, size), params, conventions)

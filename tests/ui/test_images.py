@@ -202,3 +202,58 @@ def test_stopped_once_it_counts_the_next_data_set(counted, qtbot):
         pass
     wait_counted(counted, qtbot)
     assert not counted.images.stop.isVisible()
+
+
+def test_text_finds_names_and_categories(counted):
+    counted.images.filter.setText("COIN")
+    assert listed(counted) == ["coins.png"]
+    counted.images.filter.setText("triangle")
+    assert "tiny_objects.png" in listed(counted)
+    assert all(
+        any(name == "triangle" for name in counted.state.dataset.names_of(record))
+        == (record.file_name in listed(counted))
+        for record in counted.state.dataset.images
+    )
+
+
+def test_the_worst_fit_comes_first(counted):
+    choose(counted.images.order, "Worst fit")
+    least = {}
+    for record in counted.state.dataset.images:
+        best = pipeline.run(inputs_of(record), counted.state.params, counted.state.preset.conventions).match.gt_best_iou
+        known = best[np.isfinite(best)]
+        least[record.file_name] = known.min() if len(known) else 2
+    assert [least[name] for name in listed(counted)] == sorted(least.values())
+
+
+def test_images_with_findings_are_a_filter(window, qtbot, tmp_path):
+    for name in ("good.png", "bad.png"):
+        (tmp_path / name).write_bytes(encode_png(np.zeros((60, 80, 3), np.uint8)))
+    boxes = {"good.png": [1, 1, 20, 20], "bad.png": [1, 1, 0, 20]}
+    document = {
+        "images": [{"id": k, "file_name": name, "width": 80, "height": 60} for k, name in enumerate(boxes)],
+        "annotations": [
+            {"id": k, "image_id": k, "category_id": 1, "bbox": box} for k, box in enumerate(boxes.values())
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: len(window.state.dataset.images) == 2 and settled(window), timeout=20000)
+    wait_counted(window, qtbot)
+    choose(window.images.passes, "Findings")
+    assert listed(window) == ["bad.png"]
+
+
+def test_thumbnails_of_the_rows_in_view(window, qtbot):
+    panel = window.images
+    before = panel.list.verticalHeader().defaultSectionSize()
+    qtbot.mouseClick(panel.with_thumbnails, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.thumbnails.of(0) is not None and panel.thumbnails.of(4) is not None, timeout=20000)
+    assert panel.list.verticalHeader().defaultSectionSize() > before
+    shown = panel.list.grab().toImage()
+    place = panel.list.visualRect(panel.list.model().index(0, 0))
+    colours = {shown.pixelColor(place.left() + x, place.center().y()).name() for x in range(8, 40)}
+    assert len(colours) > 8, "a photo, not a flat ground"
+    qtbot.mouseClick(panel.with_thumbnails, Qt.MouseButton.LeftButton)
+    assert panel.list.verticalHeader().defaultSectionSize() == before

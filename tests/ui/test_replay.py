@@ -280,15 +280,17 @@ def test_a_log_beside_the_data_set(window, qtbot, tmp_path):
     dialog = window.findChild(CheckLogDialog)
     qtbot.waitUntil(lambda: dialog.counts is not None, timeout=60000)
     assert dialog.words.text().startswith("Samples gives ")
-    QGuiApplication.clipboard().setText("num_pos_anchors: 1.5\nnum_pos_anchors: 2.5")
+    QGuiApplication.clipboard().setText("num_pos_anchors: 1.5\nnum_pos_anchors: 2.5\n" * 20)
     qtbot.mouseClick(dialog.paste_button, Qt.MouseButton.LeftButton)
     assert dialog.verdict is not None
-    assert dialog.words.text().startswith("The log's 2.0 positives per image lie below the ")
-    assert len(dialog.chart.labels) == 2
+    assert dialog.words.text().startswith(
+        "The log's 2.0 positives per image, mean of 40 logged numbers, lie below the "
+    )
+    assert len(dialog.chart.labels) == 40
     QGuiApplication.clipboard().setText("nothing")
     qtbot.mouseClick(dialog.paste_button, Qt.MouseButton.LeftButton)
     assert "logs no finite number" in dialog.words.text()
-    assert dialog.log.positives == (1.5, 2.5)
+    assert dialog.log.positives == (1.5, 2.5) * 20
     before = dialog.verdict.band
     dialog.batch.setValue(8)
     assert dialog.verdict.band.high < before.high

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from support import enter, open_image, settled
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
+
+from made_capture import small, write_capture
 
 from rpnviz.app.survey import UNKNOWN
 from rpnviz.app.view_finder import views_text
@@ -205,3 +212,31 @@ def test_images_are_counted_in_all_views_in_the_background(coins, qtbot):
 def test_another_theme_keeps_the_strip(coins):
     coins.do_toggle_theme()
     assert len(coins.views_strip.tiles) == 12
+
+
+def test_a_captured_image_is_one_view_as_the_trainer_saw_it(empty_window, qtbot, tmp_path):
+    window = empty_window
+    write_capture(tmp_path / "captures")
+    window.state.take_preset(small(), "small anchors")
+    window.open_paths([tmp_path / "captures"])
+    qtbot.waitUntil(lambda: settled(window), timeout=20000)
+    window.state.set_views(TrainViews(min_sizes=(64, 128), flip=True))
+    wait_for_views(window, qtbot)
+    (tile,) = window.views_strip.tiles
+    assert tile.outcome.view.name == "as the trainer saw it"
+    assert tile.outcome.resized_size == window.state.shown.training.frame.resized_size
+
+
+def test_a_grid_of_too_many_crops_is_said_in_the_strip(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    crops = {"crop": "absolute", "crop_size": (30, 30), "crop_places": "grid"}
+    window.state.set_views(TrainViews(min_sizes=(640, 700, 750, 800), flip=True, **crops))
+    strip = window.views_strip
+    qtbot.waitUntil(lambda: window.views.problem is not None, timeout=20000)
+    assert strip.isVisible()
+    assert strip.summary.text() == "Could not run the training views"
+    assert "makes 512 views of an image of 384 x 303 px, expected at most 256" in strip.summary.toolTip()
+    window.state.set_views(TrainViews(flip=True))
+    wait_for_views(window, qtbot)
+    assert strip.summary.toolTip() == ""
+    assert window.views.problem is None

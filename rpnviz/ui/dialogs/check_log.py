@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PySide6.QtCore import QSignalBlocker
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
@@ -12,7 +13,7 @@ from rpnviz.app.jobs import Job
 from rpnviz.app.messages import from_error
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
-from rpnviz.core.log_band import Verdict, expected_band, judge
+from rpnviz.core.log_band import Band, Counts, Verdict, expected_band, judge
 from rpnviz.core.presets import Preset
 from rpnviz.errors import RpnvizError
 from rpnviz.export.log_check import sampled_positives
@@ -35,7 +36,7 @@ class CheckLogDialog(QDialog):
         super().__init__(parent)
         self._state, self._settings = state, settings
         self.log: TrainingLog | None = None
-        self.counts: list[int] | None = None
+        self.counts: Counts | None = None
         self.verdict: Verdict | None = None
         self.setWindowTitle("Check a training log – rpnviz")
         self.resize(620, 330)
@@ -81,10 +82,10 @@ class CheckLogDialog(QDialog):
         assert dataset is not None
         preset = Preset(state.preset.name, state.params, state.preset.conventions)
 
-        def work(job: Job) -> list[int]:
+        def work(job: Job) -> Counts:
             return sampled_positives(dataset, preset, _MOST_IMAGES, job.progress)
 
-        def done(counts: list[int]) -> None:
+        def done(counts: Counts) -> None:
             self._job = None
             self.counts = counts
             self._show()
@@ -108,19 +109,29 @@ class CheckLogDialog(QDialog):
     def open_log(self, path: Path) -> None:
         """Show a log file; what is no log is said, and the former one stays."""
         try:
-            self.log = read_log(path)
+            log = read_log(path)
         except RpnvizError as error:
             self.words.setText(str(error))
             return
-        self._show()
+        self._take(log)
 
     def _paste(self) -> None:
         try:
-            self.log = parse_log(QGuiApplication.clipboard().text())
+            log = parse_log(QGuiApplication.clipboard().text())
         except RpnvizError as error:
             self.words.setText(str(error))
             return
+        self._take(log)
+
+    def _take(self, log: TrainingLog) -> None:
+        self.log = log
+        if log.images_per_step is not None:
+            with QSignalBlocker(self.batch):
+                self.batch.setValue(log.images_per_step)
         self._show()
+
+    def _band(self, counts: Counts) -> Band:
+        return expected_band(counts, self.batch.value(), 1 if self.log is None else self.log.window)
 
     def _show(self) -> None:
         dataset = self._state.dataset
@@ -128,17 +139,19 @@ class CheckLogDialog(QDialog):
         if self.counts is None:
             self.words.setText("Counting the positives that this data set gives…")
         else:
-            band = expected_band(self.counts, self.batch.value())
+            band = self._band(self.counts)
             if self.log is None:
                 text = f"{name} gives {band.low:.0f}–{band.high:.0f} positives per image (mean {band.mean:.1f})."
                 self.words.setText(f"{text} Open or paste a log to compare.")
             else:
-                self.verdict = judge(band, self.log.positives)
+                self.verdict = judge(band, self.log.positives, self.log.steps)
                 self.words.setText(self.verdict.text)
+        views = "" if self._state.params.views is None else ", in training views drawn at random"
         self.note.setText(
             f"Expected: sampled positives of up to {_MOST_IMAGES:,} images of {name} under {self._state.preset.name} "
-            "and the present parameters; 5 to 95 percent. detectron2 logs the mean over the images of a step, and of "
-            "20 steps the median."
+            f"and the present parameters{views}. The mean of the log is compared with that of as many drawn numbers "
+            "(99 percent and a 20th of the mean); the chart has 5 and 95 percent of single numbers. detectron2 logs "
+            "the mean over the images of a step, and of 20 steps the median."
         )
         self._show_chart()
 
@@ -152,7 +165,7 @@ class CheckLogDialog(QDialog):
         colour = {role: STYLES[role].dark if dark else STYLES[role].light for role in (Role.PROPOSAL, Role.POSITIVE)}
         curves = [Curve("log", colour[Role.PROPOSAL], [log.positives[place] for place in chosen.tolist()], dots=False)]
         if self.counts is not None:
-            band = expected_band(self.counts, self.batch.value())
+            band = self._band(self.counts)
             for title, value, dash in (("5 %", band.low, (4, 3)), ("mean", band.mean, ()), ("95 %", band.high, (4, 3))):
                 curves.append(Curve(title, colour[Role.POSITIVE], [value] * len(chosen), dash, dots=False))
         labels = tuple(f"step {log.steps[place]:,}" for place in chosen.tolist())

@@ -14,7 +14,7 @@ from PySide6.QtCore import (
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -43,6 +43,8 @@ _Index = QModelIndex | QPersistentModelIndex
 _AT_ONCE_UP_TO = 300
 """Rows that follow every move of a slider."""
 _REST_MS = 120
+_ROOM_FOR_HEADING = 560
+"""Width of the table from which its heading has room beside the fields, px."""
 
 _COLUMNS = (
     "GT",
@@ -370,6 +372,11 @@ class GtTable(QWidget):
         state.world_changed.connect(
             lambda world: self.heading.setText("GT IN TRAINING" if world is World.MODEL else "GROUND TRUTH")
         )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        # The buttons and fields say what is listed, where the heading would be cut.
+        self.heading.setVisible(event.size().width() >= _ROOM_FOR_HEADING)
 
     def _show_views(self) -> None:
         self.table.setColumnHidden(_VIEWS, self._state.params.views is None)

@@ -14,10 +14,11 @@ from PySide6.QtCore import (
     QModelIndex,
     QPersistentModelIndex,
     QRect,
+    QSize,
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QColor, QPainter, QPalette
+from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -31,18 +32,25 @@ from PySide6.QtWidgets import (
 
 from rpnviz.app.state import AppState
 from rpnviz.app.survey import RANKS, UNKNOWN, UNREADABLE, Counts, Survey
+from rpnviz.app.thumbnails import SIDE, Thumbnails
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
+from rpnviz.datasets.columns import Columns, columns_of
 from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
-from rpnviz.ui.widgets.basics import label, tool_button
+from rpnviz.ui.widgets.basics import image_of, label, tool_button
 from rpnviz.ui.widgets.tables import copy_lines, row_table, small_choice
 
 _Index = QModelIndex | QPersistentModelIndex
 COUNT_ROLE = Qt.ItemDataRole.UserRole
 
 _LEAST_HEIGHT = 140
+_THUMB_LESS = 12
+"""A thumbnail's place is lower than wide by this, px."""
+_LOOK_MS = 60
+"""Rows that are scrolled past faster need no thumbnail."""
+_PIXMAPS = 2000
 _ARRANGE_MS = 1000
 """While counts come in the list is put in order so often: rows must not run away from the pointer."""
 
@@ -63,6 +71,8 @@ def _with(rank: Rank) -> Callable[[Counts], NDArray[np.bool_]]:
     return lambda counts: counts.ranks[:, RANKS.index(rank)] > 0
 
 
+_FINDINGS = "Findings"
+
 FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("All images", "Every image", _any),
     ("Problems", "Boxes without a positive, or forced at a poor fit", lambda counts: counts.problems > 0),
@@ -71,6 +81,7 @@ FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("Not trained", "Boxes that the trainer leaves out", _with(Rank.NOT_TRAINED)),
     ("All matched", "No box that is forced only or without a positive", lambda counts: _all_matched(counts)),
     ("In no view", "Boxes that no training view matches", lambda counts: counts.unmatched > 0),
+    (_FINDINGS, "Boxes or files with something wrong in the annotations (Ctrl+Shift+F tells what)", _any),
     ("Unreadable", "Images that cannot be read", lambda counts: counts.problems == UNREADABLE),
 )
 """Title, what it lets pass, and the test."""
@@ -82,6 +93,7 @@ ORDERS: tuple[tuple[str, str, Callable[[Counts, NDArray[np.int64]], NDArray] | N
     ("Forced only", "Most forced-only boxes first", lambda counts, _: -counts.ranks[:, 1]),
     ("Problems", "Most problems first", lambda counts, _: -counts.problems),
     ("In no view", "Most boxes that no training view matches first", lambda counts, _: -counts.unmatched),
+    ("Worst fit", "The box with the lowest best IoU first", lambda counts, _: np.nan_to_num(counts.least_iou, nan=2)),
     ("Most boxes", "Most boxes first", lambda _, boxes: -boxes),
 )
 """Title, what comes first, and the key; equal ones as in the annotation file."""
@@ -100,6 +112,8 @@ class ImageListModel(QAbstractListModel):
         self._names: list[str] = []
         self._boxes = np.zeros(0, np.int64)
         self._counts, self._fresh = Counts.of(0), np.zeros(0, bool)
+        self._columns: Columns | None = None
+        self._findings = np.zeros(0, np.int64)
         self._images = np.zeros(0, np.int64)
         self._row_of = np.zeros(0, np.int64)
 
@@ -110,6 +124,21 @@ class ImageListModel(QAbstractListModel):
         self._boxes = dataset.box_counts() if dataset is not None else np.zeros(0, np.int64)
         self._counts, self._fresh = Counts.of(len(self._names)), np.zeros(len(self._names), bool)
         self._dataset = dataset
+        self._columns = None
+        findings = () if dataset is None else dataset.findings
+        serious = [found.image for found in findings if found.severity != "note" and found.image is not None]
+        self._findings = np.bincount(np.array(serious, np.int64), minlength=len(self._names))
+
+    def _with_category(self, text: str) -> NDArray[np.bool_]:
+        """(N,) images with a box of a category whose name holds the text."""
+        dataset, found = self._dataset, np.zeros(len(self._names), bool)
+        if dataset is None:
+            return found
+        labels = [label for label, name in enumerate(dataset.categories) if text in name.casefold()]
+        if labels:
+            self._columns = self._columns or columns_of(dataset.images)
+            found[self._columns.owners()[np.isin(self._columns.labels, labels)]] = True
+        return found
 
     def show_counts(self, counts: Counts, fresh: NDArray[np.bool_]) -> None:
         """Show how boxes fare; ``fresh``: (N,) images of which that is up to date. The order stays."""
@@ -118,11 +147,19 @@ class ImageListModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._images) - 1, 0))
 
     def arrange(self, text: str, passes: int, order: int) -> bool:
-        """Show the images whose name holds ``text`` and that pass a filter, in an order; whether that changed rows."""
+        """Show the images that hold ``text`` and pass a filter, in an order; whether that changed rows.
+
+        Args:
+            text: of the file name, or of the name of a category of one of its boxes.
+            passes, order: index of :data:`FILTERS` and :data:`ORDERS`.
+        """
         kept = FILTERS[passes][2](self._counts)
+        if FILTERS[passes][0] == _FINDINGS:
+            kept = self._findings > 0
         wanted = text.casefold()
         if wanted:
-            kept = kept & np.fromiter((wanted in name for name in self._names), bool, len(self._names))
+            named = np.fromiter((wanted in name for name in self._names), bool, len(self._names))
+            kept = kept & (named | self._with_category(wanted))
         key = ORDERS[order][2]
         if key is not None:
             ordered = np.argsort(key(self._counts, self._boxes), kind="stable")
@@ -206,9 +243,15 @@ class ImageListModel(QAbstractListModel):
 
 
 class _NameAndCount(QStyledItemDelegate):
-    """The name on the left; on the right the numbers of boxes, boxes without a positive in the colour of problems."""
+    """The name on the left; on the right the numbers of boxes, boxes without a positive in the colour of problems.
+
+    Attributes:
+        problem: that colour.
+        picture: gives the thumbnail of a row; None: there are none.
+    """
 
     problem = QColor()
+    picture: Callable[[int], QPixmap] | None = None
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         whole = QRect(option.rect).adjusted(0, 0, -6, 0)
@@ -236,6 +279,13 @@ class _NameAndCount(QStyledItemDelegate):
         metrics = option.fontMetrics
         row: Row = index.data(COUNT_ROLE)
         width = option.rect.width() - metrics.horizontalAdvance(row.text) - 22
+        if self.picture is not None:
+            option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
+            option.decorationSize = QSize(SIDE, SIDE - _THUMB_LESS)
+            picture = self.picture(index.row())
+            option.icon = QIcon(picture)
+            option.icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted
+            width -= SIDE + 4
         option.text = metrics.elidedText(option.text, Qt.TextElideMode.ElideMiddle, width)
 
 
@@ -252,9 +302,10 @@ class ImagesPanel(QWidget):
         self.totals.setAccessibleName("Boxes of all images")
         self.stop = tool_button("Stop", "link", "Leave the other images uncounted", self._stop_or_go_on)
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter by name")
+        self.filter.setPlaceholderText("Name or category")
+        self.filter.setToolTip("Images whose file name holds this text, or that have a box of such a category")
         self.filter.setClearButtonEnabled(True)
-        self.filter.setAccessibleName("Filter images by name")
+        self.filter.setAccessibleName("Filter images by name or category")
         self.passes = small_choice([entry[:2] for entry in FILTERS], "Which images are listed", self._arrange)
         self.order = small_choice([entry[:2] for entry in ORDERS], "What comes first in the list", self._arrange)
         # A table of one column: a list view measures all rows whenever they change, 0.3 s for 100,000.
@@ -264,6 +315,21 @@ class ImagesPanel(QWidget):
         self.list.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
         self._delegate = _NameAndCount(self.list)
         self.list.setItemDelegate(self._delegate)
+        self.thumbnails = Thumbnails(state.jobs)
+        self.thumbnails.ready.connect(self._on_thumbnail)
+        self.with_thumbnails = tool_button("▦", "flat", "Thumbnails in the list", checkable=True)
+        self.with_thumbnails.setAccessibleName("Thumbnails in the list")
+        self.with_thumbnails.toggled.connect(self._on_thumbnails)
+        self._pixmaps: dict[int, QPixmap] = {}
+        self._no_picture = QPixmap(SIDE, SIDE - _THUMB_LESS)
+        self._no_picture.fill(Qt.GlobalColor.transparent)
+        self._looking = QTimer(self)
+        self._looking.setSingleShot(True)
+        self._looking.setInterval(_LOOK_MS)
+        self._looking.timeout.connect(self._look)
+        self.list.verticalScrollBar().valueChanged.connect(self._look_soon)
+        self.list.verticalScrollBar().rangeChanged.connect(self._look_soon)
+        self._model.modelReset.connect(self._look_soon)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.empty = label("", "muted", wrap=True)
@@ -301,7 +367,11 @@ class ImagesPanel(QWidget):
         layout.setSpacing(6)
         layout.addWidget(self.title)
         layout.addLayout(progress)
-        layout.addWidget(self.filter)
+        search = QHBoxLayout()
+        search.setSpacing(4)
+        search.addWidget(self.filter, 1)
+        search.addWidget(self.with_thumbnails)
+        layout.addLayout(search)
         layout.addLayout(choices)
         layout.addWidget(self.columns)
         layout.addWidget(self.list, 1)
@@ -312,9 +382,57 @@ class ImagesPanel(QWidget):
         self._delegate.problem = QColor(COLOURS[theme].problem)
         self.list.viewport().update()
 
+    def _on_thumbnails(self, shown: bool) -> None:
+        self._delegate.picture = self._picture if shown else None
+        height = SIDE - _THUMB_LESS + 4 if shown else self.fontMetrics().height() + 6
+        self.list.verticalHeader().setDefaultSectionSize(height)
+        self._show_image()  # the shown one stays in view
+        self._look_soon()
+        self.list.viewport().update()
+
+    def _look_soon(self, *_: object) -> None:
+        if self.with_thumbnails.isChecked():
+            self._looking.start()
+
+    def _look(self) -> None:
+        """Ask for the thumbnails of the rows in view."""
+        rows = self._model.rowCount()
+        first = self.list.rowAt(0)
+        last = self.list.rowAt(self.list.viewport().height() - 1)
+        if self.with_thumbnails.isChecked() and rows and first >= 0:
+            shown = range(first, (last if last >= 0 else rows - 1) + 1)
+            self.thumbnails.want([self._model.image_of(row) for row in shown])
+
+    def _picture(self, row: int) -> QPixmap:
+        """The thumbnail of a row; an empty one of the same size before it is made."""
+        image = self._model.image_of(row)
+        if image not in self._pixmaps:
+            pixels = self.thumbnails.of(image)
+            if pixels is None:
+                return self._no_picture
+            if len(self._pixmaps) > _PIXMAPS:
+                self._pixmaps.clear()
+            whole = QPixmap(SIDE, SIDE - _THUMB_LESS)
+            whole.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(whole)
+            small = QPixmap.fromImage(image_of(pixels)).scaled(
+                whole.size(), Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            )
+            painter.drawPixmap((whole.width() - small.width()) // 2, (whole.height() - small.height()) // 2, small)
+            painter.end()
+            self._pixmaps[image] = whole
+        return self._pixmaps[image]
+
+    def _on_thumbnail(self, image: int) -> None:
+        row = self._model.row_of(image)
+        if row >= 0:
+            self.list.update(self._model.index(row, 0))
+
     def _show_dataset(self) -> None:
         self._showing = True
         dataset = self._state.dataset
+        self.thumbnails.show_dataset(dataset)
+        self._pixmaps.clear()
         source = None if dataset is None else dataset.source
         if source != self._source:  # read again, it keeps the filters
             self._source = source

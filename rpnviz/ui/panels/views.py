@@ -262,12 +262,16 @@ class ViewsStrip(QFrame):
 
     def _show_selection(self) -> None:
         outcomes, gt = self._finder.outcomes, self._state.selection.gt
+        self.summary.setToolTip("")
         side = self._state.params.resize.min_size
         for tile in self.tiles:
             view = tile.outcome.view
-            tile.show_state(gt, view.min_size == side and not view.flip and view.crop is None)
+            whole = not view.flip and view.crop is None
+            tile.show_state(gt, view.min_size in (side, None) and whole)
         if not outcomes:
-            self.summary.setText("Running the views…" if self._finder.busy else "")
+            problem = self._finder.problem
+            self.summary.setText("Running the views…" if self._finder.busy else problem.title if problem else "")
+            self.summary.setToolTip(problem.detail if problem else "")
         elif gt is not None and gt < len(outcomes[0].ranks):
             self.summary.setText(f"GT {gt}: {views_text(outcomes, gt)[0].lower()}{views_text(outcomes, gt)[1:]}")
         else:
