@@ -34,7 +34,7 @@ $(VENV)/parity/.installed: $(STAMP) Makefile
 	touch $@
 
 test-parity: $(VENV)/parity/.installed
-	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/parity $(BIN)/python -m pytest tests/parity
+	PYTHONPATH=$(VENV)/parity $(BIN)/python -m pytest tests/parity
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -129,6 +129,11 @@ CASES = {
 }
 
 
+def equal(ours, theirs):
+    """To the bit with as many threads as cores; with one, torch sums dilated convolutions in another order."""
+    return np.array_equal(ours, theirs) or np.abs(ours - theirs).max() < 1e-5 * np.abs(theirs).max()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_outputs_anchors_and_proposals_are_those_of_mmdetection(case, tmp_path, photo, share_found):
     name, changes, options = CASES[case]
@@ -146,12 +151,12 @@ def test_outputs_anchors_and_proposals_are_those_of_mmdetection(case, tmp_path, 
     output = own_model.propose(photo)
     for level, a, b in zip(output.levels, logits, deltas, strict=True):
         if head.use_sigmoid_cls:
-            assert np.array_equal(level.objectness, a[0].numpy())
+            assert equal(level.objectness, a[0].numpy())
         else:
             # Foreground first. Their difference is taken of the weights and not of the logits.
             a = (a[0, 0::2] - a[0, 1::2]).numpy()
             assert np.abs(level.objectness - a).max() < 1e-5 * a.std()
-        assert np.array_equal(level.deltas.reshape(b.shape[1:]), b[0].numpy())
+        assert equal(level.deltas.reshape(b.shape[1:]), b[0].numpy())
     own = followed(own_model, photo, output)
     assert np.array_equal(own.anchors.boxes, priors.numpy())
     assert len(own.proposals.boxes) == len(proposals.bboxes) > 900
