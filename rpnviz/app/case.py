@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from PySide6.QtCore import QStandardPaths
 
 from rpnviz import __version__
 from rpnviz.app.reasons import gt_sentences
@@ -27,6 +26,7 @@ from rpnviz.export.coco import coco_document
 from rpnviz.files import write_whole
 from rpnviz.imaging import encode_png
 from rpnviz.models.dump import dump_bytes
+from rpnviz.paths import cache_folder
 
 _SESSION = "session.rpnviz.json"
 _ANNOTATIONS = "annotations.json"
@@ -165,7 +165,7 @@ def unpack_case(path: Path) -> Path:
 
 def _folder_for(path: Path) -> Path:
     """A folder for the case's content; the oldest others go."""
-    cache = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.CacheLocation)) / "cases"
+    cache = cache_folder() / "cases"
     state = path.stat()
     key = f"{path.absolute()} {state.st_mtime_ns} {state.st_size}"
     folder = cache / hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:16] / path.stem

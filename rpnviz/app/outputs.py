@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QStandardPaths
 
 from rpnviz import __version__
 from rpnviz.core import presets
@@ -25,6 +24,7 @@ from rpnviz.core.rules import plain
 from rpnviz.errors import RpnvizError
 from rpnviz.files import write_whole
 from rpnviz.models.base import ProposalModel
+from rpnviz.paths import cache_folder
 
 _MEMORY = 256 * 2**20
 """Bytes; about 50 images at 800 px."""
@@ -74,7 +74,7 @@ class OutputStore:
             memory, disk: bytes that outputs may take; the longest unused go first.
             slow: what a network needs this many seconds for goes to disk too.
         """
-        self.folder = folder or _cache_folder()
+        self.folder = folder or cache_folder() / "outputs"
         self._memory, self._disk, self._slow = memory, disk, slow
         self._lock = threading.Lock()
         self._held: OrderedDict[tuple[str, str], RPNOutput] = OrderedDict()
@@ -214,7 +214,3 @@ def _settings_of(document: Mapping[str, Any]) -> ModelSettings:
 def _size(output: RPNOutput) -> int:
     own = output.anchors.nbytes if output.anchors is not None else 0
     return own + sum(level.objectness.nbytes + level.deltas.nbytes for level in output.levels)
-
-
-def _cache_folder() -> Path:
-    return Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.CacheLocation)) / "outputs"

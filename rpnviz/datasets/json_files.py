@@ -35,21 +35,7 @@ def read_text(path: Path, expected: str, findings: FindingLog) -> bytes:
     Raises:
         AnnotationError: the file cannot be read, is empty, or is no text in a Unicode encoding.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise AnnotationError(
-            "the annotation file does not exist.", where=str(path), way_out="Check its name and folder."
-        ) from error
-    except IsADirectoryError as error:
-        raise AnnotationError(
-            "this is a folder, expected an annotation file.", where=str(path), way_out="Name the JSON file in it."
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AnnotationError(
-            f"the annotation file cannot be read: {reason}.", where=str(path), way_out="Check the file's permissions."
-        ) from error
+    data = read_bytes(path, in_folder="Name the JSON file in it.")
     if not data or data.isspace():
         raise AnnotationError(
             f"the annotation file is empty ({len(data)} bytes). {expected}", where=str(path), way_out=COPY_AGAIN

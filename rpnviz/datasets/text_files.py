@@ -17,8 +17,8 @@ _NUMBER = re.compile(
 )
 
 
-def read_bytes(path: Path, limit: int | None = None) -> bytes:
-    """A file's bytes, or its first ``limit``.
+def read_bytes(path: Path, limit: int | None = None, in_folder: str = "") -> bytes:
+    """A file's bytes, or its first ``limit``; ``in_folder``: the way out where it is a folder.
 
     Raises:
         AnnotationError: it does not exist, is no regular file, or may not be read.
@@ -26,7 +26,8 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
     try:
         if path.exists() and not path.is_file():
             what = "this is a folder" if path.is_dir() else "this is no regular file"
-            raise AnnotationError(f"{what}, expected an annotation file.", where=str(path))
+            way_out = in_folder if path.is_dir() else ""
+            raise AnnotationError(f"{what}, expected an annotation file.", where=str(path), way_out=way_out)
         with path.open("rb") as file:
             return file.read() if limit is None else file.read(limit)
     except FileNotFoundError as error:

@@ -637,10 +637,10 @@ def test_binary_file(tmp_path, data):
 def test_forbidden_file(write_coco, monkeypatch):
     path = write_coco()
 
-    def refuse(self):
+    def refuse(self, *_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    monkeypatch.setattr(type(path), "open", refuse)
     assert "Permission denied" in error_of(path).what
 
 
