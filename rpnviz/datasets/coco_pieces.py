@@ -17,8 +17,11 @@ PIECE = 4_000_000
 """Bytes."""
 
 _OTHER_KEYS = (b'"images"', b'"categories"', b'"info"', b'"licenses"', b'"type"')
-_TAIL = 64_000_000
-"""Other keys are looked for in so many bytes at the end: images that follow the annotations take less."""
+_TAILS = (1 << 20, 64_000_000)
+"""Other keys are looked for in so many bytes at the end: categories that follow the annotations take less than the
+first, images less than the second."""
+_RECORD = 1 << 16
+"""Bytes at the end of the annotations, of which one record takes fewer."""
 _OPENING = re.compile(rb'"annotations"\s*:\s*\[')
 _BETWEEN = re.compile(rb"\}\s*,\s*\{")
 
@@ -56,7 +59,11 @@ def split_annotations(text: bytes) -> Pieces | None:
     if opening is None:
         return None
     start = opening.end()
-    tail = max(start, len(text) - _TAIL)
-    following = [found for key in _OTHER_KEYS if (found := text.rfind(key, tail)) >= 0]
-    stop = text.rfind(b"]", start, min(following, default=len(text)))
+    stop = -1
+    for size in _TAILS:
+        tail = max(start, len(text) - size)
+        following = [found for key in _OTHER_KEYS if (found := text.rfind(key, tail)) >= 0]
+        stop = text.rfind(b"]", start, min(following, default=len(text)))
+        if stop >= 0 and text.find(b'"image_id"', max(start, stop - _RECORD), stop) >= 0:
+            break  # an image's record has none: this is no other list
     return Pieces(text, start, stop) if stop >= 0 else None
