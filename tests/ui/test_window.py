@@ -524,3 +524,14 @@ def test_the_table_lists_a_category_and_a_size(window, qtbot):
     assert table.category.currentText() == "Any category"
     table.sizes.setCurrentIndex(0)
     assert table.proxy.rowCount() == 24
+
+
+def test_an_opened_section_of_the_controls_is_scrolled_into_view(window, qtbot):
+    controls = window.controls
+    window.resize(1000, 700)
+    section = controls._sections["Mini-batch"]
+    assert controls.verticalScrollBar().value() == 0
+    qtbot.mouseClick(section.toggleButton(), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: controls.verticalScrollBar().value() > 0)
+    top = section.mapTo(controls.viewport(), section.rect().topLeft()).y()
+    assert 0 <= top < controls.viewport().height() // 2

@@ -157,8 +157,8 @@ class CheckLogDialog(QDialog):
 
     def _show_chart(self) -> None:
         log = self.log
+        self.chart.setVisible(log is not None)
         if log is None:
-            self.chart.show_curves((), (), 0)
             return
         chosen = np.unique(np.linspace(0, len(log.steps) - 1, min(_MOST_POINTS, len(log.steps))).round().astype(int))
         dark = self._settings.theme is Theme.DARK

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSignalBlocker, Qt
+from functools import partial
+
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -100,6 +102,7 @@ class ControlsPanel(QScrollArea):
             section.addWidget(content)
             # Hidden content takes no focus.
             section.toggled.connect(content.setVisible)
+            section.toggleButton().clicked.connect(partial(self._bring_into_view, section))
             content.setVisible(is_open)
             frame = section.layout()
             assert frame is not None
@@ -169,6 +172,17 @@ class ControlsPanel(QScrollArea):
         if there and section.isHidden():
             self._open("Training played back", True)
         section.setVisible(there)
+
+    def _bring_into_view(self, section: QCollapsible) -> None:
+        """What was just opened is seen, from its title on."""
+        if not section.isExpanded():
+            return
+
+        def scroll() -> None:
+            bar, top = self.verticalScrollBar(), section.y()
+            bar.setValue(min(top, max(bar.value(), section.geometry().bottom() - self.viewport().height())))
+
+        QTimer.singleShot(0, self, scroll)  # its height is known then
 
     def _open(self, title: str, is_open: bool) -> None:
         section = self._sections[title]

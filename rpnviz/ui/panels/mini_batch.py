@@ -48,7 +48,7 @@ class _StepsModel(QAbstractTableModel):
             self._rows.append(
                 (
                     (gt, str(gt)),
-                    (seen, f"{seen:,} of {steps.steps:,}"),
+                    (seen, f"{seen:,}"),
                     (wanted, f"{wanted:,.1f}"),
                     (each, f"{each:.2f}"),
                     (chance.seen, percent(chance.seen)),
@@ -109,7 +109,7 @@ class MiniBatchPanel(QWidget):
         self.proxy = SortProxy()
         self.proxy.setSourceModel(self.model)
         self.proxy.setSortRole(_SORT)
-        self.table = row_table(self.proxy, "Boxes over many steps", (26, 64, 60, 56, 54))
+        self.table = row_table(self.proxy, "Boxes over many steps", (28, 52, 62, 58, 66))
         self.table.setSortingEnabled(True)
         self.table.sortByColumn(_COLUMNS.index("Chance"), Qt.SortOrder.AscendingOrder)
         self.table.setFixedHeight(_TABLE_HEIGHT)
