@@ -189,6 +189,12 @@ class ImageRecord:
             self._gt = gt  # two threads may both come here, with the same outcome
         return gt
 
+    def with_gt(self, gt: GroundTruth) -> ImageRecord:
+        """The same image with other boxes, in pixels."""
+        return ImageRecord(
+            self.file_name, self.path, self.size, gt, self.image_id, self.read, self.stored_in, self.seen_size
+        )
+
     def at(self, path: Path) -> ImageRecord:
         """The same image, its file elsewhere."""
         return ImageRecord(
@@ -227,8 +233,8 @@ class Dataset:
 
     def file_names(self) -> Sequence[str]:
         """(N,) file names of the images, without making a record of them."""
-        columns = getattr(self.images, "columns", None)
-        return [record.file_name for record in self.images] if columns is None else columns.file_names
+        names = getattr(self.images, "file_names", None)
+        return [record.file_name for record in self.images] if names is None else names
 
     def box_counts(self) -> NDArray[np.int64]:
         """(N,) number of ground-truth boxes per image, without making a record or opening an image."""

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from rpnviz.datasets.base import GroundTruth, ImageRecord, RecordId
 
+BY_HAND = -1
+"""Place of a box that is in no file."""
+
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -28,7 +31,7 @@ class Columns:
         labels: (M,) int64 index of the category.
         ignore: (M,) bool, crowd or ignore region.
         ids: (M,) int64, or object where the file has other ids than numbers; None where it has none.
-        places: (M,) int32 line, or position in the list, of the box in its file.
+        places: (M,) int32 line, or position in the list, of the box in its file; :data:`BY_HAND` if it is in none.
         normalised: whether boxes are shares of an image whose size is not stated.
         place: what ``places`` counts: "annotation" (from 0, named by its id if it has one), "line", "object", ...
         sources: N names of the files that hold the boxes, where every image has a file of its own; else empty.
@@ -63,6 +66,8 @@ class Columns:
     def where(self, row: int) -> str:
         """Where a box stands, for a message: ``annotation 17 (coins.png)`` or ``labels/coins.txt: line 3``."""
         image, place = self.image_of(row), int(self.places[row])
+        if place == BY_HAND:
+            return f"box {row - int(self.starts[image])}, drawn by hand ({self.file_names[image]})"
         if self.sources:
             return f"{self.sources[image]}: {self.place} {place}"
         id_ = self.ids[row]
@@ -129,6 +134,11 @@ class Records(Sequence[ImageRecord]):
         # Two threads may make the same record; setdefault lets one of them win.
         return self._made.setdefault(number, self._make(number)) if found is None else found
 
+    @property
+    def file_names(self) -> Sequence[str]:
+        """N file names, without making a record."""
+        return self.columns.file_names
+
     def box_counts(self) -> NDArray[np.int64]:
         """(N,) number of boxes of each image."""
         return np.diff(self.columns.starts)
@@ -152,8 +162,9 @@ class Records(Sequence[ImageRecord]):
 
 def columns_of(images: Sequence[ImageRecord]) -> Columns:
     """The columns behind the images, or columns made of records that have none. May read image headers then."""
-    if isinstance(images, Records):
-        return images.columns
+    columns: Columns | None = getattr(images, "columns", None)
+    if columns is not None:
+        return columns
     truths = [record.gt for record in images]
     counts = [len(gt) for gt in truths]
     ids: list[RecordId | None] = [id_ for gt in truths for id_ in gt.ids]

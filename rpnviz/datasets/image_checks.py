@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.datasets.base import MISSING_IMAGE, Dataset, Progress, judge_position, no_progress
-from rpnviz.datasets.columns import Columns, Records, columns_of
+from rpnviz.datasets.columns import Columns, columns_of
 from rpnviz.datasets.findings import FindingLog
 from rpnviz.datasets.reactions import OTHER_SIZE, ROTATED, UNREADABLE, UNROTATED
 from rpnviz.errors import ImageFileError
@@ -48,7 +48,8 @@ def check_images(dataset: Dataset, log: FindingLog, progress: Progress = no_prog
 
 def _path(dataset: Dataset, image: int) -> str:
     images = dataset.images
-    return images.path(image) if isinstance(images, Records) else str(images[image].path)
+    path = getattr(images, "path", None)  # of a large set no record is made
+    return str(images[image].path) if path is None else path(image)
 
 
 def _compare(
