@@ -15,7 +15,7 @@ from rpnviz.errors import ShapeError
 
 
 def truth(count: int) -> EditedTruth:
-    boxes = np.arange(4 * count, dtype=np.float64).reshape(-1, 4) + (0, 0, 20, 20)
+    boxes = np.arange(4 * count, dtype=np.float64).reshape(-1, 4) + np.array([0, 0, 20, 20])
     return EditedTruth.of(
         GroundTruth(boxes, np.arange(count) % 2, np.zeros(count, bool), tuple(range(100, 100 + count)))
     )
@@ -130,7 +130,7 @@ def test_shares_stay_shares(tmp_path, make_image):
     assert columns.normalised
     assert columns.boxes.tolist() == [[0.375, 0.25, 0.625, 0.75], [0, 0, 0.1, 0.5]]
     assert columns.where(0).endswith("a.txt: line 1")
-    assert columns.where(1) == "box 1, drawn by hand (a.png)"
+    assert columns.where(1) == "box 1, drawn by hand (images/train/a.png)"
     assert present.images[0].gt.boxes.tolist() == [[30, 10, 50, 30], [0, 0, 8, 20]]
 
 
