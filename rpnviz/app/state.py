@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import CHOICE, Dataset, ImageRecord, LoadedImage, inputs_of, load_image
+from rpnviz.datasets.edited import NO_EDITS, Edits, as_read, edited
 from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.options import World
 from rpnviz.errors import ImageFileError, RpnvizError
@@ -124,10 +125,33 @@ class _Opening:
     annotations: Path | None
 
 
+class _Settings(NamedTuple):
+    """What undo takes back."""
+
+    preset: Preset
+    params: Params
+    edits: Edits
+
+
+@dataclass(frozen=True, eq=False)
+class _Boxes:
+    """Ground truth of the image on the screen that waits for its result, so that both are shown together."""
+
+    record: ImageRecord
+    gt_names: tuple[str, ...]
+    gt: int | None
+
+
 class AppState(Viewing):
-    """Signals say what changed, in the past tense; each carries the new value where that is small."""
+    """Signals say what changed, in the past tense; each carries the new value where that is small.
+
+    ``boxes_changed`` carries the images of the same data set whose boxes were changed by hand; ``leaving_asked`` what
+    is to be called once such boxes, which no file has, are saved or given up.
+    """
 
     dataset_changed = Signal()
+    boxes_changed = Signal(list)
+    leaving_asked = Signal(object)
     params_changed = Signal(object)
     computing_changed = Signal(bool)
     history_changed = Signal()
@@ -141,7 +165,9 @@ class AppState(Viewing):
         self._config: tuple[Preset | None, TrainerConfig | None] = (None, None)
         self.dataset: Dataset | None = None
         self.index = -1
-        self._history: History[tuple[Preset, Params]] = History()
+        self.edits = self._saved = self._shown_edits = NO_EDITS
+        self._boxes: _Boxes | None = None
+        self._history: History[_Settings] = History()
         self._inputs: pipeline.Inputs | None = None
         self._before: Shown | None = None
         self.jobs = JobQueue(self)
@@ -202,7 +228,17 @@ class AppState(Viewing):
             names = (number for number, record in enumerate(dataset.images) if record.file_name == image)
             self._load(dataset, next(names, 0) if image else 0, opening=opening, then=then)
 
-        self.jobs.submit(title, opening.read, done, lambda error: self.tell(from_error("Could not open", error)))
+        def go_on() -> None:
+            self.jobs.submit(title, opening.read, done, lambda error: self.tell(from_error("Could not open", error)))
+
+        self._leave(go_on)
+
+    def _leave(self, go_on: Callable[[], None]) -> None:
+        """Another data set is about to come: boxes that no file has would be lost."""
+        if self.unsaved:
+            self.leaving_asked.emit(go_on)
+        else:
+            go_on()
 
     def reload(self) -> None:
         """Read the data set's files again; image and selection stay where they still exist."""
@@ -219,9 +255,12 @@ class AppState(Viewing):
                 keep = selected if selected is not None and selected < len(fresh.images[index].gt.boxes) else None
                 self._load(fresh, index, select=keep, opening=opening)
 
-        self.jobs.submit(
-            "Reloading", opening.read, done, lambda error: self.tell(from_error("Could not reload", error))
-        )
+        def go_on() -> None:
+            self.jobs.submit(
+                "Reloading", opening.read, done, lambda error: self.tell(from_error("Could not reload", error))
+            )
+
+        self._leave(go_on)
 
     def show_image(self, index: int) -> None:
         """Show another image of the data set; an unreadable one leaves the present one standing."""
@@ -327,7 +366,9 @@ class AppState(Viewing):
         def done(answer: tuple[int, LoadedImage, list[str]]) -> None:
             number, loaded, problems = answer
             self._loading = None
-            self._take_image(dataset, number, loaded, opening)
+            # Its boxes may have been changed by hand meanwhile.
+            present = dataset if opening is not None or self.dataset is None else self.dataset
+            self._take_image(present, number, loaded, opening)
             if problems:
                 noun = "image" if len(problems) == 1 else "images"
                 shown = "\n".join(problems[:200])
@@ -355,8 +396,12 @@ class AppState(Viewing):
         if opening is not None:
             self._opening = opening
         self.dataset, self.index = dataset, index
+        self._boxes = None
         if new_dataset:
             self._listed = np.zeros(0, np.int64)
+            self.edits = self._saved = NO_EDITS
+            self._history.convert(lambda settings: settings._replace(edits=NO_EDITS))
+        self._shown_edits = self.edits
         self._inputs = inputs_of(dataset.images[index], loaded.size)
         self._before = None
         self.models.show_image(dataset.images[index], loaded.pixels)
@@ -418,7 +463,7 @@ class AppState(Viewing):
         elif group == "conventions":
             value = getattr(presets.load(self.preset.name).conventions, field)
             conventions = dataclasses.replace(self.preset.conventions, **{field: value})
-            self._change(dataclasses.replace(self.preset, conventions=conventions), self.params, name)
+            self._change(name, preset=dataclasses.replace(self.preset, conventions=conventions))
         else:
             self.update(group, **{field: getattr(getattr(self.preset.params, group), field)})
 
@@ -436,7 +481,7 @@ class AppState(Viewing):
 
     def reset_params(self) -> None:
         """Put every field, and every rule, back to the trainer's."""
-        self._change(presets.load(self.preset.name), self.preset.params, "reset")
+        self._change("reset", preset=presets.load(self.preset.name), params=self.preset.params)
 
     def changed_fields(self) -> list[tuple[str, Any, Any]]:
         """Fields and rules that differ from the trainer's, as (name, its value, present value)."""
@@ -448,17 +493,20 @@ class AppState(Viewing):
         return [*differences(self.preset.params, self.params), *rules]
 
     def undo(self) -> None:
-        """Take the last parameter change back."""
-        self._step(self._history.undo((self.preset, self.params)))
+        """Take the last change of parameters or boxes back."""
+        self._step(self._history.undo(self._settings))
 
     def redo(self) -> None:
         """Bring the last undone change back."""
-        self._step(self._history.redo((self.preset, self.params)))
+        self._step(self._history.redo(self._settings))
 
-    def _step(self, settings: tuple[Preset, Params] | None) -> None:
+    def _step(self, settings: _Settings | None) -> None:
         self._before = self.shown
         if settings is not None:
-            self._replace(*settings)
+            touched = settings.edits.differing(self.edits)
+            self._replace(settings)
+            if touched and self.index not in touched:
+                self.show_image(touched[0])  # what is taken back is seen
         self.history_changed.emit()
 
     @property
@@ -474,11 +522,11 @@ class AppState(Viewing):
     def set_preset(self, name: str) -> None:
         """Take another trainer's rules and its defaults; undo brings the former ones back."""
         preset = presets.load(name)
-        self._change(preset, preset.params, f"trainer {name}")
+        self._change(f"trainer {name}", preset=preset, params=preset.params)
 
     def take_preset(self, preset: Preset, label: str) -> None:
         """Take a trainer with parameters of its own, as a Params document gives them; undo takes it back."""
-        self._change(_trainer(preset), preset.params, label)
+        self._change(label, preset=_trainer(preset), params=preset.params)
 
     def open_config(self, path: Path) -> None:
         """Take trainer and parameters from the trainer's own configuration; undo takes it back."""
@@ -506,20 +554,30 @@ class AppState(Viewing):
         return config if preset is self.preset else None
 
     def _set_params(self, params: Params, label: str) -> None:
-        self._change(self.preset, params, label)
+        self._change(label, params=params)
 
-    def _change(self, preset: Preset, params: Params, label: str) -> None:
-        if (preset, params) == (self.preset, self.params):
+    @property
+    def _settings(self) -> _Settings:
+        return _Settings(self.preset, self.params, self.edits)
+
+    def _change(self, label: str, *, drag: object = None, **values: Any) -> None:
+        """Let ``preset``, ``params`` or ``edits`` be another; undo takes it back."""
+        settings = self._settings._replace(**values)
+        if settings == self._settings:
             return
-        if self._history.record(label, (self.preset, self.params)):
+        if self._history.record(label, self._settings, drag):
             self._before = self.shown
-        self._replace(preset, params)
+        self._replace(settings)
 
-    def _replace(self, preset: Preset, params: Params) -> None:
-        if (preset, params) == (self.preset, self.params):
+    def _replace(self, settings: _Settings) -> None:
+        if settings == self._settings:
             return
-        self.preset, self.params = preset, params
-        self.params_changed.emit(params)
+        changed = settings[:2] != (self.preset, self.params)
+        self.preset, self.params = settings.preset, settings.params
+        if settings.edits != self.edits:
+            self._take_edits(settings.edits)
+        if changed:
+            self.params_changed.emit(self.params)
         self.history_changed.emit()
         self._request()
 
@@ -527,6 +585,57 @@ class AppState(Viewing):
     def before(self) -> Shown | None:
         """What was shown before the last parameter change began; None if the image was opened since."""
         return self._before
+
+    # ------------------------------------------------------------------ boxes by hand
+
+    def change_boxes(self, edits: Edits, label: str, gt: int | None, drag: object = None) -> None:
+        """Let the data set have other boxes than its files; undo takes it back.
+
+        Args:
+            edits: all that differs from the files.
+            label: what changes.
+            gt: the box of the image on the screen that is selected then.
+            drag: changes with the same such object are one step of undo.
+        """
+        self._change(label, drag=drag, edits=edits)
+        if self._boxes is not None:
+            self._boxes = dataclasses.replace(self._boxes, gt=gt)
+
+    def give_up_drag(self, drag: object) -> None:
+        """Put the boxes back to where they were when a drag began."""
+        settings = self._history.take_back(drag)
+        if settings is not None:
+            self._replace(settings)
+            self.history_changed.emit()
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether boxes were changed by hand since the data set was read or saved."""
+        return bool(self.edits) and self.edits != self._saved
+
+    @property
+    def boxes_wait(self) -> bool:
+        """Whether the boxes on the screen are not yet those of the data set: their result is being computed."""
+        return self._boxes is not None
+
+    def mark_saved(self, edits: Edits) -> None:
+        """A file has these by now."""
+        self._saved = edits
+        self.boxes_changed.emit([])
+
+    def _take_edits(self, edits: Edits) -> None:
+        assert self.dataset is not None
+        touched = edits.differing(self.edits)
+        self._before = None  # its boxes are others
+        self.edits = edits
+        self.dataset = edited(as_read(self.dataset), edits, self.dataset)
+        if self.index in touched and self.loaded is not None:
+            record = self.dataset.images[self.index]
+            self._inputs = inputs_of(record, self.loaded.size)
+            gt = self.selection.gt
+            kept = gt if gt is not None and gt < len(record.gt) else None
+            self._boxes = _Boxes(record, self.dataset.names_of(record), kept)
+        self.boxes_changed.emit(touched)
 
     # ------------------------------------------------------------------ computing
 
@@ -559,8 +668,13 @@ class AppState(Viewing):
                 self.computing_changed.emit(True)
 
     def _on_computed(self, shown: Shown) -> None:
+        boxes, self._boxes = self._boxes, None
+        self._shown_edits = self.edits
         self.computing_changed.emit(False)
-        self.take_results(shown)
+        if boxes is not None:
+            self.take_boxes(boxes.record, boxes.gt_names, boxes.gt, shown)
+        else:
+            self.take_results(shown)
         if not self._warming:
             # Not before something is on the screen: it costs a second on the first start of all.
             self._warming = True
@@ -574,9 +688,9 @@ class AppState(Viewing):
         self.computing_changed.emit(False)
         self.tell(from_error("Could not compute the labels", error))
         shown = self.shown
-        if shown is not None and (self.preset, self.params) != (shown.preset, shown.training.params):
-            # What is shown stays true: trainer and parameters go back to it.
-            self._replace(shown.preset, shown.training.params)
+        if shown is not None:
+            # What is shown stays true: trainer, parameters and boxes go back to it.
+            self._replace(_Settings(shown.preset, shown.training.params, self._shown_edits))
 
     # ------------------------------------------------------------------ model
 
@@ -641,7 +755,8 @@ class AppState(Viewing):
             why = "It holds the anchors themselves, not the sizes and ratios they were made of."
             self.tell(Message(Severity.INFO, "A recording has no settings to train with", why))
         else:
-            self._change(*trained_like(model.settings, self.preset, self.params), f"settings of {model.name}")
+            preset, params = trained_like(model.settings, self.preset, self.params)
+            self._change(f"settings of {model.name}", preset=preset, params=params)
 
     # ------------------------------------------------------------------ view
 

@@ -136,6 +136,17 @@ class Viewing(QObject):
             self.select(Selection(gt=self.selection.gt))  # the same index would be another anchor
         self.result_changed.emit()
 
+    def take_boxes(self, record: ImageRecord, gt_names: tuple[str, ...], gt: int | None, shown: Shown) -> None:
+        """Show the same image with other ground truth, what was computed for it, and a box of it selected."""
+        self.record, self.gt_names = record, gt_names
+        selection = Selection(gt=gt, anchor=self.selection.anchor)
+        changed = selection != self.selection
+        self.selection = selection
+        self.take_results(shown)
+        if changed:
+            self.selection_changed.emit(self.selection)
+            self.layers_changed.emit()
+
     def drop_results(self) -> None:
         """Show the image alone."""
         self.shown = None
