@@ -109,8 +109,8 @@ class Comparison(LinkedViews):
         self._stale = False
         pairs = zip(outcomes(first.training), outcomes(second.training), strict=True)
         self.changes = tuple((gt, x, y) for gt, (x, y) in enumerate(pairs) if x != y)
-        self.a.take_results(first)
-        self.b.take_results(second)
+        self._take_results(self.a, first)
+        self._take_results(self.b, second)
         self.changed.emit()
         self._explain()
 

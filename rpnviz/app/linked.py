@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.state import AppState
-from rpnviz.app.viewing import Selection, Viewing
+from rpnviz.app.viewing import Selection, Shown, Viewing
 from rpnviz.core.diff import partners
 from rpnviz.drawing.options import World
 
@@ -82,6 +82,15 @@ class LinkedViews(QObject):
     def _on_window_selection(self, chosen: Selection) -> None:
         if self._active and self.a.selection.gt != chosen.gt and self._fits(chosen.gt):
             self.a.select(Selection(gt=chosen.gt))
+
+    def _take_results(self, side: Viewing, shown: Shown) -> None:
+        """Show what belongs to the window's result; its boxes may have been changed by hand."""
+        record = self._state.record
+        if record is not None and side.record is not record:
+            with self._quiet():
+                side.take_boxes(record, self._state.gt_names, self._state.selection.gt, shown)
+        else:
+            side.take_results(shown)
 
     def _fits(self, gt: int | None) -> bool:
         return gt is None or gt < len(self.a.gt_names)

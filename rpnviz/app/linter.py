@@ -38,6 +38,7 @@ class Linter(QObject):
         self._job: Job | None = None
         self._of: tuple[Dataset, Preset, float] | None = None
         state.dataset_changed.connect(self._on_dataset)
+        state.boxes_changed.connect(lambda _images: self.changed.emit())
         state.params_changed.connect(lambda _params: self.changed.emit())
         state.jobs.progressed.connect(self._on_progress)
 

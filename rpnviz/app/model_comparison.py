@@ -116,7 +116,7 @@ class ModelComparison(LinkedViews):
         if not self._active or shown is None or self.a.loaded is not self._state.loaded:
             return
         if shown.model is not None and shown is not self.a.shown:
-            self.a.take_results(shown)
+            self._take_results(self.a, shown)
         if self.slot.outputs is None:
             if self.slot.problem and self.b.shown is not None:
                 self.covers = ()
@@ -131,7 +131,7 @@ class ModelComparison(LinkedViews):
         if not self._active or first is not self._state.shown:
             return
         self.failure = ""
-        self.b.take_results(second)
+        self._take_results(self.b, second)
         if first.model is not None and first.model.proposals is not None and second.model is not None:
             self.covers = _covers(first.model, second.model)
         self.changed.emit()

@@ -104,6 +104,7 @@ class Survey(QObject):
         self._look.setInterval(_SHOW_EVERY_MS)
         self._look.timeout.connect(self.changed)
         state.dataset_changed.connect(self._on_dataset)
+        state.boxes_changed.connect(self._on_boxes)
         state.params_changed.connect(lambda _params: self._restart())
         state.result_changed.connect(self._on_result)
 
@@ -138,6 +139,22 @@ class Survey(QObject):
         self.counts = self._before = Counts.of(len(self._dataset.images) if self._dataset is not None else 0)
         self._of = None
         self._restart()
+
+    def _on_boxes(self, images: list[int]) -> None:
+        """Boxes of some images were changed by hand: nothing is known of these."""
+        self._dataset = self._state.dataset
+        if not images:
+            return
+        was_stopped = self.stopped
+        self._cancel()
+        known = self.counts  # a job that has not ended yet may still write there
+        self.counts = Counts(*(getattr(known, one.name).copy() for one in dataclasses.fields(known)))
+        for counts in (self.counts, self._before):
+            counts.ranks[images], counts.problems[images], counts.unmatched[images] = UNKNOWN, UNKNOWN, UNKNOWN
+            counts.least_iou[images] = np.nan
+        if not was_stopped:
+            self._rest.start()
+        self.changed.emit()
 
     def _on_result(self) -> None:
         # The first image comes first.

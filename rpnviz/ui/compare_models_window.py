@@ -157,7 +157,7 @@ class CompareModelsWindow(SideBySide):
         rows = [
             (
                 str(cover.gt),
-                state.gt_names[cover.gt],
+                comparison.a.gt_names[cover.gt],
                 f"{cover.a:.2f}",
                 f"{cover.b:.2f}",
                 f"{cover.b - cover.a:+.2f}",

@@ -134,7 +134,7 @@ class CompareWindow(SideBySide):
         for gt, before, after in self.comparison.changes:
             causes = self.comparison.causes_of(gt)
             why = "…" if causes is None else in_words(*causes)
-            rows.append((str(gt), self._state.gt_names[gt], _outcome(before), _outcome(after), why))
+            rows.append((str(gt), self.comparison.a.gt_names[gt], _outcome(before), _outcome(after), why))
             keys.append(gt)
         self.boxes.show_rows(rows, keys, ("GT", "Category", *names, "Because of"))
 

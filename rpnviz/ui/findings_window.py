@@ -22,6 +22,7 @@ from rpnviz.app.linter import Linter
 from rpnviz.app.messages import Message, Severity
 from rpnviz.app.state import AppState
 from rpnviz.datasets.base import Finding
+from rpnviz.datasets.edited import as_read, present_index
 from rpnviz.datasets.lint import Group, Report, reaction_lines, report_lines
 from rpnviz.ui.widgets.basics import breakable, eliding_label, label, separator, tool_button
 
@@ -146,10 +147,12 @@ class FindingsWindow(QWidget):
 
     def _go_to(self, item: QTreeWidgetItem) -> None:
         finding, report = item.data(0, _FINDING), self._shown
-        if report is None or report.dataset is not self._state.dataset:
+        present = self._state.dataset
+        if report is None or present is None or as_read(report.dataset) is not as_read(present):
             return  # the indices are those of another data set
         if isinstance(finding, Finding) and finding.image is not None:
-            self._state.show_box(finding.image, finding.gt)
+            gt = present_index(report.dataset, present, finding.image, finding.gt)
+            self._state.show_box(finding.image, gt)
 
     def _copy(self) -> None:
         if self._linter.report is not None:
@@ -184,7 +187,7 @@ class FindingsWindow(QWidget):
             for severity in ("error", "warning", "note")
         )
         text = f"{counts}, for {report.preset.name}." if report.groups else f"Nothing found, for {report.preset.name}."
-        return f"{text} The parameters have changed since." if linter.stale else text
+        return f"{text} Parameters or boxes have changed since." if linter.stale else text
 
     def _fill(self) -> None:
         report = self._shown = self._linter.report

@@ -78,7 +78,7 @@ def test_another_trainer_or_size_makes_it_stale_until_it_is_checked_again(checke
     found = checked.findings
     assert not found._linter.stale
     checked.state.set_preset("mmdetection")
-    assert "The parameters have changed since." in found.summary.text()
+    assert "Parameters or boxes have changed since." in found.summary.text()
     qtbot.mouseClick(found.again, Qt.MouseButton.LeftButton)
     wait(checked, qtbot)
     assert found.summary.text().endswith("for mmdetection.")

@@ -123,6 +123,19 @@ class ImageListModel(QAbstractListModel):
         self._names = [name.casefold() for name in dataset.file_names()] if dataset is not None else []
         self._boxes = dataset.box_counts() if dataset is not None else np.zeros(0, np.int64)
         self._counts, self._fresh = Counts.of(len(self._names)), np.zeros(len(self._names), bool)
+        self._take(dataset)
+
+    def show_boxes(self, dataset: Dataset, images: list[int]) -> None:
+        """Show the same images, some of them with other boxes."""
+        self._take(dataset)
+        self._boxes = self._boxes.copy()
+        for image in images:
+            self._boxes[image] = dataset.images[image].box_count
+            row = self.row_of(image)
+            if row >= 0:
+                self.dataChanged.emit(self.index(row, 0), self.index(row, 0))
+
+    def _take(self, dataset: Dataset | None) -> None:
         self._dataset = dataset
         self._columns = None
         findings = () if dataset is None else dataset.findings
@@ -349,6 +362,7 @@ class ImagesPanel(QWidget):
         self.list.selectionModel().currentChanged.connect(self._on_current)
         self.survey.changed.connect(self._show_counts)
         state.dataset_changed.connect(self._show_dataset)
+        state.boxes_changed.connect(self._on_boxes)
         state.image_changed.connect(self._show_image)
 
     def _build(self) -> None:
@@ -446,6 +460,11 @@ class ImagesPanel(QWidget):
         self._model.show_dataset(dataset)
         self._arrange()
         self._show_counts()
+
+    def _on_boxes(self, images: list[int]) -> None:
+        dataset = self._state.dataset
+        if dataset is not None and images:
+            self._model.show_boxes(dataset, images)
 
     def _show_counts(self) -> None:
         counts, fresh = self.survey.best_known()
