@@ -89,6 +89,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec("save_session", "&File", "Sa&ve session…", "Ctrl+S", "To go on later, or on another machine"),
     ActionSpec(
+        "save_boxes",
+        "&File",
+        "Save &boxes as COCO…",
+        "Ctrl+Alt+S",
+        "All boxes of the data set, with those that were changed by hand",
+    ),
+    ActionSpec(
         "share_case",
         "&File",
         "S&hare case…",
@@ -100,8 +107,17 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ),
     ActionSpec("reload", "&File", "&Reload", "F5", "Read the data set's files again", separated=True),
     ActionSpec("quit", "&File", "&Quit", "Ctrl+Q", "Close the program"),
-    ActionSpec("undo", "&Edit", "&Undo", "Ctrl+Z", "Take the last parameter change back"),
+    ActionSpec("undo", "&Edit", "&Undo", "Ctrl+Z", "Take the last change of parameters or boxes back"),
     ActionSpec("redo", "&Edit", "&Redo", "Ctrl+Shift+Z | Ctrl+Y", "Bring the undone change back"),
+    ActionSpec(
+        "edit_boxes",
+        "&Edit",
+        "Draw and move bo&xes",
+        "E",
+        "Drag to draw a ground-truth box, or to move the selected one; no file is changed",
+        separated=True,
+    ),
+    ActionSpec("delete_boxes", "&Edit", "Delete the selected &boxes", "Del", "Undo brings them back"),
     ActionSpec("reset_params", "&Edit", "Reset all &parameters", "", "Back to the trainer's defaults", separated=True),
     ActionSpec(
         "use_model_settings",

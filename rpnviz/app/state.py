@@ -583,8 +583,11 @@ class AppState(Viewing):
 
     @property
     def before(self) -> Shown | None:
-        """What was shown before the last parameter change began; None if the image was opened since."""
-        return self._before
+        """What was shown before the last parameter change began; None if image or boxes are others since."""
+        old, now = self._before, self.shown
+        if old is None or now is None or old.training.inputs.gt_boxes is not now.training.inputs.gt_boxes:
+            return None
+        return old
 
     # ------------------------------------------------------------------ boxes by hand
 
@@ -618,6 +621,11 @@ class AppState(Viewing):
         """Whether the boxes on the screen are not yet those of the data set: their result is being computed."""
         return self._boxes is not None
 
+    @property
+    def selected_gt(self) -> int | None:
+        """The selected box, as soon as it is in the data set."""
+        return self.selection.gt if self._boxes is None else self._boxes.gt
+
     def mark_saved(self, edits: Edits) -> None:
         """A file has these by now."""
         self._saved = edits
@@ -626,7 +634,6 @@ class AppState(Viewing):
     def _take_edits(self, edits: Edits) -> None:
         assert self.dataset is not None
         touched = edits.differing(self.edits)
-        self._before = None  # its boxes are others
         self.edits = edits
         self.dataset = edited(as_read(self.dataset), edits, self.dataset)
         if self.index in touched and self.loaded is not None:

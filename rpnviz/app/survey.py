@@ -153,8 +153,7 @@ class Survey(QObject):
             counts.ranks[images], counts.problems[images], counts.unmatched[images] = UNKNOWN, UNKNOWN, UNKNOWN
             counts.least_iou[images] = np.nan
         if not was_stopped:
-            self._rest.start()
-        self.changed.emit()
+            self._rest.start()  # the totals stay until they are counted: a box may be moving
 
     def _on_result(self) -> None:
         # The first image comes first.

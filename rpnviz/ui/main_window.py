@@ -46,6 +46,7 @@ from rpnviz.app.actions import ACTIONS
 from rpnviz.app.batch_finder import BatchFinder
 from rpnviz.app.case import is_case
 from rpnviz.app.config_texts import table_of
+from rpnviz.app.editing import Editing
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
@@ -66,12 +67,14 @@ from rpnviz.datasets.formats import is_annotation_file
 from rpnviz.drawing.scene import LAYERS, World
 from rpnviz.errors import RpnvizError
 from rpnviz.palette import Theme
+from rpnviz.ui.box_files import BoxFiles
 from rpnviz.ui.canvas.legend import LegendBar
 from rpnviz.ui.canvas.view import CanvasView
 from rpnviz.ui.dialogs.commands import CommandDialog
 from rpnviz.ui.dialogs.field_list import show_table
 from rpnviz.ui.dialogs.open_model import ask_for_folder, ask_for_model, is_model
 from rpnviz.ui.panels.controls import ControlsPanel
+from rpnviz.ui.panels.edit_bar import EditBar
 from rpnviz.ui.panels.funnel import FunnelBar
 from rpnviz.ui.panels.gt_table import GtTable
 from rpnviz.ui.panels.images import ImagesPanel
@@ -126,13 +129,15 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.resize(1280, 800)
         self.inspector = Inspector(state)
-        self.canvas = CanvasView(state, settings.theme, self.inspector)
+        self.editing = Editing(state)
+        self.canvas = CanvasView(state, settings.theme, self.inspector, self.editing)
         self.legend = LegendBar(state, settings.theme)
         self.images = ImagesPanel(state, settings.theme)
         self.selection = SelectionPanel(state, self.inspector)
         self.player = Player(state)
         self.recent = Recent(state, self)
         self.sessions = Sessions(self, state, settings, self.canvas)
+        self.boxes = BoxFiles(self, state, settings)
         self.views, self.batches = ViewFinder(state), BatchFinder(state)
         self.controls = ControlsPanel(state, self.player, settings.theme, self.batches)
         self.views_strip = ViewsStrip(state, self.views, settings.theme)
@@ -141,12 +146,13 @@ class MainWindow(QMainWindow):
         self.replay = ReplayPanel(state, self.replaying, settings.theme)
         self.table = GtTable(state, settings.theme, self.views, self.batches)
         self.funnel = FunnelBar(state)
+        self.edit_bar = EditBar(state, self.editing)
         self.banner = Banner()
         self.actions_by_id: dict[str, QAction] = {}
         self.comparing: CompareWindow | None = None
         self.comparing_models: CompareModelsWindow | None = None
         self.findings: FindingsWindow | None = None
-        self._alone = False
+        self._alone = self._closes = False
         self._build_menus()
         self._build_layout()
         self._build_layer_keys()
@@ -159,7 +165,7 @@ class MainWindow(QMainWindow):
         self._job_delay.setInterval(_JOB_SHOWN_AFTER_MS)
         self._job_delay.timeout.connect(self._show_jobs)
         self._undo_filter = UndoBelongsToTheWindow(self)
-        for spin in self.controls.findChildren(QAbstractSpinBox):
+        for spin in (*self.controls.findChildren(QAbstractSpinBox), *self.edit_bar.numbers):
             spin.installEventFilter(self._undo_filter)
             spin.lineEdit().installEventFilter(self._undo_filter)
         self._wheel_filter = WheelNeedsFocus(self)
@@ -269,6 +275,11 @@ class MainWindow(QMainWindow):
         strip.addWidget(self.sizes)
         strip.addSpacing(8)
         strip.addWidget(self.model_note, 3)
+        self.edit_button = tool_button("Boxes", "small-segment", "Draw and move boxes (E)", checkable=True)
+        self.edit_button.clicked.connect(self.do_edit_boxes)
+        self.edit_bar.save.clicked.connect(self.do_save_boxes)
+        strip.addWidget(self.edit_button)
+        strip.addSpacing(4)
         strip.addWidget(self.dim_label)
         strip.addWidget(self.dim)
         strip.addSpacing(4)
@@ -286,6 +297,7 @@ class MainWindow(QMainWindow):
         upper_layout.setContentsMargins(0, 0, 0, 0)
         upper_layout.setSpacing(0)
         upper_layout.addWidget(self.strip)
+        upper_layout.addWidget(self.edit_bar)
         self.banner.setParent(self.canvas)
         upper_layout.addWidget(self.canvas, 1)
         upper_layout.addWidget(self.playback)
@@ -390,6 +402,7 @@ class MainWindow(QMainWindow):
         state.jobs.started.connect(lambda _job: self._job_delay.start())
         state.jobs.ended.connect(lambda _job: self._show_jobs())
         state.jobs.progressed.connect(self._show_progress)
+        self.editing.changed.connect(lambda: self.edit_button.setChecked(self.editing.on))
         self.canvas.resized.connect(self._place_overlays)
         self.canvas.hovered.connect(self.selection.show_hover)
         self.canvas.zoomed.connect(lambda zoom: self.zoom_label.setText(f"{zoom:.0%}"))
@@ -751,6 +764,15 @@ class MainWindow(QMainWindow):
     def do_redo(self) -> None:
         self.state.redo()
 
+    def do_edit_boxes(self) -> None:
+        self.editing.set_on(not self.editing.on)
+
+    def do_delete_boxes(self) -> None:
+        self.editing.delete()
+
+    def do_save_boxes(self) -> None:
+        self.boxes.save()
+
     def do_reset_params(self) -> None:
         self.state.reset_params()
 
@@ -848,8 +870,12 @@ class MainWindow(QMainWindow):
         return there
 
     def do_clear_selection(self) -> None:
-        if not self.canvas.pointer.cancel():
-            self.state.select(Selection())
+        editor = self.canvas.editor
+        if (editor is not None and editor.cancel()) or self.canvas.pointer.cancel():
+            return
+        if self.editing.on and self.state.selection == Selection():
+            self.editing.set_on(False)
+        self.state.select(Selection())
 
     def do_training_world(self) -> None:
         self.state.set_world(World.TRAINING)
@@ -979,7 +1005,15 @@ class MainWindow(QMainWindow):
             narrow = min(left, self.images.minimumWidth()), min(right, self.right.minimumWidth())
             self.panes.setSizes([narrow[0], left + middle + right - sum(narrow), narrow[1]])
 
+    def _close_for_good(self) -> None:
+        self._closes = True
+        self.close()
+
     def closeEvent(self, event: QCloseEvent) -> None:
+        if self.state.unsaved and not self._closes:
+            event.ignore()
+            self.boxes.ask(self._close_for_good)
+            return
         if self._alone:
             self.do_focus_canvas()
         stored = QSettings()

@@ -37,3 +37,37 @@ def test_a_change_after_undo_forgets_the_redo():
     history.undo(2)
     history.record("b", 1)
     assert history.redo(3) is None
+
+
+def test_a_drag_is_one_step_however_long_it_takes(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(undo.time, "monotonic", lambda: clock[0])
+    history, drag = History(), object()
+    for value in range(5):
+        clock[0] += 3
+        assert history.record("move", value, drag) == (value == 0)
+    assert history.record("move", 5, object())  # at once, but another drag
+    assert history.undo(6) == 5
+    assert history.undo(5) == 0
+
+
+def test_a_drag_that_is_given_up_is_no_step():
+    history, drag = History(), object()
+    history.record("a", 1)
+    history.record("move", 2, drag)
+    assert history.take_back(object()) is None
+    assert history.take_back(drag) == 2
+    assert history.take_back(drag) is None
+    assert history.redo(2) is None
+    assert history.undo(2) == 1
+
+
+def test_what_is_remembered_can_be_converted():
+    history = History()
+    history.record("a", 1)
+    history.record("b", 2)
+    history.undo(3)
+    history.convert(lambda value: 10 * value)
+    assert history.redo(20) == 30
+    assert history.undo(30) == 20
+    assert history.undo(20) == 10

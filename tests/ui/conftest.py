@@ -28,6 +28,7 @@ def empty_window(qtbot, private_home):
     window.show()
     qtbot.waitExposed(window)
     yield window
+    window.state.mark_saved(window.state.edits)  # or it would ask
     window.close()
 
 

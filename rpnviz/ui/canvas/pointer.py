@@ -29,7 +29,7 @@ from rpnviz.ui.theme import COLOURS
 
 _REACH = 6
 _HOVER_DELAY_MS = 80
-_DRAG_FROM = 4
+DRAG_FROM = 4
 """Device-independent px that tell a drag from a click."""
 _FEW = 40
 """Selected boxes that are outlined boldly; more would cover what is below them."""
@@ -104,6 +104,7 @@ class Pointer(QObject):
         self._widget = widget
         self._state = state
         self.theme = theme
+        self._prefers_gt = False
         self._picker = Picker((), None, World.TRAINING)
         self._picker_of: Result | None = None
         self._hits: Hits | None = None
@@ -137,6 +138,10 @@ class Pointer(QObject):
     def position(self) -> QPointF | None:
         """Where the pointer is on the widget, None if it is elsewhere."""
         return self._position
+
+    def prefer_gt(self, preferred: bool) -> None:
+        """Let a click select the ground truth where there is any, whatever else is nearer."""
+        self._prefers_gt = preferred
 
     def find(self, point: QPointF, *, anything: bool = False, inside: bool = False) -> Hits:
         """Boxes at a widget position, best first; see :meth:`Picker.at`."""
@@ -234,7 +239,7 @@ class Pointer(QObject):
             self._view.pan_by(moved)
         elif self._press is None:
             self._timer.start()
-        elif self._banding or (position - self._press).manhattanLength() > _DRAG_FROM:
+        elif self._banding or (position - self._press).manhattanLength() > DRAG_FROM:
             if self._band_from is not None:
                 self._banding = True
                 self.hovered.emit(f"{len(self._ready().within(self._band())):,} boxes inside")
@@ -266,7 +271,8 @@ class Pointer(QObject):
             if self._hits_at != event.position():
                 # Faster than the hover: what counts is what lies under the click.
                 self._look_at(event.position(), bool(event.modifiers() & _ALT))
-            self._choose(self.hover_hit)
+            ground_truth = (hit for hit in self._hits or () if hit.kind.is_gt) if self._prefers_gt else iter(())
+            self._choose(next(ground_truth, self.hover_hit))
 
     def cancel(self) -> bool:
         """Give up a rubber band that is being drawn; False if there is none."""
@@ -469,8 +475,13 @@ class Pointer(QObject):
 
     # ------------------------------------------------------------------ painting
 
-    def paint(self, painter: QPainter) -> None:
-        """Draw the selection, the named box and the rubber band, in widget coordinates."""
+    def paint(self, painter: QPainter, held: bool = False) -> None:
+        """Draw the selection, the named box and the rubber band, in widget coordinates.
+
+        Args:
+            painter: of the widget.
+            held: the selected box moves with the hand, and whoever moves it draws it.
+        """
         colours = COLOURS[self.theme]
         accent, text = QColor(colours.accent), QColor(colours.text)
         many = self._boxes_of_many()
@@ -479,12 +490,12 @@ class Pointer(QObject):
         step = self._inspector.shown if self._inspector is not None else None
         if step is None or not any(mark.look is Look.SELECTED for mark in step.marks):
             selected = self._selected_box()
-            if selected is not None:
+            if selected is not None and not held:
                 self._outline(painter, np.array([selected]), accent, 3)
         if step is not None:
             draw_step(painter, step, self._view._to_view, self._limit(), self.theme)
         hit = self._listed or self.hover_hit
-        if hit is not None:
+        if hit is not None and not held:
             self._outline(painter, np.array([hit.box]), text, 2)
         if self._banding:
             x1, y1, x2, y2 = self._band()

@@ -21,6 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
+from rpnviz.app.editing import Editing
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.viewing import Viewing
 from rpnviz.core.frame import Frame
@@ -31,6 +32,7 @@ from rpnviz.drawing.photo import network_input
 from rpnviz.drawing.scene import Layer, LayerKey, World, make_layers
 from rpnviz.palette import Theme, background
 from rpnviz.ui.canvas.camera import Camera
+from rpnviz.ui.canvas.editing import BoxEditor
 from rpnviz.ui.canvas.here import draw_grid_key, draw_here, draw_key
 from rpnviz.ui.canvas.picking import Hit
 from rpnviz.ui.canvas.pointer import Pointer
@@ -54,7 +56,10 @@ class CanvasView(QWidget):
     painted = Signal()
     resized = Signal()
 
-    def __init__(self, state: Viewing, theme: Theme, inspector: Inspector | None = None) -> None:
+    def __init__(
+        self, state: Viewing, theme: Theme, inspector: Inspector | None = None, editing: Editing | None = None
+    ) -> None:
+        """Without ``editing`` the boxes of the image cannot be changed here."""
         super().__init__()
         self._state = state
         self._theme = theme
@@ -86,6 +91,11 @@ class CanvasView(QWidget):
         self.pointer = Pointer(self, self, state, theme, inspector)
         self.pointer.hovered.connect(self.hovered)
         self.pointer.hovered.connect(self._on_hovered)
+        self.editor: BoxEditor | None = None
+        if editing is not None:
+            self.editor = BoxEditor(self, self, state, editing, theme)
+            self.editor.said.connect(self.hovered)
+            editing.changed.connect(lambda: self.pointer.prefer_gt(editing.on))
         self._alone, self._hover_text = False, ""
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_result)
@@ -150,6 +160,8 @@ class CanvasView(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Follow the window's theme."""
         self._theme = self.pointer.theme = theme
+        if self.editor is not None:
+            self.editor.theme = theme
         self._base = None
         self._redraw()
 
@@ -282,7 +294,9 @@ class CanvasView(QWidget):
         try:
             self._draw_frame(painter)
             self._draw_keys(painter)
-            self.pointer.paint(painter)
+            self.pointer.paint(painter, held=self.editor is not None and self.editor.dragging)
+            if self.editor is not None:
+                self.editor.paint(painter)
         finally:
             painter.end()
         self.painted.emit()
@@ -343,14 +357,20 @@ class CanvasView(QWidget):
         return self.pointer.hover_hit
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self.pointer.move(event)
+        if self.editor is None or not self.editor.move(event):
+            self.pointer.move(event)
         if self._state.here:
             self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        self.pointer.press(event)
+        if self.editor is None or not self.editor.press(event):
+            self.pointer.press(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self.editor is not None and self.editor.held and event.button() == Qt.MouseButton.LeftButton:
+            if self.editor.release(event):
+                return
+            self.pointer.press(event)  # a click selects, as ever
         self.pointer.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
@@ -392,7 +412,7 @@ class CanvasView(QWidget):
             Qt.Key.Key_Down: QPointF(0, -60),
         }
         key = Qt.Key(event.key())
-        if self.pointer.key(event):
+        if self.pointer.key(event) or (self.editor is not None and self.editor.key(event)):
             return
         if key in arrows and not self._camera.fitted:
             self.pan_by(arrows[key])
@@ -401,4 +421,6 @@ class CanvasView(QWidget):
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         self.pointer.key_up(event)
+        if self.editor is not None:
+            self.editor.key_up(event)
         event.ignore()

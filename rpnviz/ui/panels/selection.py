@@ -142,7 +142,8 @@ class SelectionPanel(QWidget):
         if special:
             dataset = self._state.dataset
             annotated = dataset is None or bool(dataset.categories) or len(result.gt.boxes) > 0
-            hint = "" if annotated else "No annotation file is open: drop one on the window together with its images."
+            way_out = "drop one on the window together with its images, or press E to draw boxes."
+            hint = "" if annotated else f"No annotation file is open: {way_out}"
             self._fill("", special, "", hint)
         elif count:
             self._fill("", f"{count:,} {noun} with a problem", "", "Click a box, or press N for the worst one.")

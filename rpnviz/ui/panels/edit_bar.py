@@ -1,0 +1,144 @@
+"""The line above the picture while boxes are edited: category, numbers and what is not saved."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout
+
+from rpnviz.app.box_shapes import MIN_SIDE
+from rpnviz.app.editing import Editing
+from rpnviz.app.state import AppState
+from rpnviz.ui.widgets.basics import label, tool_button
+
+_ROOM_FOR_NUMBERS, _ROOM_FOR_WORDS = 700, 440
+"""Widths of the bar from which the numbers of the box, and what is not saved, have room, px."""
+_FAR = 1e7
+"""Beyond every image, px."""
+
+
+class EditBar(QFrame):
+    """Shows the selected box in numbers that can be changed; hidden while boxes are only looked at."""
+
+    def __init__(self, state: AppState, editing: Editing) -> None:
+        super().__init__()
+        self.setObjectName("bar")
+        self._state, self._editing = state, editing
+        self.category = QComboBox()
+        self.category.setEditable(True)
+        self.category.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.category.setMinimumContentsLength(9)
+        self.category.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.category.setAccessibleName("Category")
+        self.category.setToolTip("Category of the selected box and of the next ones; a new name makes a new category")
+        self.category.activated.connect(lambda _index: self._take_category())
+        line = self.category.lineEdit()
+        assert line is not None
+        line.editingFinished.connect(self._take_category)
+        self.numbers = [
+            _number(name, tip)
+            for name, tip in (
+                ("x", "Left side, px of the original image"),
+                ("y", "Upper side, px of the original image"),
+                ("w", "Width, px of the original image"),
+                ("h", "Height, px of the original image"),
+            )
+        ]
+        for spin in self.numbers:
+            spin.valueChanged.connect(lambda _value: self._take_numbers())
+        for side in self.numbers[2:]:
+            side.setMinimum(MIN_SIDE)
+        self.ignored = QCheckBox("Ignore")
+        self.ignored.setToolTip("A crowd or ignore region: the trainer's rules for these apply")
+        self.ignored.clicked.connect(editing.set_ignored)
+        self.delete = tool_button("Delete", "flat", "Delete the selected boxes (Del)", editing.delete)
+        self.words = label("", "muted")
+        self.words.setToolTip(
+            "Drag: draw a box, or move the selected one or its sides\nCtrl+drag: draw inside the selected one\n"
+            "Alt while dragging: hundredths of a pixel\nSpace+drag, middle button: pan\n"
+            "Arrows: move by 1 px, Shift by 10, Ctrl its lower right corner"
+        )
+        self.save = tool_button("Save…", "chip", "Write all boxes as COCO JSON (Ctrl+Alt+S); no file is overwritten")
+        self.done = tool_button("Done", "chip", "Stop editing (E)", lambda: editing.set_on(False))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 3, 8, 3)
+        layout.setSpacing(4)
+        layout.addWidget(self.category)
+        self._numbers = QFrame()
+        row = QHBoxLayout(self._numbers)
+        row.setContentsMargins(4, 0, 0, 0)
+        row.setSpacing(4)
+        for spin in self.numbers:
+            row.addWidget(spin)
+        layout.addWidget(self._numbers)
+        layout.addWidget(self.ignored)
+        layout.addWidget(self.delete)
+        layout.addStretch(1)
+        layout.addWidget(self.words)
+        layout.addWidget(self.save)
+        layout.addWidget(self.done)
+        self.setMinimumWidth(1)
+        editing.changed.connect(self._show)
+        state.result_changed.connect(self._show)
+        self._show()
+
+    def _show(self) -> None:
+        editing = self._editing
+        self.setVisible(editing.on)
+        if not editing.on:
+            return
+        gt = editing.selected
+        box = editing.box(gt) if gt is not None else None
+        line = self.category.lineEdit()
+        with QSignalBlocker(self.category):
+            if [self.category.itemText(n) for n in range(self.category.count())] != list(editing.categories):
+                self.category.clear()
+                self.category.addItems(list(editing.categories))
+            if line is None or not (line.hasFocus() and line.isModified()):
+                self.category.setCurrentIndex(self.category.findText(editing.category, Qt.MatchFlag.MatchExactly))
+                self.category.setEditText(editing.category)
+        values = (0.0, 0.0, MIN_SIDE, MIN_SIDE) if box is None else (box[0], box[1], box[2] - box[0], box[3] - box[1])
+        for spin, value in zip(self.numbers, values, strict=True):
+            with QSignalBlocker(spin):
+                spin.setEnabled(box is not None)
+                if spin.minimum() <= value != spin.value():
+                    spin.setValue(value)
+        self.ignored.setEnabled(gt is not None)
+        self.ignored.setChecked(gt is not None and editing.ignored(gt))
+        many = self._state.selection.many
+        self.delete.setEnabled(gt is not None or (many is not None and len(many.gts) > 0))
+        count = editing.edited_images
+        noun = "image" if count == 1 else "images"
+        hint = "Drag draws, Space pans"
+        self.words.setText(f"{count:,} {noun} changed" if self._state.unsaved else "Saved" if count else hint)
+        self.save.setEnabled(self._state.record is not None)
+
+    def _take_category(self) -> None:
+        self._editing.set_category(self.category.currentText())
+        line = self.category.lineEdit()
+        if line is not None:
+            line.setModified(False)
+
+    def _take_numbers(self) -> None:
+        gt = self._editing.selected
+        if gt is not None and self._editing.box(gt) is not None:
+            x, y, width, height = (spin.value() for spin in self.numbers)
+            self._editing.move(gt, (x, y, x + width, y + height))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        width = event.size().width()
+        self._numbers.setVisible(width >= _ROOM_FOR_NUMBERS)
+        self.words.setVisible(width >= _ROOM_FOR_WORDS)
+
+
+def _number(name: str, tip: str) -> QDoubleSpinBox:
+    spin = QDoubleSpinBox()
+    spin.setRange(-_FAR, _FAR)
+    spin.setDecimals(2)
+    spin.setKeyboardTracking(False)
+    spin.setPrefix(f"{name} ")
+    spin.setFixedWidth(86)
+    spin.setAccessibleName(tip.split(",")[0])
+    spin.setToolTip(tip)
+    return spin

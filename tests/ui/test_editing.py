@@ -1,0 +1,329 @@
+"""Boxes that are drawn, moved and deleted on the canvas, undone, saved, and asked about before they are lost."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QFileDialog, QMessageBox
+from support import enter, open_image, settled
+
+from rpnviz.core.matching import Rank
+from rpnviz.datasets.registry import open_dataset
+from rpnviz.imaging import write_png
+
+COINS = 24
+
+
+@pytest.fixture
+def coins(window, qtbot):
+    open_image(window, qtbot, "coins.png")
+    qtbot.keyClick(window, Qt.Key.Key_E)
+    assert window.editing.on
+    assert window.edit_bar.isVisible()
+    return window
+
+
+def still(window, qtbot):
+    """Wait until the screen shows the boxes of the data set."""
+    qtbot.waitUntil(lambda: settled(window) and not window.state.boxes_wait, timeout=20000)
+
+
+def place(window, x, y) -> QPoint:
+    return window.canvas._to_view(x, y).toPoint()
+
+
+def drag(window, qtbot, start, end, held=Qt.KeyboardModifier.NoModifier, *, button=Qt.MouseButton.LeftButton):
+    canvas = window.canvas
+    qtbot.mousePress(canvas, button, held, place(window, *start))
+    for step in (0.3, 0.6, 1.0):
+        x, y = (a + step * (b - a) for a, b in zip(start, end, strict=True))
+        qtbot.mouseMove(canvas, place(window, x, y))
+    qtbot.mouseRelease(canvas, button, held, place(window, *end))
+    still(window, qtbot)
+
+
+def boxes(window):
+    return window.state.record.gt.boxes.tolist()
+
+
+def test_a_drag_draws_a_box_and_the_matching_follows(coins, qtbot):
+    state = coins.state
+    before = boxes(coins)
+    drag(coins, qtbot, (300, 20), (340, 60))
+    assert boxes(coins)[:COINS] == before
+    assert np.allclose(boxes(coins)[COINS], (300, 20, 340, 60), atol=1)
+    assert boxes(coins)[COINS] == [round(value) for value in boxes(coins)[COINS]]
+    assert state.selection.gt == COINS
+    assert state.gt_names[COINS] == "coin"
+    assert len(state.shown.training.match.ranks) == COINS + 1
+    assert state.shown.training.match.ranks[COINS] in (Rank.MATCHED, Rank.FORCED)
+    assert coins.table.model.rowCount() == COINS + 1
+    assert state.undo_label == f"draw GT {COINS}"
+    coins.do_undo()
+    still(coins, qtbot)
+    assert boxes(coins) == before
+    assert not state.unsaved
+    coins.do_redo()
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS + 1
+    assert state.unsaved
+
+
+def test_the_box_under_the_hand_is_matched_before_the_button_is_released(coins, qtbot):
+    canvas = coins.canvas
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=place(coins, 300, 20))
+    qtbot.mouseMove(canvas, place(coins, 320, 40))
+    qtbot.mouseMove(canvas, place(coins, 340, 60))
+    qtbot.waitUntil(lambda: len(boxes(coins)) == COINS + 1)
+    qtbot.keyClick(coins, Qt.Key.Key_Escape)  # given up
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS
+    assert not coins.state.undo_label
+    assert not coins.state.redo_label
+    assert coins.editing.on
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=place(coins, 340, 60))
+
+
+def test_the_selected_box_is_moved_and_its_sides_are_pulled(coins, qtbot):
+    canvas = coins.canvas
+    x1, y1, x2, y2 = boxes(coins)[7]
+    middle = (x1 + x2) / 2, (y1 + y2) / 2
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=place(coins, *middle))
+    assert coins.state.selection.gt == 7
+    drag(coins, qtbot, middle, (middle[0] + 30, middle[1] - 20))
+    moved = boxes(coins)[7]
+    assert np.allclose(moved, (x1 + 30, y1 - 20, x2 + 30, y2 - 20), atol=1)
+    assert np.isclose(moved[2] - moved[0], x2 - x1)
+    assert coins.state.undo_label == "move GT 7"
+    drag(coins, qtbot, (moved[2], moved[3]), (moved[2] + 12, moved[3] + 9))
+    pulled = boxes(coins)[7]
+    assert pulled[:2] == moved[:2]
+    assert np.allclose(pulled[2:], (moved[2] + 12, moved[3] + 9), atol=1)
+    coins.do_undo()
+    still(coins, qtbot)
+    assert boxes(coins)[7] == moved
+    coins.do_undo()
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [x1, y1, x2, y2]
+
+
+def test_keys_move_by_pixels(coins, qtbot):
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, 66, 60))
+    gt = coins.state.selection.gt
+    before = np.array(boxes(coins)[gt])
+    qtbot.keyClick(coins.canvas, Qt.Key.Key_Right)
+    qtbot.keyClick(coins.canvas, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(coins.canvas, Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[gt], before + (1, 10, 0, 10))
+    coins.do_undo()  # quick ones are one step
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[gt], before)
+
+
+def test_ctrl_draws_inside_the_selected_box_and_space_pans(coins, qtbot):
+    x1, y1, x2, y2 = boxes(coins)[5]
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, (x1 + x2) / 2, (y1 + y2) / 2))
+    drag(coins, qtbot, (x1 + 15, y1 + 15), (x2 - 15, y2 - 15), Qt.KeyboardModifier.ControlModifier)
+    assert len(boxes(coins)) == COINS + 1
+    assert boxes(coins)[5] == [x1, y1, x2, y2]
+    canvas = coins.canvas
+    canvas.zoom_to(4.0)
+    before = canvas.place
+    qtbot.keyPress(canvas, Qt.Key.Key_Space)
+    drag(coins, qtbot, before[1:], (before[1] + 20, before[2]))
+    qtbot.keyRelease(canvas, Qt.Key.Key_Space)
+    assert canvas.place != before
+    assert len(boxes(coins)) == COINS + 1
+
+
+def test_delete_and_undo(coins, qtbot):
+    state = coins.state
+    before = boxes(coins)
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, 66, 60))
+    gt = state.selection.gt
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    still(coins, qtbot)
+    assert boxes(coins) == before[:gt] + before[gt + 1 :]
+    assert state.selection.gt is None
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)  # nothing is selected
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS - 1
+    assert coins.images.survey.counts.problems[state.index] >= 0 or coins.images.survey.waiting
+    qtbot.keyClick(coins, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert boxes(coins) == before
+
+
+def test_many_are_deleted_at_once(coins, qtbot):
+    drag(coins, qtbot, (5, 5), (370, 100), Qt.KeyboardModifier.ShiftModifier)
+    chosen = coins.state.selection.many.gts.tolist()
+    assert len(chosen) > 2
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS - len(chosen)
+    assert coins.state.undo_label == f"delete {len(chosen)} boxes"
+    assert coins.state.selection.many is None
+
+
+def test_the_bar_shows_and_takes_numbers_category_and_ignore(coins, qtbot):
+    state, bar = coins.state, coins.edit_bar
+    drag(coins, qtbot, (300, 20), (340, 60))
+    x, y, width, height = bar.numbers
+    assert [spin.value() for spin in bar.numbers] == [
+        *boxes(coins)[COINS][:2],
+        *(np.array(boxes(coins)[COINS][2:]) - boxes(coins)[COINS][:2]).tolist(),
+    ]
+    enter(qtbot, width, "17.25")
+    still(coins, qtbot)
+    assert boxes(coins)[COINS][2] == x.value() + 17.25
+    enter(qtbot, y, "0")
+    still(coins, qtbot)
+    assert boxes(coins)[COINS][1::2] == [0, height.value()]
+    line = bar.category.lineEdit()
+    enter(qtbot, line, "button")
+    still(coins, qtbot)
+    assert state.gt_names[COINS] == "button"
+    assert state.dataset.categories[-1] == "button"
+    qtbot.mouseClick(bar.ignored, Qt.MouseButton.LeftButton)
+    still(coins, qtbot)
+    assert state.record.gt.ignore[COINS]
+    assert not state.shown.training.match.ranks[COINS] is Rank.MATCHED
+    drag(coins, qtbot, (200, 100), (240, 140))
+    assert state.gt_names[COINS + 1] == "button"  # as chosen last
+    for _ in range(6):
+        coins.do_undo()
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS
+    assert not state.unsaved
+
+
+def test_undo_goes_to_the_image_whose_boxes_it_changes(coins, qtbot):
+    drag(coins, qtbot, (300, 20), (340, 60))
+    open_image(coins, qtbot, "rocket.jpg")
+    coins.do_undo()
+    qtbot.waitUntil(lambda: coins.state.record.file_name == "coins.png", timeout=20000)
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS
+
+
+def test_boxes_and_parameters_share_one_history(coins, qtbot):
+    state = coins.state
+    drag(coins, qtbot, (300, 20), (340, 60))
+    state.update("match", fg_iou_thresh=0.55)
+    still(coins, qtbot)
+    drag(coins, qtbot, (10, 200), (40, 240))
+    coins.do_undo()
+    still(coins, qtbot)
+    assert (len(boxes(coins)), state.params.match.fg_iou_thresh) == (COINS + 1, 0.55)
+    coins.do_undo()
+    still(coins, qtbot)
+    assert (len(boxes(coins)), state.params.match.fg_iou_thresh) == (COINS + 1, 0.7)
+
+
+def test_the_list_and_the_counts_follow(coins, qtbot):
+    state, survey = coins.state, coins.images.survey
+    qtbot.waitUntil(lambda: survey.counts.known.all() and not survey.waiting, timeout=60000)
+    before = survey.counts.ranks[state.index].sum()
+    drag(coins, qtbot, (300, 20), (340, 60))
+    qtbot.waitUntil(lambda: survey.counts.ranks[state.index].sum() == before + 1, timeout=20000)
+    assert survey.counts.known.all()
+
+
+def test_boxes_are_saved_as_coco_and_read_again(coins, qtbot, tmp_path, monkeypatch):
+    state = coins.state
+    drag(coins, qtbot, (300, 20), (340, 60))
+    wanted = boxes(coins)
+    path = tmp_path / "mine.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(path), ""))
+    qtbot.mouseClick(coins.edit_bar.save, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not state.unsaved, timeout=20000)
+    found = open_dataset([path])
+    names = list(found.file_names())
+    assert found.images[names.index("coins.png")].gt.boxes.tolist() == wanted
+    assert len(names) == len(state.dataset.images)
+    assert coins.edit_bar.words.text() == "Saved"
+    coins.do_undo()
+    still(coins, qtbot)
+    assert not state.unsaved  # as the file of the samples has them
+    coins.do_redo()
+    still(coins, qtbot)
+    drag(coins, qtbot, (10, 200), (40, 240))
+    assert state.unsaved
+
+
+def test_an_image_without_annotations_gets_its_first_box(empty_window, qtbot, tmp_path, monkeypatch):
+    window, state = empty_window, empty_window.state
+    write_png(tmp_path / "plain.png", np.full((240, 320, 3), 90, np.uint8))
+    window.open_paths([tmp_path / "plain.png"])
+    qtbot.waitUntil(lambda: settled(window), timeout=20000)
+    qtbot.keyClick(window, Qt.Key.Key_E)
+    drag(window, qtbot, (40, 40), (168, 168))
+    assert state.dataset.categories == ("object",)
+    assert len(state.shown.training.match.positives) > 0
+    path = tmp_path / "mine.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(path), ""))
+    window.do_save_boxes()
+    qtbot.waitUntil(lambda: not state.unsaved, timeout=20000)
+    document = json.loads(path.read_text())
+    assert [category["name"] for category in document["categories"]] == ["object"]
+    assert len(document["annotations"]) == 1
+
+
+@pytest.mark.parametrize("answer", ["Save…", "Discard", "Cancel"])
+def test_boxes_are_not_lost_without_a_question(coins, qtbot, tmp_path, monkeypatch, answer):
+    state = coins.state
+    drag(coins, qtbot, (300, 20), (340, 60))
+    write_png(tmp_path / "other.png", np.full((240, 320, 3), 90, np.uint8))
+    path = tmp_path / "mine.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(path), ""))
+    coins.open_paths([tmp_path / "other.png"])
+    box = coins.findChild(QMessageBox)
+    assert "1 image" in box.informativeText()
+    button = next(button for button in box.buttons() if button.text().replace("&", "") == answer)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    if answer == "Cancel":
+        qtbot.wait(50)
+        still(coins, qtbot)
+        assert state.record.file_name == "coins.png"
+        assert len(boxes(coins)) == COINS + 1
+        return
+    qtbot.waitUntil(lambda: state.record.file_name == "other.png", timeout=20000)
+    still(coins, qtbot)
+    assert path.exists() == (answer == "Save…")
+    assert not state.unsaved
+    assert not state.edits
+    assert coins.editing.on
+
+
+def test_closing_asks_too(coins, qtbot):
+    drag(coins, qtbot, (300, 20), (340, 60))
+    assert not coins.close()
+    box = coins.findChild(QMessageBox)
+    box.reject()
+    qtbot.waitUntil(lambda: coins.findChild(QMessageBox) is None)
+    assert coins.isVisible()
+
+
+def test_escape_leaves_step_by_step(coins, qtbot):
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, 66, 60))
+    assert coins.state.selection.gt is not None
+    qtbot.keyClick(coins, Qt.Key.Key_Escape)
+    assert coins.state.selection.gt is None
+    assert coins.editing.on
+    qtbot.keyClick(coins, Qt.Key.Key_Escape)
+    assert not coins.editing.on
+    assert not coins.edit_bar.isVisible()
+
+
+def test_nothing_to_edit(empty_window, qtbot):
+    told = []
+    empty_window.state.told.connect(lambda message: told.append(message.title))
+    empty_window.do_edit_boxes()
+    empty_window.do_delete_boxes()
+    empty_window.do_save_boxes()
+    assert told == ["No image to draw boxes on", "No box is selected", "No boxes to save yet"]
+    assert not empty_window.editing.on
