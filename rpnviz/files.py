@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -13,12 +14,14 @@ from rpnviz.errors import ExportError, RpnvizError
 _CHOOSE = "Choose another name or folder."
 
 
-def write_whole(path: str | Path, data: bytes, error: type[RpnvizError] = ExportError) -> None:
+def write_whole(
+    path: str | Path, data: bytes | Iterable[bytes | memoryview], error: type[RpnvizError] = ExportError
+) -> None:
     """Make or replace a file; an older file of that name stays whole until the new one is complete.
 
     Args:
         path: the file; its folder must exist. A link keeps pointing where it did: the file behind it is replaced.
-        data: all of its bytes.
+        data: all of its bytes, or its parts in order; what their making raises ends the writing.
         error: kind of the errors below.
 
     Raises:
@@ -28,7 +31,8 @@ def write_whole(path: str | Path, data: bytes, error: type[RpnvizError] = Export
     beside = target.parent / f".rpnviz-{uuid4().hex}.part"
     try:
         with beside.open("xb") as file:
-            file.write(data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                file.write(part)
         if target.exists():
             shutil.copymode(target, beside)  # who could not read the old file shall not read the new one
         os.replace(beside, target)

@@ -16,6 +16,21 @@ def test_a_file_is_made_and_replaced(tmp_path):
     assert [child.name for child in tmp_path.iterdir()] == [path.name]
 
 
+def test_parts_make_one_file(tmp_path):
+    path = tmp_path / "a"
+    write_whole(path, (part for part in (b"one ", memoryview(b"two"))))
+    assert path.read_bytes() == b"one two"
+
+    def stopping():
+        yield b"three"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, stopping())
+    assert path.read_bytes() == b"one two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_link_stays_one(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")

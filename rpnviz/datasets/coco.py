@@ -31,7 +31,7 @@ from rpnviz.errors import AnnotationError
 FORMAT = "COCO JSON"
 VERSION = 1
 """Counts up whenever the same file would be read differently: older cached columns are then not used."""
-_EXPECTED = "Expected COCO JSON: an object with the lists 'images', 'annotations' and 'categories'."
+EXPECTED = "Expected COCO JSON: an object with the lists 'images', 'annotations' and 'categories'."
 
 
 def read(path: Path, images: Path | None = None, progress: Progress = no_progress) -> Dataset:
@@ -45,20 +45,30 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     Raises:
         AnnotationError: the file as a whole cannot be used; what is wrong with single records is in ``findings``.
     """
-    parsed = cache.load(path, VERSION)
-    if parsed is None:
-        with paused_collection():
-            parsed = _parse(path, progress)
-        cache.store(path, VERSION, parsed)
+    found = parsed(path, progress)
     progress(0.9)
-    dataset = assemble(parsed, path, FORMAT, ImageFinder(path, images))
+    dataset = assemble(found, path, FORMAT, ImageFinder(path, images))
     progress(1.0)
     return dataset
 
 
+def parsed(path: Path, progress: Progress = no_progress) -> Parsed:
+    """What a COCO annotation file says, wherever its images are.
+
+    Raises:
+        AnnotationError: see :func:`read`.
+    """
+    found = cache.load(path, VERSION)
+    if found is None:
+        with paused_collection():
+            found = _parse(path, progress)
+        cache.store(path, VERSION, found)
+    return found
+
+
 def _parse(path: Path, progress: Progress) -> Parsed:
     findings = FindingLog(path.name)
-    text = read_text(path, _EXPECTED, findings)
+    text = read_text(path, EXPECTED, findings)
     progress(0.1)
     pieces = split_annotations(text)
     if pieces is not None:
@@ -128,11 +138,11 @@ def claims(path: Path) -> list[Claim]:
     """
     why = "lists 'images' and 'annotations'"
     if not path.is_dir():
-        return [Claim(path, why)] if is_json_with(path, _lists_both, (b'"images"', b'"annotations"'), _EXPECTED) else []
+        return [Claim(path, why)] if is_json_with(path, _lists_both, (b'"images"', b'"annotations"'), EXPECTED) else []
     found, problem = [], None
     for file, nearby in json_files(path):
         try:
-            if is_json_with(file, _lists_both, (b'"images"', b'"annotations"'), _EXPECTED):
+            if is_json_with(file, _lists_both, (b'"images"', b'"annotations"'), EXPECTED):
                 found.append(Claim(file, why, nearby))
         except AnnotationError as error:
             problem = problem or (None if nearby else error)
@@ -182,22 +192,22 @@ def _decode(text: bytes, path: Path) -> _Content:
         return _Content(raw.images, raw.annotations, raw.categories or ())
     except (msgspec.DecodeError, RecursionError):
         pass  # the slow way accepts NaN, or knows line and column of what is wrong
-    whole = decode_slowly(text, path, _EXPECTED)
+    whole = decode_slowly(text, path, EXPECTED)
     if not isinstance(whole, dict):
         way_out = "Choose another file."
         if isinstance(whole, list) and whole and isinstance(whole[0], dict) and "image_id" in whole[0]:
             way_out = "This looks like a list of results; open the annotation file that they belong to."
-        raise AnnotationError(f"the file holds {kind_of(whole)}. {_EXPECTED}", where=str(path), way_out=way_out)
+        raise AnnotationError(f"the file holds {kind_of(whole)}. {EXPECTED}", where=str(path), way_out=way_out)
     lists = {name: whole.get(name) for name in ("images", "annotations", "categories")}
     if lists["images"] is None:
         found = ", ".join(repr(name) for name in list(whole)[:8]) or "nothing"
         raise AnnotationError(
-            f"the file has no 'images', it has {found}. {_EXPECTED}", where=str(path), way_out="Choose another file."
+            f"the file has no 'images', it has {found}. {EXPECTED}", where=str(path), way_out="Choose another file."
         )
     for name, value in lists.items():
         if value is not None and not isinstance(value, list):
             raise AnnotationError(
-                f"'{name}' is {kind_of(value)}, expected a list. {_EXPECTED}", where=str(path), way_out=COPY_AGAIN
+                f"'{name}' is {kind_of(value)}, expected a list. {EXPECTED}", where=str(path), way_out=COPY_AGAIN
             )
     return _Content(lists["images"], lists["annotations"], lists["categories"] or ())
 

@@ -50,6 +50,6 @@ def test_a_box_without_numbers_keeps_its_place(tmp_path):
 
 def test_ids_stay_where_they_can():
     boxes = np.ones((2, 4))
-    for given_ids, written in (((7, 5), [7, 5]), ((7, 7), [1, 2]), (("a", 5), [1, 2]), ((None, None), [1, 2])):
+    for given_ids, written in (((7, 5), [7, 5]), ((7, 7), [8, 9]), (("a", 5), [6, 5]), ((None, None), [1, 2])):
         document = coco_document([record(boxes.copy(), given_ids)], [(60, 80)], ("cat", "dog"))
         assert [annotation["id"] for annotation in document["annotations"]] == written
