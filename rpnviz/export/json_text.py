@@ -50,7 +50,7 @@ class JsonText:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        self._strict = text
+        self._strict: bytes | bytearray = text
         try:
             self.fields = _decode_fields(text)
         except msgspec.DecodeError:
@@ -123,10 +123,11 @@ class JsonText:
                 stop = self.span(items[index + 1])[0]
             splices.append(Splice(start, stop, b""))
         if made:
-            end = self.span(items[-1])[1]
-            between = b", "
+            start, end = self.span(items[-1])
             if len(items) > 1:
-                between = self.text[self.span(items[-2])[1] : self.span(items[-1])[0]]
+                between = self.text[self.span(items[-2])[1] : start]
+            else:
+                between = b"," + (self.text[self.span(self.fields[key])[0] + 1 : start] or style.colon[1:])
             before = b"" if first_kept == len(items) else between
             splices.append(Splice(end, end, before + between.join(made)))
         return splices
@@ -183,7 +184,7 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _masked(text: bytes) -> bytes:
+def _masked(text: bytes) -> bytearray:
     """A text of the same length without what is no JSON and Python takes all the same; only good to find places in."""
     masked = bytearray(text)
     for found in _STRING_OR_LITERAL.finditer(text):
@@ -194,4 +195,4 @@ def _masked(text: bytes) -> bytes:
             for escape in _ESCAPE.finditer(found[0]):
                 if escape["half"] is not None:
                     masked[start + escape.start() : start + escape.end()] = b"\\uFFFD"
-    return bytes(masked)
+    return masked
