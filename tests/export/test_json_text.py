@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import msgspec
 import pytest
@@ -33,6 +34,28 @@ def test_what_python_takes_is_taken():
     assert spliced(text, []) == ODD.encode()
     after = spliced(text, text.edit_list("a", [record], {0: {"n": b"1"}}, (), ()))
     assert json.loads(after)["a"][0] == {"v": float("-inf"), "k": "\udc00", "n": 1}
+
+
+@given(
+    st.recursive(
+        st.floats()
+        | st.text(st.sampled_from('N"aI\\\\-1,: \ud800\udc00é'), max_size=6)
+        | st.sampled_from(["NaN", '"Infinity']),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["NaN", 'k"', "-Infinity\\\\"]), inner)
+        ),
+    )
+)
+def test_any_value_of_python_is_found(value):
+    written = json.dumps({"before": math.nan, "a": [value, {"n": 1}], "after": -math.inf}).encode()
+    for piece in (3, 1 << 24):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rpnviz.export.json_text._PIECE", piece)
+            text = JsonText(written)
+            found = text.items("a")
+            assert text.bytes_of(found[0]) == json.dumps(value).encode()
+            assert text.bytes_of(found[1]) == b'{"n": 1}'
+            assert spliced(text, []) == written
 
 
 @pytest.mark.parametrize("written", [b"[1]", b'{"a": 1', b"{'a': 1}", b'{"a": nan}', b'{"a": "\\x"}', b""])
