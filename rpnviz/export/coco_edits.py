@@ -277,7 +277,7 @@ class _EditedFile:
         removed: set[int] = set()
         added: list[dict[str, bytes]] = []
         ids = self._columns.ids
-        some = ids[np.argmax(ids) :][:1] if len(ids) and ids.dtype != object else ids  # the largest stands for all
+        some = ids.max(keepdims=True) if len(ids) and ids.dtype != object else ids  # the largest stands for all
         fresh = _fresh_ids([*some.tolist(), *(self._id(row, "id") for row in self._unshown)])
         for image, truth in sorted(self._edits.truths.items()):
             own, gt, rows = self._own.images[image].gt, truth.gt, self._rows(image)

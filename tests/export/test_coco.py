@@ -53,3 +53,18 @@ def test_ids_stay_where_they_can():
     for given_ids, written in (((7, 5), [7, 5]), ((7, 7), [8, 9]), (("a", 5), [6, 5]), ((None, None), [1, 2])):
         document = coco_document([record(boxes.copy(), given_ids)], [(60, 80)], ("cat", "dog"))
         assert [annotation["id"] for annotation in document["annotations"]] == written
+
+
+def test_image_ids_stay_where_all_can():
+    for given_ids, written in (((7, 5), [7, 5]), ((7, 7), [1, 2]), (("a", 5), [1, 2]), ((None, 3), [1, 2])):
+        records = [ImageRecord("a.png", Path("a.png"), (60, 80), record(np.ones((1, 4))).gt, id_) for id_ in given_ids]
+        document = coco_document(records, [(60, 80)] * 2, ("cat", "dog"))
+        assert [image["id"] for image in document["images"]] == written
+        assert [annotation["image_id"] for annotation in document["annotations"]] == written
+
+
+def test_what_no_json_number_can_be_is_null():
+    for box, bbox in (([-1e308, 0, 1e308, 1], None), ([0, 0, 1e200, 1e200], [0, 0, 1e200, 1e200])):
+        (annotation,) = coco_document([record(np.array([box]))], [(60, 80)], ("cat", "dog"))["annotations"]
+        assert annotation["bbox"] == bbox
+        assert annotation["area"] is None
