@@ -86,6 +86,7 @@ def case_bytes(
         image=name,
         view=view,
         model=ModelPart(_OUTPUTS) if model is not None else None,
+        boxes=(),  # they are in its annotations
         gt=session.gt if region is None else -1,
         anchor=session.anchor if region is None else -1,
     )

@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 from rpnviz import __version__
+from rpnviz.app.kept_boxes import KeptImage, edits_of, kept_boxes
+from rpnviz.app.messages import Message, Severity
 from rpnviz.app.state import AppState
 from rpnviz.app.viewing import Selection
 from rpnviz.core import presets
@@ -59,6 +61,7 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
         gt, anchor: what was selected; -1: none.
         view: None: the whole image.
         model: None: none was loaded.
+        boxes: those of the images in which boxes were changed by hand.
     """
 
     version: str = __version__
@@ -73,6 +76,7 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     anchor: int = -1
     view: ViewPart | None = None
     model: ModelPart | None = None
+    boxes: tuple[KeptImage, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -125,6 +129,7 @@ def session_of(state: AppState, view: ViewPart | None = None) -> Session:
         anchor=-1 if state.selection.anchor is None else state.selection.anchor,
         view=view,
         model=model,
+        boxes=() if state.dataset is None else kept_boxes(state.dataset, state.edits),
     )
 
 
@@ -243,6 +248,7 @@ def restore(state: AppState, session: Session, then: Callable[[], None] = lambda
             place, step = session.model.path, session.model.step
             state.load_model(Path(place) if place else None, then=lambda: model_taken(step))
         state.set_world(session.world)
+        _take_boxes(state, session)
         _select(state, session)
         then()
 
@@ -253,10 +259,25 @@ def restore(state: AppState, session: Session, then: Callable[[], None] = lambda
         state.open_samples(image=session.image, then=taken)
 
 
+def _take_boxes(state: AppState, session: Session) -> None:
+    """Bring the boxes back that were changed by hand."""
+    assert state.dataset is not None
+    edits, lost = edits_of(state.dataset, session.boxes)
+    if edits:
+        state.change_boxes(edits, "the session's boxes", session.gt if session.gt >= 0 else None)
+        state.mark_saved(edits)
+    if lost:
+        title = "Boxes that were changed by hand are left out"
+        names = ", ".join(lost[:5]) + (", …" if len(lost) > 5 else "")
+        why = "Their images are not in the data set any more, or have other boxes by now"
+        state.tell(Message(Severity.WARNING, title, f"{why}: {names}."))
+
+
 def _select(state: AppState, session: Session) -> None:
     """Select what was selected; an anchor once its world is computed."""
-    record = state.record
-    gt = session.gt if record is not None and 0 <= session.gt < len(record.gt) else None
+    assert state.dataset is not None
+    record = state.dataset.images[state.index]
+    gt = session.gt if 0 <= session.gt < len(record.gt) else None
     state.select(Selection(gt=gt))
     if session.anchor < 0:
         return

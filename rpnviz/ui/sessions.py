@@ -50,6 +50,7 @@ class Sessions:
         except RpnvizError as error:
             state.tell(from_error("Could not save the session", error))
             return
+        state.mark_saved(state.edits)
         state.tell(Message(Severity.INFO, f"Saved the session as {path.name}", str(path.parent)))
 
     def ask_and_open(self) -> None:

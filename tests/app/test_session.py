@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rpnviz.app.kept_boxes import KeptBox, KeptImage
 from rpnviz.app.session import (
     ModelPart,
     Session,
@@ -52,6 +53,22 @@ def layers(world):
     )
 
 
+numbers = st.floats(-1e6, 1e6)
+kept = st.builds(
+    KeptImage,
+    image=st.text(max_size=20),
+    own=st.integers(0, 9),
+    boxes=st.lists(
+        st.builds(
+            KeptBox,
+            box=st.none() | st.tuples(numbers, numbers, numbers, numbers),
+            category=st.text(max_size=9),
+            origin=st.integers(-1, 9),
+            ignore=st.booleans(),
+        ),
+        max_size=3,
+    ).map(tuple),
+)
 sessions = st.builds(
     Session,
     paths=st.just(("/data/images", "/data/a b/ü.png")),
@@ -65,6 +82,7 @@ sessions = st.builds(
     anchor=st.integers(-1, 300_000),
     view=st.none() | st.builds(ViewPart, *[st.floats(0.01, 1000)] * 3),
     model=st.none() | st.builds(ModelPart, st.sampled_from(["", "/models/r50.pth"]), st.integers(-1, 9)),
+    boxes=st.lists(kept, max_size=2).map(tuple),
 )
 
 

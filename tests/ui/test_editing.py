@@ -118,7 +118,7 @@ def test_keys_move_by_pixels(coins, qtbot):
     qtbot.keyClick(coins.canvas, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
     qtbot.keyClick(coins.canvas, Qt.Key.Key_Left, Qt.KeyboardModifier.ControlModifier)
     still(coins, qtbot)
-    assert np.allclose(boxes(coins)[gt], before + (1, 10, 0, 10))
+    assert np.allclose(boxes(coins)[gt], before + np.array([1, 10, 0, 10]))
     coins.do_undo()  # quick ones are one step
     still(coins, qtbot)
     assert np.allclose(boxes(coins)[gt], before)
@@ -191,7 +191,7 @@ def test_the_bar_shows_and_takes_numbers_category_and_ignore(coins, qtbot):
     qtbot.mouseClick(bar.ignored, Qt.MouseButton.LeftButton)
     still(coins, qtbot)
     assert state.record.gt.ignore[COINS]
-    assert not state.shown.training.match.ranks[COINS] is Rank.MATCHED
+    assert state.shown.training.match.ranks[COINS] is not Rank.MATCHED
     drag(coins, qtbot, (200, 100), (240, 140))
     assert state.gt_names[COINS + 1] == "button"  # as chosen last
     for _ in range(6):

@@ -79,6 +79,47 @@ def test_a_session_comes_back_as_it_was(empty_window, qtbot, folder, tmp_path, m
     fresh.close()
 
 
+def test_boxes_that_were_changed_by_hand_come_back(empty_window, qtbot, folder, tmp_path, monkeypatch):
+    window, state = empty_window, empty_window.state
+    open_folder(window, qtbot, folder)
+    open_image(window, qtbot, "coins.png")
+    window.editing.set_category("button")
+    gt = window.editing.draw((10, 10, 40.5, 50))
+    qtbot.waitUntil(lambda: settled(window) and not state.boxes_wait)
+    wanted = state.record.gt
+    path = tmp_path / "my.rpnviz.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    assert state.unsaved
+    window.do_save_session()
+    assert not state.unsaved
+
+    fresh = another(qtbot)
+    fresh.open_paths([path])
+    qtbot.waitUntil(lambda: fresh.state.record is not None and settled(fresh), timeout=20000)
+    record = fresh.state.record
+    assert record.gt.boxes.tolist() == wanted.boxes.tolist()
+    assert fresh.state.gt_names[gt] == "button"
+    assert fresh.state.selection == Selection(gt=gt)
+    assert len(fresh.state.shown.training.match.ranks) == len(wanted)
+    assert not fresh.state.unsaved
+    fresh.state.undo()
+    qtbot.waitUntil(lambda: settled(fresh) and not fresh.state.boxes_wait)
+    assert len(fresh.state.record.gt) == len(wanted) - 1
+    fresh.close()
+
+    document = json.loads((folder / "instances.json").read_text())
+    document["annotations"] = document["annotations"][:3]
+    (folder / "instances.json").write_text(json.dumps(document))
+    other = another(qtbot)
+    told = []
+    other.state.told.connect(lambda message: told.append(message.title))
+    other.open_paths([path])
+    qtbot.waitUntil(lambda: other.state.record is not None and settled(other), timeout=20000)
+    assert "Boxes that were changed by hand are left out" in told
+    assert not other.state.edits
+    other.close()
+
+
 def test_the_model_and_its_step_come_back(window, qtbot, tmp_path, monkeypatch):
     open_image(window, qtbot, "coins.png")
     window.do_model_world()
