@@ -14,12 +14,14 @@ from rpnviz.datasets.folder import is_image_name
 def image_folders(annotations: Path) -> tuple[Path, ...]:
     """Where the images of an annotation file are looked for, in this order.
 
-    Beside the file; in ``images/`` beside it; in a folder named like the file without ``instances_``; then the same
-    three one level up (the layout of COCO itself: ``annotations/instances_val2017.json`` and ``val2017/``).
+    Beside the file; in ``images/`` beside it; in a folder named like the file without ``instances_``, also one in
+    ``images/``; then the same four one level up (the layout of COCO itself: ``annotations/instances_val2017.json`` and
+    ``val2017/``; that of datumaro: ``images/val2017/``).
     """
     split = annotations.stem.removeprefix("instances_")
     near = (annotations.parent, annotations.absolute().parent.parent)
-    return tuple(dict.fromkeys(folder / name for folder in near for name in ("", "images", split)))
+    names = ("", "images", split, os.path.join("images", split))
+    return tuple(dict.fromkeys(folder / name for folder in near for name in names))
 
 
 class ImageFinder:

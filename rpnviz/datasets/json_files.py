@@ -126,8 +126,8 @@ def _finite(value: Any) -> Any:
 def json_files(folder: Path) -> list[tuple[Path, bool]]:
     """JSON files that may describe the images of a folder, and whether each stands beside the folder.
 
-    In it and in its ``annotations/``; beside it those named like it (``instances_val2017.json`` and ``val2017/``), or
-    all if it is called ``images``. Among more than 20, those named like an image describe that image alone.
+    In it and in its ``annotations/``; beside it, or beside the folder ``images`` that it stands in, those named like it
+    (``instances_val2017.json`` and ``val2017/``), or all if it is called ``images``. Among more than 20, those named like an image describe that image alone.
     """
     found: list[tuple[Path, bool]] = []
     for place in (folder, folder / "annotations"):
@@ -137,7 +137,10 @@ def json_files(folder: Path) -> list[tuple[Path, bool]]:
             names = [name for name in names if os.path.splitext(name)[0] not in images][: 5 * _MANY_FILES]
         found += [(place / name, False) for name in names]
     parent = folder.absolute().parent
-    for place in (parent, parent / "annotations"):
+    beside = [parent, parent / "annotations"]
+    if parent.name.lower() == "images":  # of splits
+        beside += [parent.parent, parent.parent / "annotations"]
+    for place in beside:
         for name in names_in(place, ".json")[: 5 * _MANY_FILES]:
             words = re.split(r"[^a-z0-9]+", name.lower())
             if folder.name.lower() == "images" or folder.name.lower() in words:

@@ -126,13 +126,14 @@ def test_folder_with_several_annotation_files(make_image, write_coco, tmp_path):
     assert "--annotations" in finding.way_out
 
 
-def test_folder_beside_its_annotation_files(make_image, write_coco, tmp_path):
-    """COCO's own layout: the folder of a split takes the file of that split."""
+@pytest.mark.parametrize("place", ["", "images/"])
+def test_folder_beside_its_annotation_files(make_image, write_coco, tmp_path, place):
+    """COCO's own layout, and datumaro's: the folder of a split takes the file of that split."""
     for split in ("train2017", "val2017"):
-        make_image(f"{split}/{split}.png")
+        make_image(f"{place}{split}/{split}.png")
         write_coco(images=[{"id": 1, "file_name": f"{split}.png"}], name=f"annotations/instances_{split}.json")
     for split in ("train2017", "val2017"):
-        dataset = open_dataset([tmp_path / split])
+        dataset = open_dataset([tmp_path / place / split])
         assert (dataset.name, dataset.findings) == (f"instances_{split}.json", ())
         assert dataset.images[0].path.exists()
 
