@@ -11,7 +11,8 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QSettings, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from rpnviz.app.viewing import Selection
@@ -50,6 +51,21 @@ def take(window: QWidget, path: Path) -> None:
     print(path)
 
 
+def draw(window: MainWindow, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw a box from corner to corner, original pixels, and hold it."""
+    canvas = window.canvas
+    window.editing.set_on(True)
+    make_application().processEvents()
+    begin, stop = (canvas._to_view(*corner).toPoint() for corner in (start, end))
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QTest.mousePress(canvas, left, none, begin)
+    QTest.mouseMove(canvas, (begin + stop) / 2)
+    QTest.mouseMove(canvas, stop)
+    QTest.mouseRelease(canvas, left, none, stop)
+    wait(lambda: window.state.settled and not window.state.boxes_wait and bool(window.selection.fixes.rows))
+    wait(lambda: window.images.survey.counts.done == len(window.images.survey.counts.known))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=DOCS)
@@ -69,9 +85,12 @@ def main() -> None:
         window.state.open_samples()
         wait(lambda: window.state.settled)
         show(window, "coins.png")
+        wait(lambda: window.images.survey.counts.done == len(window.images.survey.counts.known))
+        window.state.draw_again()  # the time that is shown is not that of the first call of all
+        window.state.undo()
+        wait(lambda: window.state.settled)
         window.state.select(Selection(gt=7))
         wait(lambda: bool(window.selection.fixes.rows))
-        wait(lambda: window.images.survey.counts.done == len(window.images.survey.counts.known))
         take(window, arguments.out / "training.png")
         window.state.set_preset("detectron2")
         window.do_usual_views()  # the strip comes with them
@@ -86,6 +105,12 @@ def main() -> None:
         wait(lambda: bool(window.player.gatherings) and None not in window.player.gatherings)
         take(window, arguments.out / "model.png")
         window.state.set_world(World.TRAINING)
+        show(window, "coins.png")
+        draw(window, (232, 196), (284, 222))
+        take(window, arguments.out / "editing.png")
+        window.do_undo()
+        window.editing.set_on(False)
+        wait(lambda: window.state.settled and not window.state.unsaved)
         show(window, "tiny_objects.png")
         window.do_compare()
         assert window.comparing is not None

@@ -127,7 +127,8 @@ def json_files(folder: Path) -> list[tuple[Path, bool]]:
     """JSON files that may describe the images of a folder, and whether each stands beside the folder.
 
     In it and in its ``annotations/``; beside it, or beside the folder ``images`` that it stands in, those named like it
-    (``instances_val2017.json`` and ``val2017/``), or all if it is called ``images``. Among more than 20, those named like an image describe that image alone.
+    (``instances_val2017.json`` and ``val2017/``), or all if it is called ``images``. Among more than 20, those named
+    like an image describe that image alone.
     """
     found: list[tuple[Path, bool]] = []
     for place in (folder, folder / "annotations"):

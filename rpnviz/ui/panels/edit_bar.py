@@ -13,6 +13,11 @@ from rpnviz.ui.widgets.basics import label, tool_button
 
 _ROOM_FOR_NUMBERS, _ROOM_FOR_WORDS = 700, 440
 """Widths of the bar from which the numbers of the box, and what is not saved, have room, px."""
+_KEYS = (
+    "Drag: draw a box, or move the selected one or its sides\nCtrl+drag: draw inside the selected one\n"
+    "Alt while dragging: hundredths of a pixel\nSpace+drag, middle button: pan\n"
+    "Arrows: move by 1 px, Shift by 10, Ctrl its lower right corner"
+)
 _FAR = 1e7
 """Beyond every image, px."""
 
@@ -27,7 +32,7 @@ class EditBar(QFrame):
         self.category = QComboBox()
         self.category.setEditable(True)
         self.category.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.category.setMinimumContentsLength(9)
+        self.category.setMinimumContentsLength(8)
         self.category.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.category.setAccessibleName("Category")
         self.category.setToolTip("Category of the selected box and of the next ones; a new name makes a new category")
@@ -53,11 +58,6 @@ class EditBar(QFrame):
         self.ignored.clicked.connect(editing.set_ignored)
         self.delete = tool_button("Delete", "flat", "Delete the selected boxes (Del)", editing.delete)
         self.words = label("", "muted")
-        self.words.setToolTip(
-            "Drag: draw a box, or move the selected one or its sides\nCtrl+drag: draw inside the selected one\n"
-            "Alt while dragging: hundredths of a pixel\nSpace+drag, middle button: pan\n"
-            "Arrows: move by 1 px, Shift by 10, Ctrl its lower right corner"
-        )
         self.save = tool_button("Save…", "chip", "Write all boxes as COCO JSON (Ctrl+Alt+S); no file is overwritten")
         self.done = tool_button("Done", "chip", "Stop editing (E)", lambda: editing.set_on(False))
         layout = QHBoxLayout(self)
@@ -108,9 +108,10 @@ class EditBar(QFrame):
         many = self._state.selection.many
         self.delete.setEnabled(gt is not None or (many is not None and len(many.gts) > 0))
         count = editing.edited_images
-        noun = "image" if count == 1 else "images"
-        hint = "Drag draws, Space pans"
-        self.words.setText(f"{count:,} {noun} changed" if self._state.unsaved else "Saved" if count else hint)
+        unsaved = self._state.unsaved
+        self.words.setText(f"{count:,} unsaved" if unsaved else "Saved" if count else "Drag to draw")
+        noun = "image has" if count == 1 else "images have"
+        self.words.setToolTip(f"{count:,} {noun} boxes that no file has\n{_KEYS}" if unsaved else _KEYS)
         self.save.setEnabled(self._state.record is not None)
 
     def _take_category(self) -> None:
@@ -132,13 +133,21 @@ class EditBar(QFrame):
         self.words.setVisible(width >= _ROOM_FOR_WORDS)
 
 
+class _Number(QDoubleSpinBox):
+    """Whole numbers without a point."""
+
+    def textFromValue(self, value: float) -> str:
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
 def _number(name: str, tip: str) -> QDoubleSpinBox:
-    spin = QDoubleSpinBox()
+    spin = _Number()
+    spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     spin.setRange(-_FAR, _FAR)
     spin.setDecimals(2)
     spin.setKeyboardTracking(False)
     spin.setPrefix(f"{name} ")
-    spin.setFixedWidth(86)
+    spin.setFixedWidth(68)
     spin.setAccessibleName(tip.split(",")[0])
     spin.setToolTip(tip)
     return spin
