@@ -46,7 +46,8 @@ bench: $(STAMP)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 screenshots: $(STAMP)
-	QT_QPA_PLATFORM=offscreen $(BIN)/python tools/make_screenshots.py
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m tools.make_screenshots
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m tools.make_screenshots --large
 
 clean:
 	rm -rf $(VENV) build dist

@@ -159,7 +159,7 @@ def test_stepping_follows_the_list(counted, qtbot):
     choose(counted.images.passes, "Forced only")
     choose(counted.images.order, "Most boxes")
     names = listed(counted)
-    assert counted.images.title.text() == f"IMAGES  {len(names)} of 12"
+    assert counted.images.shown.text() == f"{len(names)} of 12"
     open_image(counted, qtbot, names[0])
     for name in names[1:4]:
         qtbot.keyClick(counted, Qt.Key.Key_PageDown)

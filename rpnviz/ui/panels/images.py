@@ -18,7 +18,7 @@ from PySide6.QtCore import (
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QColor, QFontMetrics, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -50,6 +50,8 @@ _THUMB_LESS = 12
 """A thumbnail's place is lower than wide by this, px."""
 _LOOK_MS = 60
 """Rows that are scrolled past faster need no thumbnail."""
+_BEGINNING = 3
+"""Letters of a long name that are kept before those of its end."""
 _PIXMAPS = 2000
 _ARRANGE_MS = 1000
 """While counts come in the list is put in order so often: rows must not run away from the pointer."""
@@ -299,7 +301,15 @@ class _NameAndCount(QStyledItemDelegate):
             option.icon = QIcon(picture)
             option.icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted
             width -= SIDE + 4
-        option.text = metrics.elidedText(option.text, Qt.TextElideMode.ElideMiddle, width)
+        option.text = _elided(metrics, option.text, width)
+
+
+def _elided(metrics: QFontMetrics, name: str, width: int) -> str:
+    """A name that fits: its beginning and as much of its end as there is room for, which is where names differ."""
+    if metrics.horizontalAdvance(name) <= width:
+        return name
+    rest = width - metrics.horizontalAdvance(name[:_BEGINNING])
+    return name[:_BEGINNING] + metrics.elidedText(name[_BEGINNING:], Qt.TextElideMode.ElideLeft, max(rest, 0))
 
 
 class ImagesPanel(QWidget):
@@ -311,6 +321,8 @@ class ImagesPanel(QWidget):
         self.survey = Survey(state)
         self._model = ImageListModel()
         self.title = label("IMAGES", "heading")
+        self.shown = label("", "muted")
+        self.shown.setAccessibleName("Images in the list")
         self.totals = label("", "muted", wrap=True)
         self.totals.setAccessibleName("Boxes of all images")
         self.stop = tool_button("Stop", "link", "Leave the other images uncounted", self._stop_or_go_on)
@@ -379,7 +391,10 @@ class ImagesPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 4, 8)
         layout.setSpacing(6)
-        layout.addWidget(self.title)
+        heading = QHBoxLayout()
+        heading.addWidget(self.title)
+        heading.addWidget(self.shown, 1)
+        layout.addLayout(heading)
         layout.addLayout(progress)
         search = QHBoxLayout()
         search.setSpacing(4)
@@ -505,7 +520,7 @@ class ImagesPanel(QWidget):
         uncounted = f" {missing:,} are not counted yet." if missing and self.passes.currentIndex() else ""
         self.empty.setText(f"No image passes the filter.{uncounted}" if nothing else "")
         listed, total = self._model.rowCount(), self._model.total
-        self.title.setText(f"IMAGES  {total:,}" if listed == total else f"IMAGES  {listed:,} of {total:,}")
+        self.shown.setText(f"{total:,}" if listed == total else f"{listed:,} of {total:,}")
         self._state.list_images(self._model.images)
         if changed:
             self._mark()
