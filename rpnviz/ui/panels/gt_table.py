@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
@@ -36,7 +35,7 @@ from rpnviz.drawing.scene import RANK_TEXT, World
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
 from rpnviz.ui.widgets.basics import eliding_label, label, tool_button
-from rpnviz.ui.widgets.tables import row_table, small_choice
+from rpnviz.ui.widgets.tables import HeadedModel, row_table, small_choice
 
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -78,11 +77,11 @@ SORT_ROLE = Qt.ItemDataRole.UserRole
 GT_ROLE = Qt.ItemDataRole.UserRole + 1
 
 
-class GtTableModel(QAbstractTableModel):
+class GtTableModel(HeadedModel):
     """Rows of one result; boxes with a problem are marked."""
 
     def __init__(self, problem_colour: str) -> None:
-        super().__init__()
+        super().__init__(_COLUMNS, _TIPS)
         self._rows: list[tuple[object, ...]] = []
         self._keys: list[tuple[float | str, ...]] = []
         self.problems: frozenset[int] = frozenset()
@@ -133,20 +132,6 @@ class GtTableModel(QAbstractTableModel):
     def _refresh(self, column: int) -> None:
         if self._rows:
             self.dataChanged.emit(self.index(0, column), self.index(len(self._rows) - 1, column))
-
-    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._rows)
-
-    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(_COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if orientation == Qt.Orientation.Horizontal:
-            if role == Qt.ItemDataRole.DisplayRole:
-                return _COLUMNS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return _TIPS[section]
-        return None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         row, column = index.row(), index.column()

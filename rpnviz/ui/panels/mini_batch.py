@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtCore import QSortFilterProxyModel as SortProxy
 from PySide6.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
@@ -12,7 +12,7 @@ from rpnviz.app.viewing import Selection
 from rpnviz.core.chances import Chance, Steps
 from rpnviz.core.terms import terms
 from rpnviz.ui.widgets.basics import label
-from rpnviz.ui.widgets.tables import row_table
+from rpnviz.ui.widgets.tables import HeadedModel, row_table
 
 _Index = QModelIndex | QPersistentModelIndex
 _COLUMNS = ("GT", "Seen in", "Expected", "Per step", "Chance")
@@ -28,11 +28,11 @@ _GT = Qt.ItemDataRole.UserRole + 1
 _TABLE_HEIGHT = 150
 
 
-class _StepsModel(QAbstractTableModel):
+class _StepsModel(HeadedModel):
     """A row per box that has positives."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_COLUMNS, _TIPS)
         self._rows: list[tuple[tuple[float, str], ...]] = []
 
     def show(self, chances: tuple[Chance, ...], steps: Steps | None) -> None:
@@ -59,20 +59,6 @@ class _StepsModel(QAbstractTableModel):
     def row_of(self, gt: int | None) -> int:
         """Row of a box, -1 if it has none."""
         return next((row for row, cells in enumerate(self._rows) if cells[0][0] == gt), -1)
-
-    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self._rows)
-
-    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(_COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if orientation == Qt.Orientation.Horizontal:
-            if role == Qt.ItemDataRole.DisplayRole:
-                return _COLUMNS[section]
-            if role == Qt.ItemDataRole.ToolTipRole:
-                return _TIPS[section]
-        return None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if not index.isValid() or index.row() >= len(self._rows):

@@ -4,9 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QAbstractItemModel, QEvent, QObject, Qt
+from PySide6.QtCore import (
+    QAbstractItemModel,
+    QAbstractTableModel,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+)
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableView
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class HeadedModel(QAbstractTableModel):
+    """A table whose columns are known beforehand; the subclass keeps ``_rows`` and gives their data.
+
+    Args:
+        columns: titles.
+        tips: what the numbers of each column are.
+    """
+
+    _rows: Sequence[object]
+
+    def __init__(self, columns: Sequence[str], tips: Sequence[str]) -> None:
+        super().__init__()
+        self._columns, self._column_tips = columns, tips
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._columns)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return self._columns[section]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return self._column_tips[section]
+        return None
 
 
 def row_table(
