@@ -233,6 +233,18 @@ def test_the_list_and_the_counts_follow(coins, qtbot):
     assert survey.counts.known.all()
 
 
+def test_images_that_were_changed_are_marked_and_found(coins, qtbot):
+    images = coins.images
+    drag(coins, qtbot, (300, 20), (340, 60))
+    rows = [images.list.model().index(row, 0).data() for row in range(images.list.model().rowCount())]
+    assert [name for name in rows if "•" in name] == ["coins.png •"]
+    images.passes.setCurrentIndex(images.passes.findText("Edited"))
+    assert images.shown.text() == "1 of 12"
+    coins.do_undo()
+    still(coins, qtbot)
+    qtbot.waitUntil(lambda: images.shown.text() == "0 of 12", timeout=20000)
+
+
 def test_boxes_are_saved_as_coco_and_read_again(coins, qtbot, tmp_path, monkeypatch):
     state = coins.state
     drag(coins, qtbot, (300, 20), (340, 60))

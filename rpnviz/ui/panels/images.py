@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from rpnviz.app.thumbnails import SIDE, Thumbnails
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.base import Dataset
 from rpnviz.datasets.columns import Columns, columns_of
+from rpnviz.datasets.edited import EditedRecords
 from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
@@ -73,7 +74,7 @@ def _with(rank: Rank) -> Callable[[Counts], NDArray[np.bool_]]:
     return lambda counts: counts.ranks[:, RANKS.index(rank)] > 0
 
 
-_FINDINGS = "Findings"
+_FINDINGS, _EDITED = "Findings", "Edited"
 
 FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("All images", "Every image", _any),
@@ -84,6 +85,7 @@ FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("All matched", "No box that is forced only or without a positive", lambda counts: _all_matched(counts)),
     ("In no view", "Boxes that no training view matches", lambda counts: counts.unmatched > 0),
     (_FINDINGS, "Boxes or files with something wrong in the annotations (Ctrl+Shift+F tells what)", _any),
+    (_EDITED, "Boxes drawn, moved or deleted by hand (E)", _any),
     ("Unreadable", "Images that cannot be read", lambda counts: counts.problems == UNREADABLE),
 )
 """Title, what it lets pass, and the test."""
@@ -137,6 +139,12 @@ class ImageListModel(QAbstractListModel):
             if row >= 0:
                 self.dataChanged.emit(self.index(row, 0), self.index(row, 0))
 
+    @property
+    def _edited(self) -> Collection[int]:
+        """Images whose boxes were changed by hand."""
+        images = self._dataset.images if self._dataset is not None else ()
+        return images.edits.truths if isinstance(images, EditedRecords) else ()
+
     def _take(self, dataset: Dataset | None) -> None:
         self._dataset = dataset
         self._columns = None
@@ -171,6 +179,8 @@ class ImageListModel(QAbstractListModel):
         kept = FILTERS[passes][2](self._counts)
         if FILTERS[passes][0] == _FINDINGS:
             kept = self._findings > 0
+        elif FILTERS[passes][0] == _EDITED:
+            kept = np.isin(np.arange(len(self._names)), list(self._edited))
         wanted = text.casefold()
         if wanted:
             named = np.fromiter((wanted in name for name in self._names), bool, len(self._names))
@@ -228,11 +238,13 @@ class ImageListModel(QAbstractListModel):
         image = self.image_of(index.row())
         record = self._dataset.images[image]
         if role == Qt.ItemDataRole.DisplayRole:
-            return record.file_name
+            return f"{record.file_name} •" if image in self._edited else record.file_name
         if role == Qt.ItemDataRole.ToolTipRole:
             size = f"{record.size[1]} x {record.size[0]} px, " if record.size else ""
             count = len(record.gt.boxes)
-            return f"{record.path}\n{size}{count:,} ground-truth box{'' if count == 1 else 'es'}{self._fares(image)}"
+            counted = f"{count:,} ground-truth box{'' if count == 1 else 'es'}"
+            edited = "\n• Changed by hand" if image in self._edited else ""
+            return f"{record.path}\n{size}{counted}{self._fares(image)}{edited}"
         if role == COUNT_ROLE:
             return self._row(image)
         return None
