@@ -36,6 +36,7 @@ from rpnviz.core.presets import Preset
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import CHOICE, Dataset, ImageRecord, LoadedImage, inputs_of, load_image
 from rpnviz.drawing import compiled as compiled_drawing
+from rpnviz.drawing.frame import Photo
 from rpnviz.drawing.options import World
 from rpnviz.errors import ImageFileError, RpnvizError
 from rpnviz.models.base import ProposalModel
@@ -151,6 +152,8 @@ class AppState(Viewing):
         self.models.answered.connect(self._request)
         self.models.told.connect(self.tell)
         self._loading: Job | None = None
+        self._reading_whole: Job | None = None
+        self.whole_wanted.connect(self.read_whole)
         self._wanted_index = -1
         self._listed = np.zeros(0, np.int64)
         self._loading_opens = False
@@ -310,12 +313,15 @@ class AppState(Viewing):
         passes_over = bool(wanted)
         wanted = wanted or [index]
 
-        def work(job: Job) -> tuple[int, LoadedImage, list[str]]:
+        def work(job: Job) -> tuple[int, LoadedImage, Photo, list[str]]:
             problems: list[str] = []
             for number in wanted:
                 job.progress(0.0)
                 try:
-                    return number, load_image(dataset.images[number]), problems
+                    loaded = load_image(dataset.images[number], job.progress)
+                    photo = Photo(loaded.pixels, loaded.size, loaded.read_whole)
+                    photo.prepare()
+                    return number, loaded, photo, problems
                 except RpnvizError as error:
                     if not passes_over:
                         raise
@@ -324,10 +330,10 @@ class AppState(Viewing):
                 f"none of {len(problems):,} images can be read; the first: {problems[0]}", where=dataset.source.name
             )
 
-        def done(answer: tuple[int, LoadedImage, list[str]]) -> None:
-            number, loaded, problems = answer
+        def done(answer: tuple[int, LoadedImage, Photo, list[str]]) -> None:
+            number, loaded, photo, problems = answer
             self._loading = None
-            self._take_image(dataset, number, loaded, opening)
+            self._take_image(dataset, number, loaded, photo, opening)
             if problems:
                 noun = "image" if len(problems) == 1 else "images"
                 shown = "\n".join(problems[:200])
@@ -350,7 +356,9 @@ class AppState(Viewing):
         title = f"Reading {dataset.images[index].file_name}"
         self._loading = self.jobs.submit(title, work, done, failed, cancelled)
 
-    def _take_image(self, dataset: Dataset, index: int, loaded: LoadedImage, opening: _Opening | None) -> None:
+    def _take_image(
+        self, dataset: Dataset, index: int, loaded: LoadedImage, photo: Photo, opening: _Opening | None
+    ) -> None:
         new_dataset = dataset is not self.dataset
         if opening is not None:
             self._opening = opening
@@ -359,8 +367,11 @@ class AppState(Viewing):
             self._listed = np.zeros(0, np.int64)
         self._inputs = inputs_of(dataset.images[index], loaded.size)
         self._before = None
-        self.models.show_image(dataset.images[index], loaded.pixels)
-        self._put_image(dataset.images[index], loaded, dataset.names_of(dataset.images[index]))
+        self.models.show_image(dataset.images[index], loaded)
+        if self._reading_whole is not None:
+            self._reading_whole.cancel()
+            self._reading_whole = None
+        self._put_image(dataset.images[index], loaded, photo, dataset.names_of(dataset.images[index]))
         if new_dataset:
             self.dataset_changed.emit()
             self._tell_findings(dataset)
@@ -373,6 +384,29 @@ class AppState(Viewing):
         self.models.run()
         if self.models.outputs is None:
             self._request()
+
+    def read_whole(self) -> None:
+        """Read the original of a large image that is shown from a smaller copy; ``photo_changed`` follows."""
+        photo, record = self.photo, self.record
+        if photo is None or record is None or photo.reduction == 1 or self._reading_whole is not None:
+            return
+
+        def done(_answer: None) -> None:
+            self._reading_whole = None
+            self.photo_changed.emit()
+
+        def failed(error: BaseException) -> None:
+            self._reading_whole = None
+            self.tell(from_error(f"Could not read {record.file_name} in full", error))
+
+        def cancelled() -> None:
+            if self._reading_whole is not None and self._reading_whole.cancelled:
+                self._reading_whole = None
+
+        title = f"Reading {record.file_name} in full"
+        self._reading_whole = self.jobs.submit(
+            title, lambda job: photo.sharpen(job.progress), done, failed, cancelled, lane="pixels"
+        )
 
     def take_recording(
         self, drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None, losses: NDArray[np.float64] | None

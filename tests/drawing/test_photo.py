@@ -88,7 +88,7 @@ def test_halves_are_made_once_and_only_when_needed():
     photo.render(Viewport(64, 64, 0.9))
     assert len(photo._levels) == 1
     photo.render(Viewport(64, 64, 0.2))
-    levels = list(photo._levels)
+    levels = list(photo._levels.values())
     assert [level.shape[0] for level in levels] == [64, 32, 16]
     photo.render(Viewport(64, 64, 0.2))
     assert all(a is b for a, b in zip(photo._levels, levels, strict=True))
