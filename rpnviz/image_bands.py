@@ -238,13 +238,19 @@ def tiff_bands(file: BinaryIO, decode: Callable[[bytes], NDArray]) -> Iterator[N
         or an unusual compression.
 
     Raises:
-        DamagedError: while it is iterated over; the file ends too soon.
+        DamagedError: the file ends too soon.
     """
     header = tiff_header(file)
     if header is None or not _can_be_cut(header):
         return None
     places = _tile_rows(header) if _TILES in header.values else _strips(header)
-    return None if places is None else _cut_tiff(file, header, *places, decode)
+    if places is None:
+        return None
+    file.seek(0, 2)
+    rows, offsets, lengths = places
+    if min(offsets.min(), lengths.min()) < 0 or (offsets > file.tell() - lengths).any():
+        raise DamagedError(f"It has {file.tell():,} bytes, and its pixels should lie beyond.")
+    return _cut_tiff(file, header, rows, offsets, lengths, decode)
 
 
 def _can_be_cut(header: TiffHeader) -> bool:
@@ -313,8 +319,6 @@ def _cut_tiff(
         for offset, length in zip(offsets[part].ravel().tolist(), lengths[part].ravel().tolist(), strict=True):
             file.seek(offset)
             parts.append(file.read(length))
-            if len(parts[-1]) < length:
-                raise DamagedError(f"Its pixels end in row {first * rows:,} of {height:,}.")
         yield decode(_small_tiff(header, min(together * rows, height - first * rows), rows, parts))
 
 

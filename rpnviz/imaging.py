@@ -60,6 +60,8 @@ __all__ = [
 LARGE = 64_000_000
 """Pixels above which an image is first shown from a smaller copy, and PNG and TIFF are decoded in bands."""
 _REDUCTIONS = (2, 4, 8)
+_MOST = 2**30
+"""OpenCV reads no more."""
 _COPY = 32_000_000
 """Pixels of that copy, at most, unless the image is larger than 8 times its sides."""
 _JPEG_START = b"\xff\xd8\xff"
@@ -180,7 +182,7 @@ def _read_in_bands(
 
     try:
         header = _header(path)
-        if header is None or math.prod(header[0]) <= LARGE:
+        if header is None or not LARGE < math.prod(header[0]) <= _MOST:
             return None
         (height, width), orientation = header
         with path.open("rb") as file:
@@ -248,7 +250,7 @@ def reduction_of(path: str | Path) -> int:
     except OSError as error:
         raise _cannot_read(path, error) from error
     pixels = 0 if header is None else math.prod(header[0])
-    if pixels <= LARGE:
+    if not LARGE < pixels <= _MOST:
         return 1
     return next((factor for factor in _REDUCTIONS if pixels <= _COPY * factor**2), _REDUCTIONS[-1])
 

@@ -390,6 +390,7 @@ class MainWindow(QMainWindow):
         state.told.connect(self._show_message)
         state.jobs.started.connect(lambda _job: self._job_delay.start())
         state.jobs.ended.connect(lambda _job: self._show_jobs())
+        state.jobs.ended.connect(lambda _job: self._show_result())  # an export may have read a large image in full
         state.jobs.progressed.connect(self._show_progress)
         self.canvas.resized.connect(self._place_overlays)
         self.canvas.hovered.connect(self.selection.show_hover)
