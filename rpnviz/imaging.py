@@ -5,11 +5,13 @@ Every other module writes ``from rpnviz.imaging import cv2``.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from rpnviz.errors import ImageFileError
 from rpnviz.files import check_target, write_whole
+from rpnviz.image_bands import PNG_START, TIFF_STARTS, DamagedError, png_bands, tiff_bands, tiff_header
 
 
 def _restore_environment(before: dict[str, str]) -> None:
@@ -41,26 +44,53 @@ del _before
 # A file that cannot be decoded is reported as an ImageFileError; the same on stderr, without a name, helps nobody.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-__all__ = ["cv2", "encode_jpeg", "encode_png", "image_size", "read_image", "read_small", "shrink", "write_png"]
+__all__ = [
+    "cv2",
+    "encode_jpeg",
+    "encode_png",
+    "image_size",
+    "read_image",
+    "read_reduced",
+    "read_small",
+    "reduction_of",
+    "shrink",
+    "write_png",
+]
 
+LARGE = 64_000_000
+"""Pixels above which an image is first shown from a smaller copy, and PNG and TIFF are decoded in bands."""
+_REDUCTIONS = (2, 4, 8)
+_MOST = 2**30
+"""OpenCV reads no more."""
+_COPY = 32_000_000
+"""Pixels of that copy, at most, unless the image is larger than 8 times its sides."""
 _JPEG_START = b"\xff\xd8\xff"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS_FOR_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
 # OpenCV's own choice is quick but makes drawings and labelled photos twice as large.
 _PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS]
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
+_ROWS = 64
+"""Rows that are converted at a time: 4 MB at a width of 20,000 px, which a processor keeps at hand."""
 _EXIF_ORIENTATION = 0x0112
 _ORIENTATIONS_ON_THEIR_SIDE = (5, 6, 7, 8)
 _KNOWN_KINDS = "JPEG, PNG, BMP, TIFF, WebP, GIF, PNM, AVIF, JPEG 2000 and HDR files can be shown."
 
 
-def read_image(path: str | Path, *, upright: bool = True) -> NDArray[np.uint8]:
+def _no_progress(fraction: float) -> None:
+    """Nobody waits."""
+
+
+def read_image(
+    path: str | Path, *, upright: bool = True, progress: Callable[[float], None] = _no_progress
+) -> NDArray[np.uint8]:
     """Read an image file as a trainer would: three channels, 8 bit, without transparency.
 
     Args:
         path: the file; its name may hold any character.
         upright: turn the image as its EXIF orientation says; False gives the stored rows and columns.
+        progress: told from 0 to 1 while a large PNG or TIFF is read; what it raises ends the reading.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous and writable.
@@ -75,32 +105,59 @@ def read_image(path: str | Path, *, upright: bool = True) -> NDArray[np.uint8]:
     """
     path = Path(path)
     _check_readable(path)
+    with _explained(path):
+        found = _read_in_bands(path, upright, 1, progress)
+        return _read_at_once(path, upright) if found is None else found
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What decoding raises, as an ImageFileError."""
     try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise _cannot_read(path, error) from error
-    if data[: len(_PNG_START)].tobytes() == _PNG_START:
-        data = np.frombuffer(_png_for_decoding(path, data.tobytes()), np.uint8)
-    # Not IMREAD_COLOR_RGB: OpenCV 5.0.0 answers it with an array of zeros for TIFF files of 16 bit.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    if not upright:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(data, flags)
-        if pixels is None:
-            # TIFF files of float or 32-bit grey decode in no other way. This one knows no orientation; they have none.
-            pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        yield
     except MemoryError as error:
         raise ImageFileError(
             "the image is too large for the free memory.", where=str(path), way_out="Make a smaller copy of it."
         ) from error
     except cv2.error as error:
         raise _damaged(path, f"OpenCV says: {error.err}.") from error
+    except DamagedError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _read_at_once(path: Path, upright: bool) -> NDArray[np.uint8]:
+    data = _bytes_of(path)
+    if data[: len(PNG_START)].tobytes() == PNG_START:
+        data = np.frombuffer(_png_for_decoding(path, data.tobytes()), np.uint8)
+    # Not IMREAD_COLOR_RGB: OpenCV 5.0.0 answers it with an array of zeros for TIFF files of 16 bit.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    if not upright:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(data, flags)
+    if pixels is None:
+        # TIFF files of float or 32-bit grey decode in no other way. This one knows no orientation; they have none.
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise _not_decoded(path, data)
-    pixels = _to_8_bit(pixels)
+    return _rgb(path, _to_8_bit(pixels))
+
+
+def _bytes_of(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+
+
+def _rgb(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB of what OpenCV decoded; the same memory where that has three channels."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    to_rgb = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+    if channels == 3:
+        for top in range(0, len(pixels), _ROWS):  # a second array would be as large as the image
+            part = pixels[top : top + _ROWS]
+            part[:] = cv2.cvtColor(part, cv2.COLOR_BGR2RGB)
+        return pixels
+    to_rgb = {1: cv2.COLOR_GRAY2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
     if to_rgb is None:
         raise ImageFileError(
             f"the image has {channels} channels, expected 1, 3 or 4.",
@@ -108,6 +165,132 @@ def read_image(path: str | Path, *, upright: bool = True) -> NDArray[np.uint8]:
             way_out="Make a copy of it with red, green and blue alone.",
         )
     return cv2.cvtColor(pixels, to_rgb).astype(np.uint8, copy=False)
+
+
+def _read_in_bands(
+    path: Path, upright: bool, factor: int, progress: Callable[[float], None]
+) -> NDArray[np.uint8] | None:
+    """A large PNG or TIFF, each side ``factor`` times smaller by averaging; None: small, or of another kind."""
+
+    def decode(data: bytes) -> NDArray:
+        start = data[: len(PNG_START)]
+        flags = cv2.IMREAD_UNCHANGED if start == PNG_START else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if pixels is None:
+            raise DamagedError("A part of it cannot be decoded.")
+        return pixels
+
+    try:
+        header = _header(path)
+        if header is None or not LARGE < math.prod(header[0]) <= _MOST:
+            return None
+        (height, width), orientation = header
+        with path.open("rb") as file:
+            start = file.read(len(PNG_START))
+            if start == PNG_START:
+                bands = png_bands(file, decode)
+            else:
+                bands = tiff_bands(file, decode) if start[:4] in TIFF_STARTS else None
+            if bands is None:
+                return None
+            stored, turned = _room((-(-height // factor), -(-width // factor)), orientation if upright else 1)
+            top, begun = 0, 0
+            left_over: list[NDArray] = []
+            for band in bands:
+                begun += len(band)
+                rows = _rgb(path, _to_8_bit(band))
+                if factor > 1:
+                    rows = np.concatenate([*left_over, rows])
+                    whole = len(rows) if begun == height else len(rows) // factor * factor
+                    left_over = [rows[whole:].copy()]
+                    rows = _averaged(rows[:whole], factor)
+                stored[top : top + len(rows)] = rows
+                top += len(rows)
+                progress(begun / height)
+            return turned
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+
+
+def _averaged(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """(ceil(H / factor), ceil(W / factor), 3): the means of squares; those at the end may be cut."""
+    height, width = pixels.shape[:2]
+    missing = -height % factor, -width % factor
+    if any(missing):
+        pixels = cv2.copyMakeBorder(pixels, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE).astype(
+            np.uint8, copy=False
+        )
+    size = pixels.shape[1] // factor, pixels.shape[0] // factor
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _room(size: tuple[int, int], orientation: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Memory for an image of stored (H, W), seen in two ways: as it is stored, and turned by its EXIF orientation."""
+    height, width = size
+    on_its_side = orientation in _ORIENTATIONS_ON_THEIR_SIDE
+    turned = np.empty((width, height, 3) if on_its_side else (height, width, 3), np.uint8)
+    stored = turned.transpose(1, 0, 2) if on_its_side else turned
+    if orientation in (3, 4, 6, 7):
+        stored = stored[::-1]
+    if orientation in (2, 3, 7, 8):
+        stored = stored[:, ::-1]
+    return stored, turned
+
+
+def reduction_of(path: str | Path) -> int:
+    """How many times smaller each side of an image is shown at first: 2, 4 or 8 for large ones, else 1.
+
+    Raises:
+        ImageFileError: as :func:`read_image`; damage behind the header is not noticed.
+    """
+    path = Path(path)
+    _check_readable(path)
+    try:
+        header = _header(path)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    pixels = 0 if header is None else math.prod(header[0])
+    if not LARGE < pixels <= _MOST:
+        return 1
+    return next((factor for factor in _REDUCTIONS if pixels <= _COPY * factor**2), _REDUCTIONS[-1])
+
+
+def read_reduced(
+    path: str | Path, factor: int, *, upright: bool = True, progress: Callable[[float], None] = _no_progress
+) -> NDArray[np.uint8]:
+    """An image file, each side ``factor`` times smaller by averaging, in less memory than the whole takes.
+
+    Args:
+        path: the file.
+        factor: 2, 4 or 8.
+        upright, progress: as :func:`read_image`.
+
+    Returns:
+        (ceil(H / factor), ceil(W / factor), 3) uint8 RGB. A JPEG is decoded at that size, so its colours are not those
+        of the averaged whole to the bit.
+
+    Raises:
+        ImageFileError: as :func:`read_image`.
+    """
+    path = Path(path)
+    _check_readable(path)
+    with _explained(path):
+        if _is_jpeg(path):
+            data = _bytes_of(path)
+            pixels = cv2.imdecode(data, _REDUCED[factor] | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))
+            if pixels is None:
+                raise _not_decoded(path, data)
+            return _rgb(path, pixels.astype(np.uint8, copy=False))
+        found = _read_in_bands(path, upright, factor, progress)
+        return _averaged(_read_at_once(path, upright), factor) if found is None else found
+
+
+def _is_jpeg(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_JPEG_START)) == _JPEG_START
+    except OSError as error:
+        raise _cannot_read(path, error) from error
 
 
 def read_small(path: str | Path, side: int) -> NDArray[np.uint8]:
@@ -127,17 +310,8 @@ def read_small(path: str | Path, side: int) -> NDArray[np.uint8]:
     (height, width), _ = image_size(path)
     longer, shorter = max(height, width), min(height, width)
     factor = next((factor for factor in (8, 4, 2) if longer >= factor * side and shorter >= 8 * factor), 1)
-    if factor > 1:
-        try:
-            data = np.fromfile(path, dtype=np.uint8)
-        except OSError as error:
-            raise _cannot_read(path, error) from error
-        if data[: len(_JPEG_START)].tobytes() == _JPEG_START:
-            flags = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-            pixels = cv2.imdecode(data, flags[factor])
-            if pixels is None:
-                raise _not_decoded(path, data)
-            return shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), side)
+    if factor > 1 and (height * width > LARGE or _is_jpeg(path)):
+        return shrink(read_reduced(path, factor), side)
     return shrink(read_image(path), side)
 
 
@@ -158,7 +332,7 @@ def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Size of an image file, from its header alone where it is a JPEG or a PNG.
+    """Size of an image file, from its header alone where it is a JPEG, a PNG or a TIFF that is not turned.
 
     Returns:
         ``(raw, upright)``, each (H, W) in pixels: as stored, and turned as its EXIF orientation says.
@@ -168,14 +342,8 @@ def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:
     """
     path = Path(path)
     _check_readable(path)
-    header = None
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start.startswith(_JPEG_START):
-                header = _jpeg_header(file)
-            elif start == _PNG_START:
-                header = _png_header(file)
+        header = _header(path)
     except OSError as error:
         raise _cannot_read(path, error) from error
     if header is None:
@@ -183,6 +351,19 @@ def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:
     (height, width), orientation = header
     on_its_side = orientation in _ORIENTATIONS_ON_THEIR_SIDE
     return (height, width), ((width, height) if on_its_side else (height, width))
+
+
+def _header(path: Path) -> tuple[tuple[int, int], int] | None:
+    """Stored (H, W) and EXIF orientation; None if the header is not as expected, or of another kind."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start.startswith(_JPEG_START):
+            return _jpeg_header(file)
+        if start == PNG_START:
+            return _png_header(file)
+        header = tiff_header(file) if start[:4] in TIFF_STARTS else None
+    # What OpenCV does with turned TIFF files is its own matter: their size is taken from what it decodes.
+    return (header.size, 1) if header is not None and min(header.size) > 0 and header.orientation == 1 else None
 
 
 def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
@@ -266,7 +447,7 @@ def _has_decoder(data: NDArray[np.uint8]) -> bool:
     """Whether the first bytes are those of a format that OpenCV reads."""
     start = data[:16].tobytes()
     return (
-        start.startswith((_PNG_START, b"BM", b"II*\0", b"MM\0*", b"GIF8", b"\0\0\0\x0cjP  ", b"#?R"))
+        start.startswith((PNG_START, b"BM", b"II*\0", b"MM\0*", b"GIF8", b"\0\0\0\x0cjP  ", b"#?R"))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or (start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis"))
         or (start[:1] == b"P" and start[1:2] in tuple(b"%d" % kind for kind in range(1, 8)) and start[2:3].isspace())
@@ -278,12 +459,16 @@ def _to_8_bit(pixels: NDArray) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        scaled = np.empty(pixels.shape, np.uint8)
+        for top in range(0, len(pixels), _ROWS):  # numbers of 32 bit for all of it would take twice its memory
+            # The nearest to value / 257, for each of the 65,536 values.
+            scaled[top : top + _ROWS] = (pixels[top : top + _ROWS].astype(np.uint32) * 255 + 32895) >> 16
+        return scaled
     values = pixels.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
-    return np.rint(scaled * 255).astype(np.uint8)
+    stretched = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    return np.rint(stretched * 255).astype(np.uint8)
 
 
 def _png_for_decoding(path: Path, data: bytes) -> bytes:
@@ -293,8 +478,8 @@ def _png_for_decoding(path: Path, data: bytes) -> bytes:
     many files with a slightly wrong colour profile. So damage is found here, and chunks that it may dislike but that
     change no pixel stay out.
     """
-    kept = [_PNG_START]
-    position = len(_PNG_START)
+    kept = [PNG_START]
+    position = len(PNG_START)
     while True:
         head = data[position : position + 8]
         length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (0, b"")

@@ -67,7 +67,7 @@ def case_bytes(
             where=record.file_name,
             way_out=f"Share the file {record.stored_in.name} itself: it opens on another machine as it is.",
         )
-    pixels = snapshot.photo.pixels
+    pixels = snapshot.photo.whole()
     name, data = _image(snapshot, region)
     gt, size, offset = record.gt, pixels.shape[:2], (0, 0)
     if region is not None:

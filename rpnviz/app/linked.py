@@ -34,6 +34,8 @@ class LinkedViews(QObject):
         for side in (self.a, self.b):
             side.set_world(world)
             side.told.connect(state.tell)
+            side.whole_wanted.connect(state.read_whole)
+            state.photo_changed.connect(side.photo_changed)
         state.image_changed.connect(self._on_image)
         state.result_changed.connect(self._on_result)
         state.selection_changed.connect(self._on_window_selection)
@@ -68,13 +70,13 @@ class LinkedViews(QObject):
     # ------------------------------------------------------------------ following the window
 
     def _on_image(self) -> None:
-        record, loaded = self._state.record, self._state.loaded
-        if not self._active or record is None or loaded is None or self.a.loaded is loaded:
+        record, loaded, photo = self._state.record, self._state.loaded, self._state.photo
+        if not self._active or record is None or loaded is None or photo is None or self.a.loaded is loaded:
             return
         self._forget()
         with self._quiet():  # a new image clears both selections; the window's stays
             for side in (self.a, self.b):
-                side.take_image(record, loaded, self._state.gt_names)
+                side.take_image(record, loaded, photo, self._state.gt_names)
         self._take_new_image()
         self._on_window_selection(self._state.selection)
         self.changed.emit()

@@ -102,7 +102,7 @@ class ModelComparison(LinkedViews):
         assert record is not None
         assert loaded is not None
         self.failure = self.warning = ""
-        self.slot.show_image(record, loaded.pixels)
+        self.slot.show_image(record, loaded)
         self.slot.run()
 
     def activate(self, active: bool) -> None:

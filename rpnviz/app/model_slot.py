@@ -6,17 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.app.jobs import Job, JobQueue
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.outputs import OutputStore, identity
 from rpnviz.core.inputs import RPNOutput
-from rpnviz.datasets.base import ImageRecord
+from rpnviz.datasets.base import ImageRecord, LoadedImage
 from rpnviz.errors import ModelFileError, RpnvizError
 from rpnviz.models import checkpoint, playback, registry
 from rpnviz.models.base import ModelInfo, Previewing, ProposalModel, cancellable
@@ -88,7 +87,7 @@ class ModelSlot(QObject):
         self.path: Path | None = None
         self.is_sample = False
         self._sources: tuple[Source, ...] = ()
-        self._image: tuple[ImageRecord, NDArray[np.uint8], str] | None = None
+        self._image: tuple[ImageRecord, LoadedImage, str] | None = None
         self._opening: Job | None = None
         self._running: Job | None = None
         self._seconds: dict[str, float] = {}
@@ -104,7 +103,7 @@ class ModelSlot(QObject):
         return self._sources
 
     @property
-    def image(self) -> tuple[ImageRecord, NDArray[np.uint8], str] | None:
+    def image(self) -> tuple[ImageRecord, LoadedImage, str] | None:
         """The image that the model is run on: its record, pixels and identity."""
         return self._image
 
@@ -215,12 +214,12 @@ class ModelSlot(QObject):
 
     # ------------------------------------------------------------------ running
 
-    def show_image(self, record: ImageRecord, pixels: NDArray[np.uint8]) -> None:
+    def show_image(self, record: ImageRecord, loaded: LoadedImage) -> None:
         """Another image: nothing is known of it until :meth:`run`."""
         key = identity(record.path)
         if record.stored_in is not None:
             key += identity(record.stored_in)  # written anew, it holds another image of the same name
-        self._image = record, pixels, key
+        self._image = record, loaded, key
         self._forget()
         self._stop()
 
@@ -255,13 +254,13 @@ class ModelSlot(QObject):
 
     def _submit_preview(self, source: Source, key: tuple[str, str]) -> None:
         assert self._image is not None
-        record, pixels, _ = self._image
+        record, loaded, _ = self._image
         model = source.model
         assert isinstance(model, Previewing)
 
         def work(job: Job) -> RPNOutput | None:
             try:
-                return model.at_half().propose(pixels, lambda: job.cancelled, record.file_name)
+                return model.at_half().propose(loaded.whole(job.progress), lambda: job.cancelled, record.file_name)
             except (RpnvizError, RuntimeError):
                 return None  # what is wrong is told where the whole is run
 
@@ -274,11 +273,12 @@ class ModelSlot(QObject):
 
     def _submit(self, source: Source, key: tuple[str, str]) -> None:
         assert self._image is not None
-        record, pixels, _ = self._image
+        record, loaded, _ = self._image
 
         def work(job: Job) -> tuple[RPNOutput, float]:
             begin = time.perf_counter()
-            found = self.store.run(key, source.model, pixels, record.file_name, lambda: job.cancelled)
+            read = partial(loaded.whole, job.progress)
+            found = self.store.run(key, source.model, read, record.file_name, lambda: job.cancelled)
             return found, time.perf_counter() - begin
 
         def done(found: tuple[RPNOutput, float]) -> None:

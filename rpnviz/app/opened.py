@@ -15,6 +15,7 @@ from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.viewing import Selection, Viewing
 from rpnviz.datasets import registry as datasets
 from rpnviz.datasets.base import CHOICE, Dataset, LoadedImage, load_image
+from rpnviz.drawing.frame import Photo
 from rpnviz.errors import ImageFileError, RpnvizError
 
 
@@ -47,6 +48,8 @@ class OpenedData(Viewing):
         self.index = -1
         self.jobs = JobQueue(self)
         self._loading: Job | None = None
+        self._reading_whole: Job | None = None
+        self.whole_wanted.connect(self.read_whole)
         self._wanted_index = -1
         self._listed = np.zeros(0, np.int64)
         self._loading_opens = False
@@ -59,7 +62,9 @@ class OpenedData(Viewing):
         """Whether something would be lost with the data set."""
         raise NotImplementedError
 
-    def _take_image(self, dataset: Dataset, index: int, loaded: LoadedImage, opening: Opening | None) -> None:
+    def _take_image(
+        self, dataset: Dataset, index: int, loaded: LoadedImage, photo: Photo, opening: Opening | None
+    ) -> None:
         """Show an image that was read; ``opening``: how its data set is opened, if it is another one."""
         raise NotImplementedError
 
@@ -229,12 +234,15 @@ class OpenedData(Viewing):
         passes_over = bool(wanted)
         wanted = wanted or [index]
 
-        def work(job: Job) -> tuple[int, LoadedImage, list[str]]:
+        def work(job: Job) -> tuple[int, LoadedImage, Photo, list[str]]:
             problems: list[str] = []
             for number in wanted:
                 job.progress(0.0)
                 try:
-                    return number, load_image(dataset.images[number]), problems
+                    loaded = load_image(dataset.images[number], job.progress)
+                    photo = Photo(loaded.pixels, loaded.size, loaded.read_whole)
+                    photo.prepare()
+                    return number, loaded, photo, problems
                 except RpnvizError as error:
                     if not passes_over:
                         raise
@@ -243,12 +251,12 @@ class OpenedData(Viewing):
                 f"none of {len(problems):,} images can be read; the first: {problems[0]}", where=dataset.source.name
             )
 
-        def done(answer: tuple[int, LoadedImage, list[str]]) -> None:
-            number, loaded, problems = answer
+        def done(answer: tuple[int, LoadedImage, Photo, list[str]]) -> None:
+            number, loaded, photo, problems = answer
             self._loading = None
             # Its boxes may have been changed by hand meanwhile.
             present = dataset if opening is not None or self.dataset is None else self.dataset
-            self._take_image(present, number, loaded, opening)
+            self._take_image(present, number, loaded, photo, opening)
             if problems:
                 noun = "image" if len(problems) == 1 else "images"
                 shown = "\n".join(problems[:200])
@@ -270,6 +278,34 @@ class OpenedData(Viewing):
 
         title = f"Reading {dataset.images[index].file_name}"
         self._loading = self.jobs.submit(title, work, done, failed, cancelled)
+
+    def read_whole(self) -> None:
+        """Read the original of a large image that is shown from a smaller copy; ``photo_changed`` follows."""
+        photo, record = self.photo, self.record
+        if photo is None or record is None or photo.reduction == 1 or self._reading_whole is not None:
+            return
+
+        def done(_answer: None) -> None:
+            self._reading_whole = None
+            self.photo_changed.emit()
+
+        def failed(error: BaseException) -> None:
+            self._reading_whole = None
+            self.tell(from_error(f"Could not read {record.file_name} in full", error))
+
+        def cancelled() -> None:
+            if self._reading_whole is not None and self._reading_whole.cancelled:
+                self._reading_whole = None
+
+        title = f"Reading {record.file_name} in full"
+        self._reading_whole = self.jobs.submit(
+            title, lambda job: photo.sharpen(job.progress), done, failed, cancelled, lane="pixels"
+        )
+
+    def _stop_reading_whole(self) -> None:
+        if self._reading_whole is not None:
+            self._reading_whole.cancel()
+            self._reading_whole = None
 
     def _tell_findings(self, dataset: Dataset) -> None:
         serious = [finding for finding in dataset.findings if finding.severity != "note"]

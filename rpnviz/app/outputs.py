@@ -95,7 +95,7 @@ class OutputStore:
         self,
         key: tuple[str, str],
         model: ProposalModel,
-        pixels: NDArray[np.uint8],
+        read_pixels: Callable[[], NDArray[np.uint8]],
         file_name: str,
         cancelled: Callable[[], bool] | None = None,
     ) -> RPNOutput:
@@ -103,13 +103,15 @@ class OutputStore:
 
         Args:
             key: identities of the model and of the image.
-            model, pixels, file_name, cancelled: as for :meth:`~rpnviz.models.base.ProposalModel.propose`.
+            model, file_name, cancelled: as for :meth:`~rpnviz.models.base.ProposalModel.propose`.
+            read_pixels: gives the image as for it, where the network has to be run.
 
         Raises:
             RpnvizError: as the model does.
         """
         found = self.at_hand(*key) or self._read(key)
         if found is None:
+            pixels = read_pixels()
             begin = time.perf_counter()
             found = model.propose(pixels, cancelled, file_name)
             if time.perf_counter() - begin >= self._slow and not found.stated and found.anchors is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -168,12 +169,13 @@ class Player(QObject):
         if step in self.failed:
             self._measure_step(step + 1, previous)
             return
-        record, pixels, key = image
+        record, loaded, key = image
         source, training = models.sources[step], shown.training
         preset, store = shown.preset, models.store
 
         def work(job: Job) -> tuple[Gathering | None, Result]:
-            outputs = store.run((source.identity, key), source.model, pixels, record.file_name, lambda: job.cancelled)
+            model, read = source.model, partial(loaded.whole, job.progress)
+            outputs = store.run((source.identity, key), model, read, record.file_name, lambda: job.cancelled)
             job.progress(0.5)
             result = pipeline.run_outputs(training.inputs, outputs, training.params, preset.conventions, previous)
             return (gathering(result) if result.proposals is not None else None), result

@@ -63,13 +63,12 @@ class Snapshot:
         zoom: float = 1.0,
     ) -> Snapshot | None:
         """The state's image and results; None if there are none that belong together."""
-        shown, loaded, record, dataset = state.shown, state.loaded, state.record, state.dataset
-        if shown is None or loaded is None or record is None or dataset is None or state.computing:
+        shown, photo, record, dataset = state.shown, state.photo, state.record, state.dataset
+        if shown is None or photo is None or record is None or dataset is None or state.computing:
             return None
         # None in the Model world before the model has answered.
         layers = state.layers if state.result is not None else None
         preset = dataclasses.replace(shown.preset, params=shown.training.params)
-        photo = Photo(loaded.pixels)
         return cls(
             shown,
             photo,

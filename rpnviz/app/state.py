@@ -39,6 +39,7 @@ from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of
 from rpnviz.datasets.edited import NO_EDITS, Edits, as_read, edited
 from rpnviz.drawing import compiled as compiled_drawing
+from rpnviz.drawing.frame import Photo
 from rpnviz.drawing.options import World
 from rpnviz.errors import RpnvizError
 from rpnviz.models.base import ProposalModel
@@ -171,7 +172,9 @@ class AppState(OpenedData):
 
     # ------------------------------------------------------------------ image
 
-    def _take_image(self, dataset: Dataset, index: int, loaded: LoadedImage, opening: Opening | None) -> None:
+    def _take_image(
+        self, dataset: Dataset, index: int, loaded: LoadedImage, photo: Photo, opening: Opening | None
+    ) -> None:
         new_dataset = dataset is not self.dataset
         if opening is not None:
             self._opening = opening
@@ -184,8 +187,9 @@ class AppState(OpenedData):
         self._shown_edits = self.edits
         self._inputs = inputs_of(dataset.images[index], loaded.size)
         self._before = None
-        self.models.show_image(dataset.images[index], loaded.pixels)
-        self._put_image(dataset.images[index], loaded, dataset.names_of(dataset.images[index]))
+        self.models.show_image(dataset.images[index], loaded)
+        self._stop_reading_whole()
+        self._put_image(dataset.images[index], loaded, photo, dataset.names_of(dataset.images[index]))
         if new_dataset:
             self.dataset_changed.emit()
             self._tell_findings(dataset)

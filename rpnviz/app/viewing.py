@@ -18,6 +18,7 @@ from rpnviz.core import pipeline
 from rpnviz.core.conventions import DrawRule
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import ImageRecord, LoadedImage
+from rpnviz.drawing.frame import Photo
 from rpnviz.drawing.options import EVERY_BOX, ColourBy, Heat, LayerKey, LayerOptions, World, default_options
 
 
@@ -74,6 +75,7 @@ class Viewing(QObject):
 
     Attributes:
         record, loaded, gt_names: the image, its pixels and the category names of its ground truth, in its order.
+        photo: the same pixels, to be drawn.
         shown: what was computed for it; None until then.
         world, input_frame, here: training or model; original or network input; anchors at the pointer.
         selection: what the user picked.
@@ -86,12 +88,15 @@ class Viewing(QObject):
     frame_changed = Signal()
     here_changed = Signal()
     selection_changed = Signal(object)
+    whole_wanted = Signal()
+    photo_changed = Signal()
     told = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.record: ImageRecord | None = None
         self.loaded: LoadedImage | None = None
+        self.photo: Photo | None = None
         self.gt_names: tuple[str, ...] = ()
         self.shown: Shown | None = None
         self.world = World.TRAINING
@@ -110,14 +115,14 @@ class Viewing(QObject):
         model = self.shown.model
         return model if model is not None and model.proposals is not None else None
 
-    def take_image(self, record: ImageRecord, loaded: LoadedImage, gt_names: tuple[str, ...]) -> None:
+    def take_image(self, record: ImageRecord, loaded: LoadedImage, photo: Photo, gt_names: tuple[str, ...]) -> None:
         """Show an image of which nothing is computed yet; nothing is selected on it."""
-        self._put_image(record, loaded, gt_names)
+        self._put_image(record, loaded, photo, gt_names)
         self.image_changed.emit()
         self.selection_changed.emit(self.selection)
 
-    def _put_image(self, record: ImageRecord, loaded: LoadedImage, gt_names: tuple[str, ...]) -> None:
-        self.record, self.loaded, self.gt_names = record, loaded, gt_names
+    def _put_image(self, record: ImageRecord, loaded: LoadedImage, photo: Photo, gt_names: tuple[str, ...]) -> None:
+        self.record, self.loaded, self.photo, self.gt_names = record, loaded, photo, gt_names
         self.shown = None
         self.selection = Selection()
         for world in World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from rpnviz.core.inputs import Inputs
 from rpnviz.errors import ImageFileError, ShapeError
-from rpnviz.imaging import image_size, read_image
+from rpnviz.imaging import image_size, read_image, read_reduced, reduction_of
 
 Severity = Literal["error", "warning", "note"]
 """``error``: a record cannot be used as it stands; ``warning``: something was assumed; ``note``: worth knowing."""
@@ -284,19 +285,63 @@ class Reader(Protocol):
         """
 
 
+class WholePixels:
+    """The pixels of a large image in full, read when somebody needs them first; may be used from several threads."""
+
+    def __init__(self, path: Path, upright: bool, size: tuple[int, int]) -> None:
+        """Nothing is read yet.
+
+        Args:
+            path, upright: as for :func:`~rpnviz.imaging.read_image`.
+            size: (H, W) as the header says.
+        """
+        self._path, self._upright, self._size = path, upright, size
+        self._lock = threading.Lock()
+        self._pixels: NDArray[np.uint8] | None = None
+
+    def __call__(self, progress: Progress = no_progress) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, read-only; takes seconds the first time.
+
+        Args:
+            progress: told from 0 to 1 where the kind of the file allows; what it raises ends the reading.
+
+        Raises:
+            ImageFileError: the file cannot be read any more, or holds another image now.
+        """
+        with self._lock:
+            progress(0.0)  # whoever has waited may want it no more
+            if self._pixels is None:
+                pixels = read_image(self._path, upright=self._upright, progress=progress)
+                if pixels.shape[:2] != self._size:
+                    raise ImageFileError(
+                        f"the image has {_size_text(pixels.shape)} px now, it had {_size_text(self._size)} px.",
+                        where=str(self._path),
+                        way_out="Open it again.",
+                    )
+                pixels.flags.writeable = False
+                self._pixels = pixels
+            return self._pixels
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
     """The pixels of an image in the orientation in which its boxes are given.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, read-only.
-        size: (H, W) in pixels.
+        pixels: (h, w, 3) uint8 RGB, read-only; of a large image 2, 4 or 8 times smaller than ``size`` says.
+        size: (H, W) in pixels, of the original.
         findings: what only the pixels could tell.
+        read_whole: gives the original where ``pixels`` is smaller; else None.
     """
 
     pixels: NDArray[np.uint8]
     size: tuple[int, int]
     findings: tuple[Finding, ...] = ()
+    read_whole: WholePixels | None = None
+
+    def whole(self, progress: Progress = no_progress) -> NDArray[np.uint8]:
+        """The original, (H, W, 3) uint8 RGB, read-only; of a large image see :class:`WholePixels`."""
+        return self.pixels if self.read_whole is None else self.read_whole(progress)
 
 
 def shown_size(record: ImageRecord) -> tuple[int, int]:
@@ -337,8 +382,12 @@ def _oriented(stated: tuple[int, int] | None, raw: tuple[int, int], upright: tup
     return raw if stated is not None and stated != upright and stated == raw else upright
 
 
-def load_image(record: ImageRecord) -> LoadedImage:
-    """Read the pixels of an image and compare its size with the stated one.
+def load_image(record: ImageRecord, progress: Progress = no_progress) -> LoadedImage:
+    """Read the pixels of an image, of a large one a smaller copy, and compare its size with the stated one.
+
+    Args:
+        record: the image.
+        progress: told from 0 to 1 where the kind of the file allows; what it raises ends the reading.
 
     Raises:
         ImageFileError: the file is missing or cannot be read as an image.
@@ -346,52 +395,64 @@ def load_image(record: ImageRecord) -> LoadedImage:
     Convention:
         Images are turned upright by their EXIF orientation. Only if the stated size is that of the stored rows and
         columns and not that of the upright image, the image stays as stored. A stated size that fits neither changes
-        nothing but is a finding.
+        nothing but is a finding. The size of a large image is that of its header.
     """
     if record.read is not None:
         pixels = record.read()
         return LoadedImage(pixels, (pixels.shape[0], pixels.shape[1]))
-    pixels = read_image(record.path)
-    findings: list[Finding] = []
-    where = record.path.name
-    if record.size is None and not record.normalised:  # shares were judged when they were read
-        for severity, indices, what in judge_position(record.gt.boxes, pixels.shape[:2]):
-            findings += [
-                Finding(
-                    severity, f"GT {index} {what} of {_size_text(pixels.shape)} px; kept as it is.", where, kind=what
-                )
-                for index in indices.tolist()
-            ]
-    elif record.size is not None and record.size != pixels.shape[:2]:
-        stated, upright = _size_text(record.size), _size_text(pixels.shape[:2])
-        # EXIF keeps or swaps the sides: only where they would be the stated ones is the file worth another look.
-        stored = read_image(record.path, upright=False) if record.size == pixels.shape[1::-1] else pixels
-        if stored.shape[:2] == record.size:
-            findings.append(
-                Finding(
-                    "warning",
-                    f"annotations were drawn on the unrotated image: they state {stated} px, the image turned by its "
-                    f"EXIF orientation has {upright} px. It is shown unrotated.",
-                    where,
-                    "A trainer that honours EXIF would see these boxes in wrong places: store the image rotated.",
-                    kind="unrotated",
-                )
-            )
-            pixels = stored
-        else:
-            findings.append(
-                Finding(
-                    "warning",
-                    f"the annotation file states {stated} px, the image has {upright} px. The boxes were kept as "
-                    "they are.",
-                    where,
-                    "Check whether the image was resized or exchanged after it was annotated.",
-                    kind="other size",
-                )
-            )
+    factor = reduction_of(record.path)
+    if factor == 1:
+        pixels = read_image(record.path, progress=progress)
+        upright = pixels.shape[0], pixels.shape[1]
+    else:
+        upright = image_size(record.path)[1]
+    # EXIF keeps or swaps the sides: only where they would be the stated ones is the file worth another look.
+    swapped = record.size is not None and record.size != upright and record.size == upright[::-1]
+    size = _oriented(record.size, image_size(record.path)[0], upright) if swapped else upright
+    if factor > 1:
+        pixels = read_reduced(record.path, factor, upright=size == upright, progress=progress)
+    elif size != upright:
+        pixels = read_image(record.path, upright=False, progress=progress)
     pixels.flags.writeable = False
-    height, width = pixels.shape[:2]
-    return LoadedImage(pixels, (height, width), tuple(findings))
+    whole = WholePixels(record.path, size == upright, size) if factor > 1 else None
+    return LoadedImage(pixels, size, _size_findings(record, size, upright), whole)
+
+
+def _size_findings(record: ImageRecord, size: tuple[int, int], upright: tuple[int, int]) -> tuple[Finding, ...]:
+    """What the size of an image says of its record; ``size`` is the shown one."""
+    where = record.path.name
+    if record.size is None:
+        if record.normalised:  # shares were judged when they were read
+            return ()
+        return tuple(
+            Finding(severity, f"GT {index} {what} of {_size_text(size)} px; kept as it is.", where, kind=what)
+            for severity, indices, what in judge_position(record.gt.boxes, size)
+            for index in indices.tolist()
+        )
+    stated = _size_text(record.size)
+    if size != upright:
+        return (
+            Finding(
+                "warning",
+                f"annotations were drawn on the unrotated image: they state {stated} px, the image turned by its "
+                f"EXIF orientation has {_size_text(upright)} px. It is shown unrotated.",
+                where,
+                "A trainer that honours EXIF would see these boxes in wrong places: store the image rotated.",
+                kind="unrotated",
+            ),
+        )
+    if record.size != size:
+        return (
+            Finding(
+                "warning",
+                f"the annotation file states {stated} px, the image has {_size_text(upright)} px. The boxes were kept "
+                "as they are.",
+                where,
+                "Check whether the image was resized or exchanged after it was annotated.",
+                kind="other size",
+            ),
+        )
+    return ()
 
 
 def judge_position(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -23,30 +25,87 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601 weights of R, G, B."""
 _HATCH = 12
 """Input px from one stripe of the padding to the next."""
+_PREPARED = 3
+"""Halvings: the smallest copy that a window of 1,000 px needs of a side of 8,000 to 16,000."""
 _MAX_SIDE = 32_000
 """cv2.warpAffine takes sources of less than 32,768 px per side."""
 
+ReadWhole = Callable[[Callable[[float], None]], NDArray[np.uint8]]
+"""Gives an original, (H, W, 3) uint8; it is given what is told of the progress, from 0 to 1."""
+
 
 class Photo:
-    """An image that can be drawn at any scale.
+    """An image that can be drawn at any scale; of a large one there may be a smaller copy alone.
 
     Halved copies are made when they are first needed: shrinking an 8000 x 6000 image to a window costs 25 ms, shrinking
     its half a quarter of that.
     """
 
-    def __init__(self, rgb: NDArray[np.uint8]) -> None:
-        """``rgb`` is (H, W, 3) uint8 and must not change afterwards."""
-        self._levels = [np.ascontiguousarray(rgb)]
+    def __init__(
+        self,
+        rgb: NDArray[np.uint8],
+        size: tuple[int, int] | None = None,
+        read_whole: ReadWhole | None = None,
+    ) -> None:
+        """Nothing is copied yet.
+
+        Args:
+            rgb: (h, w, 3) uint8, must not change afterwards.
+            size: (H, W) of the original where ``rgb`` is 2, 4 or 8 times smaller; None: ``rgb`` is the original.
+            read_whole: gives the original then, for :meth:`sharpen`.
+        """
+        self._size = (rgb.shape[0], rgb.shape[1]) if size is None else size
+        halved = round(math.log2(self._size[1] / rgb.shape[1])) if self._size != rgb.shape[:2] else 0
+        # By how often they are halved. It is replaced, or grows, while another thread draws: draw from one look at it.
+        self._levels = {halved: np.ascontiguousarray(rgb)}
+        self._read_whole = read_whole
+        self._lock = threading.Lock()
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the original, px."""
-        height, width = self._levels[0].shape[:2]
-        return height, width
+        return self._size
+
+    @property
+    def reduction(self) -> int:
+        """1 where the original is there; 2, 4 or 8 where there is a copy alone, so many times smaller."""
+        return 2 ** min(self._levels)
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8, the original."""
+        """(h, w, 3) uint8: the original, or the copy that is there."""
+        levels = self._levels
+        return levels[min(levels)]
+
+    def is_sharp(self, scale: float) -> bool:
+        """Whether the original would look no better at ``scale``, device px per original pixel."""
+        return scale * self.reduction <= 1 or self.reduction == 1
+
+    def sharpen(self, progress: Callable[[float], None] = lambda _fraction: None) -> None:
+        """Read the original where only a copy is there; takes seconds, so not in the thread that paints.
+
+        Args:
+            progress: told from 0 to 1 where the kind of the file allows; what it raises ends the reading.
+
+        Raises:
+            ImageFileError: the file cannot be read any more.
+        """
+        with self._lock:
+            if self.reduction > 1 and self._read_whole is not None:
+                levels = dict(self._levels)
+                levels[0] = np.ascontiguousarray(self._read_whole(progress))
+                for level in range(1, min(self._levels)):
+                    levels[level] = _halved(levels[level - 1])
+                self._levels = levels
+
+    def prepare(self) -> None:
+        """Make the halved copies that painting the whole photo in a window takes."""
+        with self._lock:
+            self._level(self._levels, _PREPARED)
+
+    def whole(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, the original; read now if it is not there, see :meth:`sharpen`."""
+        self.sharpen()
         return self._levels[0]
 
     def render(
@@ -77,38 +136,50 @@ class Photo:
         x2 = min(view.width, _ceil(view.dx + width * view.scale))
         y2 = min(view.height, _ceil(view.dy + height * view.scale))
         if x1 < x2 and y1 < y2:
-            make = self._shrink if view.scale < 1 else self._enlarge
-            frame[y1:y2, x1:x2] = _tone(make(view, x1, y1, x2, y2), dim, saturation, theme)
+            source = self._source(view.scale)
+            shrinks = view.scale < 1 and self.is_sharp(view.scale)
+            make = self._shrink if shrinks else self._enlarge
+            frame[y1:y2, x1:x2] = _tone(make(source, view, x1, y1, x2, y2), dim, saturation, theme)
         return frame
 
-    def _shrink(self, view: Viewport, x1: int, y1: int, x2: int, y2: int) -> NDArray[np.uint8]:
+    def _source(self, scale: float) -> NDArray[np.uint8]:
+        """The smallest copy that has all that is seen at a scale, or the largest there is."""
+        halvings = max(0, math.floor(-math.log2(scale) + 1e-9)) if scale > 0 else 0
+        return self._level(self._levels, min(halvings, 30))
+
+    def _scales(self, source: NDArray[np.uint8], view: Viewport) -> tuple[float, float]:
+        """Device px per pixel of a copy along x and y; odd sides are not halved exactly, hence one for each axis."""
+        (height, width), (full_height, full_width) = source.shape[:2], self._size
+        return view.scale * (full_width / width), view.scale * (full_height / height)
+
+    def _shrink(
+        self, source: NDArray[np.uint8], view: Viewport, x1: int, y1: int, x2: int, y2: int
+    ) -> NDArray[np.uint8]:
         """Device pixels [x1, x2) by [y1, y2) at a scale below 1."""
-        level = max(0, math.floor(-math.log2(view.scale) + 1e-9)) if view.scale > 0 else 0
-        source = self._level(min(level, 30))
         height, width = source.shape[:2]
-        full_height, full_width = self.size
-        # Whole source pixels under them; their place is off by less than half a device pixel. Odd sides are not
-        # halved exactly, hence the scale of each axis.
-        left, right = _source_range(x1, x2, view.dx, view.scale * full_width / width, width)
-        top, bottom = _source_range(y1, y2, view.dy, view.scale * full_height / height, height)
+        scale_x, scale_y = self._scales(source, view)
+        # Whole source pixels under them; their place is off by less than half a device pixel.
+        left, right = _source_range(x1, x2, view.dx, scale_x, width)
+        top, bottom = _source_range(y1, y2, view.dy, scale_y, height)
         part = source[top:bottom, left:right]
         return _pixels(cv2.resize(part, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA))
 
-    def _enlarge(self, view: Viewport, x1: int, y1: int, x2: int, y2: int) -> NDArray[np.uint8]:
-        """Device pixels [x1, x2) by [y1, y2) at a scale of at least 1."""
-        source = self._levels[0]
+    def _enlarge(
+        self, source: NDArray[np.uint8], view: Viewport, x1: int, y1: int, x2: int, y2: int
+    ) -> NDArray[np.uint8]:
+        """Device pixels [x1, x2) by [y1, y2) at a scale of at least 1 of ``source``."""
         height, width = source.shape[:2]
-        left = max(0, min(width - 1, _floor((x1 - view.dx) / view.scale) - 1))
-        top = max(0, min(height - 1, _floor((y1 - view.dy) / view.scale) - 1))
+        scale_x, scale_y = self._scales(source, view)
+        left = max(0, min(width - 1, _floor((x1 - view.dx) / scale_x) - 1))
+        top = max(0, min(height - 1, _floor((y1 - view.dy) / scale_y) - 1))
         part = source[top : top + _MAX_SIDE, left : left + _MAX_SIDE]
-        nearest = view.scale >= _NEAREST_FROM
-        # The centre of device pixel u lies at (u + 0.5 - dx) / scale of the original, whose pixel k has its centre at
+        nearest = view.scale >= _NEAREST_FROM and source.shape[:2] == self._size
+        # The centre of device pixel u lies at (u + 0.5 - dx) / scale of the source, whose pixel k has its centre at
         # k + 0.5; cv2 counts from centre to centre.
-        step = 1 / view.scale
         to_source = np.array(
             [
-                [step, 0, (x1 + 0.5 - view.dx) * step - 0.5 - left],
-                [0, step, (y1 + 0.5 - view.dy) * step - 0.5 - top],
+                [1 / scale_x, 0, (x1 + 0.5 - view.dx) / scale_x - 0.5 - left],
+                [0, 1 / scale_y, (y1 + 0.5 - view.dy) / scale_y - 0.5 - top],
             ]
         )
         enlarged = cv2.warpAffine(
@@ -120,14 +191,22 @@ class Photo:
         )
         return _pixels(enlarged)
 
-    def _level(self, level: int) -> NDArray[np.uint8]:
-        """The photo halved ``level`` times; less often if a side would vanish."""
-        while len(self._levels) <= level:
-            last = self._levels[-1]
-            height, width = last.shape[:2]
-            half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
-            self._levels.append(_pixels(cv2.resize(last, half, interpolation=cv2.INTER_AREA)))
-        return self._levels[level]
+    @staticmethod
+    def _level(levels: dict[int, NDArray[np.uint8]], level: int) -> NDArray[np.uint8]:
+        """The photo halved ``level`` times, less often if a side would vanish; the largest there is if that is smaller.
+
+        The copies on the way are kept in ``levels``.
+        """
+        nearest = max((there for there in list(levels) if there <= level), default=min(levels))
+        for missing in range(nearest + 1, level + 1):
+            levels[missing] = _halved(levels[missing - 1])
+        return levels[max(nearest, level)]
+
+
+def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
+    return _pixels(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA))
 
 
 def network_input(rgb: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from rpnviz.core import pipeline
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, ImageRecord, inputs_of, load_image
 from rpnviz.drawing.density import forget
+from rpnviz.drawing.frame import Photo
 from rpnviz.errors import ExportError, RpnvizError
 from rpnviz.export.look import Subject
 from rpnviz.models.base import ProposalModel
@@ -233,13 +234,14 @@ def make_subject(
     note = ""
     if model is not None:
         result = pipeline.run_outputs(
-            inputs, model.propose(loaded.pixels, cancelled, record.file_name), preset.params, preset.conventions
+            inputs, model.propose(loaded.whole(), cancelled, record.file_name), preset.params, preset.conventions
         )
         note = f"{model.name}, {model.note}"
     else:
         result = pipeline.run(inputs, preset.params, preset.conventions)
     names = dataset.names_of(record)
-    return Subject.of(loaded.pixels, result, record.file_name, gt_names=names, preset=preset, model_note=note)
+    photo = Photo(loaded.pixels, loaded.size, loaded.read_whole)
+    return Subject(photo, result, record.file_name, names, preset, note)
 
 
 def run_batch(

@@ -40,7 +40,7 @@ def run_model(
         RpnvizError: the image cannot be read, or the model does not fit it.
     """
     loaded = load_image(record)
-    outputs = model.propose(loaded.pixels, cancelled, record.file_name)
+    outputs = model.propose(loaded.whole(), cancelled, record.file_name)
     return pipeline.run_outputs(inputs_of(record, loaded.size), outputs, preset.params, preset.conventions)
 
 

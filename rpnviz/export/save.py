@@ -68,11 +68,14 @@ def save_picture(path: str | Path, subject: Subject, look: Look) -> None:
 
 
 def picture_bytes(format_: Format, subject: Subject, look: Look) -> bytes:
-    """The content of the file.
+    """The content of the file; reads the whole of a large image where its smaller copy would not do.
 
     Raises:
+        ImageFileError: that cannot be read any more.
         ExportError: see :func:`rpnviz.export.look.make_plan`, and :func:`rpnviz.export.pdf.pdf_bytes`.
     """
+    if not look.overlay and not subject.photo.is_sharp(min(look.scale, 1.0)):
+        subject.photo.sharpen()
     if format_ is Format.PNG:
         return encode_png(render_picture(subject, look))
     drawing = make_drawing(subject, look)

@@ -390,6 +390,7 @@ class MainWindow(QMainWindow):
         state.image_changed.connect(self._show_image)
         state.image_changed.connect(self._show_result)
         state.result_changed.connect(self._show_result)
+        state.photo_changed.connect(self._show_result)
         state.params_changed.connect(lambda _params: self._show_params())
         state.history_changed.connect(self._show_history)
         state.world_changed.connect(self._show_world)
@@ -401,6 +402,7 @@ class MainWindow(QMainWindow):
         state.told.connect(self._show_message)
         state.jobs.started.connect(lambda _job: self._job_delay.start())
         state.jobs.ended.connect(lambda _job: self._show_jobs())
+        state.jobs.ended.connect(lambda _job: self._show_result())  # an export may have read a large image in full
         state.jobs.progressed.connect(self._show_progress)
         self.editing.changed.connect(lambda: self.edit_button.setChecked(self.editing.on))
         self.canvas.resized.connect(self._place_overlays)
@@ -439,11 +441,19 @@ class MainWindow(QMainWindow):
             if self.state.loaded is not None:
                 height, width = self.state.loaded.size
                 self.sizes.setText(f"{width} x {height} px")
+                self.sizes.setToolTip("")
         else:
             frame = result.frame
             (h, w), (rh, rw), (ih, iw) = frame.image_size, frame.resized_size, frame.input_size
             self.sizes.setText(f"{w} x {h} px › input {rw} x {rh}")
             self.sizes.setToolTip(f"Original {w} x {h} px, resized to {rw} x {rh}, padded to {iw} x {ih}")
+            photo = self.state.photo
+            if photo is not None and photo.reduction > 1:
+                self.sizes.setText(f"{w} x {h} px (shown at 1/{photo.reduction}) › input {rw} x {rh}")
+                self.sizes.setToolTip(
+                    f"{self.sizes.toolTip()}. The picture is a copy at 1/{photo.reduction} until you zoom in; "
+                    "boxes and matching are those of the original"
+                )
             self.time_label.setText(f"{shown.seconds * 1000:.0f} ms" if shown is not None else "")
             self.time_label.setToolTip("Time of the last computation")
         self._show_model()

@@ -47,61 +47,61 @@ IMAGE = make_scene(3, 64).image
 
 def test_what_took_long_is_read_from_disk_in_the_next_session(tmp_path):
     model = Counting()
-    first = OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "a.png")
+    first = OutputStore(tmp_path, slow=0).run(("model", "image"), model, lambda: IMAGE, "a.png")
     fresh = OutputStore(tmp_path, slow=0)
     assert fresh.at_hand("model", "image") is None
     assert fresh.is_kept("model", "image")
-    same(fresh.run(("model", "image"), model, IMAGE, "a.png"), first)
+    same(fresh.run(("model", "image"), model, lambda: IMAGE, "a.png"), first)
     same(fresh.at_hand("model", "image"), first)
     assert model.runs == 1
 
 
 def test_what_is_quick_is_kept_in_memory_alone(tmp_path):
     model, store = Counting(), OutputStore(tmp_path, slow=60)
-    store.run(("model", "image"), model, IMAGE, "a.png")
-    store.run(("model", "image"), model, IMAGE, "a.png")
+    store.run(("model", "image"), model, lambda: IMAGE, "a.png")
+    store.run(("model", "image"), model, lambda: IMAGE, "a.png")
     assert model.runs == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_is_bounded_and_the_longest_unused_go_first(tmp_path):
     model = Counting()
-    one = OutputStore(tmp_path, slow=0).run(("model", "0"), model, IMAGE, "")
+    one = OutputStore(tmp_path, slow=0).run(("model", "0"), model, lambda: IMAGE, "")
     size = sum(level.objectness.nbytes + level.deltas.nbytes for level in one.levels)
     store = OutputStore(tmp_path, memory=3 * size)
     for number in range(3):
-        store.run(("model", str(number)), model, IMAGE, "")
+        store.run(("model", str(number)), model, lambda: IMAGE, "")
     store.at_hand("model", "0")
-    store.run(("model", "3"), model, IMAGE, "")
+    store.run(("model", "3"), model, lambda: IMAGE, "")
     assert [store.at_hand("model", str(number)) is not None for number in range(4)] == [True, False, True, True]
 
 
 def test_disk_is_bounded(tmp_path):
     model = Counting()
     store = OutputStore(tmp_path, slow=0)
-    store.run(("model", "0"), model, IMAGE, "")
+    store.run(("model", "0"), model, lambda: IMAGE, "")
     (only,) = tmp_path.iterdir()
     os.utime(only, (1, 1))
     store = OutputStore(tmp_path, slow=0, disk=2 * only.stat().st_size)
     for number in (1, 2):
-        store.run(("model", str(number)), model, IMAGE, "")
+        store.run(("model", str(number)), model, lambda: IMAGE, "")
     assert [store.is_kept("model", str(number)) for number in range(3)] == [False, True, True]
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: b"", lambda data: data[:-4]])
 def test_a_damaged_file_counts_as_none(tmp_path, damage):
     model = Counting()
-    OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "")
+    OutputStore(tmp_path, slow=0).run(("model", "image"), model, lambda: IMAGE, "")
     (path,) = tmp_path.iterdir()
     path.write_bytes(damage(path.read_bytes()))
-    OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "")
+    OutputStore(tmp_path, slow=0).run(("model", "image"), model, lambda: IMAGE, "")
     assert model.runs == 2
 
 
 def test_a_folder_that_cannot_be_made_is_no_reason_to_stop(tmp_path):
     (tmp_path / "file").write_text("")
     model, store = Counting(), OutputStore(tmp_path / "file" / "outputs", slow=0)
-    assert store.run(("model", "image"), model, IMAGE, "").levels
+    assert store.run(("model", "image"), model, lambda: IMAGE, "").levels
     assert not store.is_kept("model", "image")
 
 
@@ -144,10 +144,10 @@ def test_a_step_comes_back_from_disk_with_its_own_settings(tmp_path):
         weights = {name: torch.from_numpy(value) for name, value in state.items()}
         torch.save(weights, tmp_path / f"epoch_{number}.pth")
     first = open_playback(tmp_path, {"device": "cpu"}).models[0]
-    made = OutputStore(tmp_path / "kept", slow=0).run(("first", "image"), first, IMAGE, "a.png")
+    made = OutputStore(tmp_path / "kept", slow=0).run(("first", "image"), first, lambda: IMAGE, "a.png")
     assert made.settings.anchors.cells == (3,) * 5
     assert made.settings != first.settings
-    same(OutputStore(tmp_path / "kept", slow=0).run(("first", "image"), first, IMAGE, "a.png"), made)
+    same(OutputStore(tmp_path / "kept", slow=0).run(("first", "image"), first, lambda: IMAGE, "a.png"), made)
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -167,7 +167,7 @@ def test_the_settings_of_every_preset_are_the_same_from_disk(tmp_path, name, wit
     model = Counting()
     ran = model.propose(IMAGE)
     model.propose = lambda *_: RPNOutput(ran.levels, ran.resized_size, ran.input_size, settings, "somebody's")
-    made = OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, "")
+    made = OutputStore(tmp_path, slow=0).run(("model", "image"), model, lambda: IMAGE, "")
     del model.propose
-    same(OutputStore(tmp_path, slow=0).run(("model", "image"), model, IMAGE, ""), made)
+    same(OutputStore(tmp_path, slow=0).run(("model", "image"), model, lambda: IMAGE, ""), made)
     assert model.runs == 1

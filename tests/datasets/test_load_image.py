@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 
+from rpnviz import imaging
 from rpnviz.datasets import coco
 from rpnviz.datasets.base import GroundTruth, ImageRecord, load_image
 from rpnviz.errors import ImageFileError, ShapeError
@@ -23,6 +24,49 @@ def turned(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
     return path
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Small images count as large: 60 x 40 px are shown at a quarter."""
+    monkeypatch.setattr(imaging, "LARGE", 1000)
+    monkeypatch.setattr(imaging, "_COPY", 200)
+
+
+@pytest.mark.parametrize("stated", [None, (60, 40), (40, 60), (100, 200), (60, 41)])
+def test_a_large_image_is_that_of_its_header(turned, large, monkeypatch, stated):
+    box = np.array([[1.0, 2, 39, 55], [30, 30, 90, 35]])
+    gt = GroundTruth(box, np.zeros(2, np.int64), np.zeros(2, bool), (1, 2))
+    record = ImageRecord("a.jpg", turned, stated, gt)
+    loaded = load_image(record)
+    height, width = loaded.size
+    assert loaded.pixels.shape == (height // 4, width // 4, 3)
+    assert not loaded.pixels.flags.writeable
+    whole = loaded.whole()
+    assert not whole.flags.writeable
+    assert loaded.whole() is whole
+    monkeypatch.setattr(imaging, "LARGE", 10**6)
+    plain = load_image(record)
+    assert (loaded.size, loaded.findings) == (plain.size, plain.findings)
+    np.testing.assert_array_equal(whole, plain.pixels)
+    assert plain.whole() is plain.pixels
+
+
+def test_a_large_image_that_was_exchanged(turned, large):
+    loaded = load_image(ImageRecord("a.jpg", turned))
+    turned.write_bytes(cv2.imencode(".png", np.zeros((50, 60, 3), np.uint8))[1].tobytes())
+    with pytest.raises(ImageFileError, match="60 x 50 px now, it had 40 x 60"):
+        loaded.whole()
+    turned.unlink()
+    with pytest.raises(ImageFileError, match="does not exist"):
+        loaded.whole()
+
+
+def test_a_large_image_that_is_damaged(turned, large):
+    data = turned.read_bytes()
+    turned.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(ImageFileError, match="truncated or damaged"):
+        load_image(ImageRecord("a.jpg", turned))
 
 
 def test_plain_image_is_upright(turned):

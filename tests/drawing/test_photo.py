@@ -5,6 +5,8 @@ import pytest
 
 from rpnviz.drawing.photo import Photo, blank
 from rpnviz.drawing.viewport import Viewport
+from rpnviz.errors import Cancelled
+from rpnviz.imaging import cv2
 from rpnviz.palette import Theme, background
 
 
@@ -88,10 +90,84 @@ def test_halves_are_made_once_and_only_when_needed():
     photo.render(Viewport(64, 64, 0.9))
     assert len(photo._levels) == 1
     photo.render(Viewport(64, 64, 0.2))
-    levels = list(photo._levels)
+    levels = list(photo._levels.values())
     assert [level.shape[0] for level in levels] == [64, 32, 16]
     photo.render(Viewport(64, 64, 0.2))
-    assert all(a is b for a, b in zip(photo._levels, levels, strict=True))
+    assert all(a is b for a, b in zip(photo._levels.values(), levels, strict=True))
+
+
+def copy_of(rgb, factor):
+    """A photo of which a smaller copy alone is there, and how often the original was asked for."""
+    rows, columns = rgb.shape[0] // factor, rgb.shape[1] // factor
+    small = rgb.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    asked = []
+
+    def read(progress):
+        progress(1.0)
+        asked.append(1)
+        return rgb
+
+    return Photo(small, rgb.shape[:2], read), asked
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_smaller_copy_is_drawn_where_it_suffices(factor):
+    rgb = cv2.GaussianBlur(noise(160, 240), (0, 0), 12)
+    photo, asked = copy_of(rgb, factor)
+    assert (photo.size, photo.reduction) == ((160, 240), factor)
+    assert photo.pixels.shape == (160 // factor, 240 // factor, 3)
+    scale = 1 / factor
+    assert photo.is_sharp(scale)
+    assert not photo.is_sharp(scale * 1.1)
+    for view in ((30, 20, scale, -4.0, -3.0), (40, 30, scale / 2, 3.0, 5.0), (40, 30, scale / 1.5, 0.0, 0.0)):
+        difference = plain(photo, *view).astype(int) - plain(Photo(rgb), *view)
+        assert np.abs(difference).max() <= 4
+    assert not asked
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 3.0, 8.0])
+def test_a_smaller_copy_lies_where_the_original_will(scale):
+    y, x = np.mgrid[0:160, 0:240]
+    rgb = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
+    photo, asked = copy_of(rgb, 4)
+    view = (60, 50, scale, -40 * scale, -30 * scale)
+    before = plain(photo, *view)
+    assert np.abs(before.astype(int) - plain(Photo(rgb), *view)).max() <= 2
+    told = []
+    photo.sharpen(told.append)
+    photo.sharpen(told.append)
+    assert (told, len(asked), photo.reduction) == ([1.0], 1, 1)
+    assert photo.is_sharp(64)
+    np.testing.assert_array_equal(plain(photo, *view), plain(Photo(rgb), *view))
+
+
+def test_a_copy_of_an_odd_size():
+    photo = Photo(noise(13, 10), (50, 37))
+    assert (photo.size, photo.reduction) == ((50, 37), 4)
+    assert plain(photo, 37, 50, 1.0).shape == (50, 37, 3)
+    photo.sharpen()
+    assert photo.reduction == 4  # nothing gives the original
+
+
+def test_reading_that_is_given_up_leaves_the_copy():
+    def read(_progress):
+        raise Cancelled
+
+    photo = Photo(noise(10, 10), (40, 40), read)
+    with pytest.raises(Cancelled):
+        photo.sharpen()
+    assert photo.reduction == 4
+    plain(photo, 40, 40, 1.0)
+
+
+def test_prepared_photos_make_no_copy_while_a_window_shows_them_whole():
+    rgb = noise(256, 256)
+    photo = Photo(rgb)
+    photo.prepare()
+    before = dict(photo._levels)
+    for scale in (1.0, 0.5, 0.2, 0.13):
+        np.testing.assert_array_equal(plain(photo, 64, 64, scale), plain(Photo(rgb), 64, 64, scale))
+    assert photo._levels == before
 
 
 def test_blank():

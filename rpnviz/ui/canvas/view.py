@@ -25,7 +25,6 @@ from rpnviz.app.editing import Editing
 from rpnviz.app.inspector import Inspector
 from rpnviz.app.viewing import Viewing
 from rpnviz.core.frame import Frame
-from rpnviz.datasets.base import LoadedImage
 from rpnviz.drawing.frame import DIM, NO_BACKDROP, SATURATION, Compositor, Photo, blank, legible_grid, make_backdrop
 from rpnviz.drawing.heat import value_at
 from rpnviz.drawing.photo import network_input
@@ -72,8 +71,9 @@ class CanvasView(QWidget):
         self.saturation = SATURATION
         self._photo: Photo | None = None
         self._compositor = Compositor()
-        self._loaded: LoadedImage | None = None
-        self._content: tuple[LoadedImage, Frame | None] | None = None
+        self._original: Photo | None = None
+        self._content: tuple[Photo, Frame | None] | None = None
+        self._wants_whole = False
         self._camera = Camera()
         self.layers: tuple[Layer, ...] = ()
         self.backdrop = NO_BACKDROP
@@ -98,6 +98,7 @@ class CanvasView(QWidget):
             editing.changed.connect(lambda: self.pointer.prefer_gt(editing.on))
         self._alone, self._hover_text = False, ""
         state.image_changed.connect(self._on_image)
+        state.photo_changed.connect(self._on_photo)
         state.result_changed.connect(self._on_result)
         state.layers_changed.connect(self._on_layers)
         state.frame_changed.connect(self._on_layers)
@@ -107,9 +108,9 @@ class CanvasView(QWidget):
     # ------------------------------------------------------------------ what is shown
 
     def _on_image(self) -> None:
-        loaded = self._state.loaded
-        if loaded is not None and loaded is not self._loaded:
-            self._loaded = loaded
+        photo = self._state.photo
+        if photo is not None and photo is not self._original:
+            self._original, self._wants_whole = photo, False
             self.layers, self.backdrop = (), NO_BACKDROP
             self.pointer.drop()
             self._camera.fitted = True
@@ -117,20 +118,25 @@ class CanvasView(QWidget):
 
     def _show_content(self) -> None:
         """The original image, or the network input once it is known how that is made."""
-        if self._loaded is None:
+        original = self._original
+        if original is None:
             return
         result = self._state.result
         frame = result.frame if result is not None and self._state.input_frame else None
-        content = (self._loaded, frame)
-        moved = self._camera.show(self._loaded.size, frame)
+        content = (original, frame)
+        moved = self._camera.show(original.size, frame)
         if self._photo is None or self._content != content:
-            pixels = self._loaded.pixels
-            self._photo = Photo(pixels if frame is None else network_input(pixels, frame))
+            self._photo = original if frame is None else Photo(network_input(original.pixels, frame))
             self._content = content
             self._image = None  # another picture must not stand in for this one
             moved = True
         if moved:
             self._on_view()
+
+    def _on_photo(self) -> None:
+        """The original is there, of which a smaller copy was shown."""
+        self._content = None
+        self._show_content()
 
     def _on_result(self) -> None:
         self._on_layers()
@@ -225,9 +231,9 @@ class CanvasView(QWidget):
 
     def visible_region(self) -> tuple[float, float, float, float] | None:
         """The part of the image in view, xyxy original pixels; None if there is no image, or all of it is in view."""
-        if self._loaded is None:
+        if self._original is None:
             return None
-        height, width = self._loaded.size
+        height, width = self._original.size
         image = QRectF(0, 0, width, height)
         start, end = self._to_image(QPointF(0, 0)), self._to_image(QPointF(self.width(), self.height()))
         part = QRectF(start, end).intersected(image)
@@ -237,6 +243,7 @@ class CanvasView(QWidget):
         """Another part of the image is looked at."""
         self._base = None
         self.pointer.forget()
+        self._ask_for_whole()
         if self._image is not None and min(self._costs) > _PREVIEW_FROM_S:
             # The last frame, moved, until the hand rests: a full one takes longer than a hand waits for.
             self._moved = True
@@ -246,6 +253,18 @@ class CanvasView(QWidget):
             self._redraw()
         self.zoomed.emit(self._camera.scale)
         self.looked.emit()
+
+    def _ask_for_whole(self) -> None:
+        """Of a large image a smaller copy is shown until somebody looks closer; asked once each time that begins."""
+        photo = self._original
+        wants = (
+            photo is not None
+            and photo.reduction > 1
+            and (self._photo is not photo or not photo.is_sharp(self.image_zoom))
+        )
+        if wants and not self._wants_whole:
+            self._state.whole_wanted.emit()
+        self._wants_whole = wants
 
     def _to_image(self, point: QPointF) -> QPointF:
         return self._camera.to_image(point)

@@ -306,6 +306,7 @@ class _Pictures:
     def __init__(self, state: AppState) -> None:
         loaded = state.loaded
         self._pixels = np.zeros((1, 1, 3), np.uint8) if loaded is None else loaded.pixels
+        self._size = (1, 1) if loaded is None else loaded.size
         self._made: dict[tuple[object, ...], QImage] = {}
 
     def part(self, outcome: Outcome) -> QImage:
@@ -318,7 +319,8 @@ class _Pictures:
     def _make(self, outcome: Outcome) -> QImage:
         """Of every so many-th pixel: a large photo is not copied for a picture of a few px."""
         height, width = self._pixels.shape[:2]
-        x1, y1, x2, y2 = outcome.area
+        # Of a large image a smaller copy is at hand.
+        x1, y1, x2, y2 = outcome.area * np.tile([width / self._size[1], height / self._size[0]], 2)
         left, top = int(np.clip(x1, 0, width - 1)), int(np.clip(y1, 0, height - 1))
         right, bottom = max(int(min(round(x2), width)), left + 1), max(int(min(round(y2), height)), top + 1)
         step = max(1, min(right - left, bottom - top) // _SAMPLED)
