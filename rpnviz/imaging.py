@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rpnviz.errors import ImageFileError
 from rpnviz.files import check_target, write_whole
-from rpnviz.image_bands import PNG_START, TIFF_STARTS, DamagedError, png_bands, tiff_bands, tiff_header
+from rpnviz.image_bands import PNG_START, TIFF_STARTS, DamagedError, read_bands, tiff_size
 
 
 def _restore_environment(before: dict[str, str]) -> None:
@@ -171,45 +171,31 @@ def _read_in_bands(
     path: Path, upright: bool, factor: int, progress: Callable[[float], None]
 ) -> NDArray[np.uint8] | None:
     """A large PNG or TIFF, each side ``factor`` times smaller by averaging; None: small, or of another kind."""
-
-    def decode(data: bytes) -> NDArray:
-        start = data[: len(PNG_START)]
-        flags = cv2.IMREAD_UNCHANGED if start == PNG_START else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if pixels is None:
-            raise DamagedError("A part of it cannot be decoded.")
-        return pixels
-
     try:
         header = _header(path)
         if header is None or not LARGE < math.prod(header[0]) <= _MOST:
             return None
-        (height, width), orientation = header
-        with path.open("rb") as file:
-            start = file.read(len(PNG_START))
-            if start == PNG_START:
-                bands = png_bands(file, decode)
-            else:
-                bands = tiff_bands(file, decode) if start[:4] in TIFF_STARTS else None
-            if bands is None:
-                return None
-            stored, turned = _room((-(-height // factor), -(-width // factor)), orientation if upright else 1)
-            top, begun = 0, 0
-            left_over: list[NDArray] = []
-            for band in bands:
-                begun += len(band)
-                rows = _rgb(path, _to_8_bit(band))
-                if factor > 1:
-                    rows = np.concatenate([*left_over, rows])
-                    whole = len(rows) if begun == height else len(rows) // factor * factor
-                    left_over = [rows[whole:].copy()]
-                    rows = _averaged(rows[:whole], factor)
-                stored[top : top + len(rows)] = rows
-                top += len(rows)
-                progress(begun / height)
-            return turned
+        bands = read_bands(path)
     except OSError as error:
         raise _cannot_read(path, error) from error
+    if bands is None:
+        return None
+    (height, width), orientation = header
+    stored, turned = _room((-(-height // factor), -(-width // factor)), orientation if upright else 1)
+    top, begun = 0, 0
+    left_over: list[NDArray] = []
+    for band in bands:
+        begun += len(band)
+        rows = np.broadcast_to(_to_8_bit(band), (*band.shape[:2], 3))
+        if factor > 1:
+            rows = np.concatenate([*left_over, rows])
+            whole = len(rows) if begun == height else len(rows) // factor * factor
+            left_over = [rows[whole:].copy()]
+            rows = _averaged(rows[:whole], factor)
+        stored[top : top + len(rows)] = rows
+        top += len(rows)
+        progress(begun / height)
+    return turned
 
 
 def _averaged(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
@@ -361,9 +347,9 @@ def _header(path: Path) -> tuple[tuple[int, int], int] | None:
             return _jpeg_header(file)
         if start == PNG_START:
             return _png_header(file)
-        header = tiff_header(file) if start[:4] in TIFF_STARTS else None
     # What OpenCV does with turned TIFF files is its own matter: their size is taken from what it decodes.
-    return (header.size, 1) if header is not None and min(header.size) > 0 and header.orientation == 1 else None
+    size = tiff_size(path) if start[:4] in TIFF_STARTS else None
+    return None if size is None else (size, 1)
 
 
 def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
