@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QFileDialog, QMessageBox
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from support import enter, open_image, settled
 
 from rpnviz.core.matching import Rank
@@ -327,3 +328,58 @@ def test_nothing_to_edit(empty_window, qtbot):
     empty_window.do_save_boxes()
     assert told == ["No image to draw boxes on", "No box is selected", "No boxes to save yet"]
     assert not empty_window.editing.on
+
+
+def middle(window, gt):
+    x1, y1, x2, y2 = boxes(window)[gt]
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def take_hold(window, qtbot, gt, by=(20, 0)):
+    """Select a box and begin to drag it; returns where the hand is by then, original pixels."""
+    x, y = middle(window, gt)
+    qtbot.mouseClick(window.canvas, Qt.MouseButton.LeftButton, pos=place(window, x, y))
+    qtbot.mousePress(window.canvas, Qt.MouseButton.LeftButton, pos=place(window, x, y))
+    qtbot.mouseMove(window.canvas, place(window, x + by[0], y + by[1]))
+    still(window, qtbot)
+    return x + by[0], y + by[1]
+
+
+def let_go(window, qtbot, x, y):
+    qtbot.mouseMove(window.canvas, place(window, x, y))
+    qtbot.mouseRelease(window.canvas, Qt.MouseButton.LeftButton, pos=place(window, x, y))
+    still(window, qtbot)
+
+
+def send(window, kind, point, button, held):
+    """What QTest cannot: another state of the buttons."""
+    canvas = window.canvas
+    place = QPointF(point), QPointF(canvas.mapToGlobal(point))
+    QApplication.sendEvent(canvas, QMouseEvent(kind, *place, button, held, Qt.KeyboardModifier.NoModifier))
+
+
+def test_a_box_deleted_under_the_hand_leaves_the_others_alone(coins, qtbot):
+    before = boxes(coins)
+    x, y = take_hold(coins, qtbot, 7)
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    let_go(coins, qtbot, x + 30, y + 20)
+    assert boxes(coins) == before[:7] + before[8:]
+
+
+def test_undo_under_the_hand_ends_the_drag(coins, qtbot):
+    before = boxes(coins)
+    x, y = take_hold(coins, qtbot, 7)
+    coins.do_undo()
+    let_go(coins, qtbot, x + 30, y + 20)
+    assert boxes(coins) == before
+    assert coins.state.redo_label == "move GT 7"
+
+
+def test_a_release_that_went_elsewhere_ends_the_drag(coins, qtbot):
+    take_hold(coins, qtbot, 7)
+    moved = boxes(coins)
+    none = Qt.MouseButton.NoButton
+    send(coins, QEvent.Type.MouseMove, place(coins, 300, 200), none, none)
+    still(coins, qtbot)
+    assert boxes(coins) == moved
+    assert not coins.canvas.editor.held
