@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QMouseEvent
+from PySide6.QtGui import QContextMenuEvent, QMouseEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from support import enter, open_image, settled
 
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.registry import open_dataset
 from rpnviz.imaging import write_png
+from rpnviz.ui.canvas.boxes_menu import BoxesMenu
 
 COINS = 24
 
@@ -383,3 +384,36 @@ def test_a_release_that_went_elsewhere_ends_the_drag(coins, qtbot):
     still(coins, qtbot)
     assert boxes(coins) == moved
     assert not coins.canvas.editor.held
+
+
+def test_a_click_and_a_drag_at_once_move_the_box(coins, qtbot):
+    x, y = middle(coins, 7)
+    before = boxes(coins)[7]
+    at, left, none = place(coins, x, y), Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    kinds = QEvent.Type
+    send(coins, kinds.MouseButtonPress, at, left, left)
+    send(coins, kinds.MouseButtonRelease, at, left, none)
+    send(coins, kinds.MouseButtonDblClick, at, left, left)  # what Qt makes of a second press within 400 ms
+    send(coins, kinds.MouseMove, place(coins, x + 30, y), none, left)
+    send(coins, kinds.MouseButtonRelease, place(coins, x + 30, y), left, none)
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[7], np.array(before) + [30, 0, 30, 0], atol=1)
+
+
+def test_the_list_does_not_open_in_the_middle_of_a_drag(coins, qtbot):
+    x, y = take_hold(coins, qtbot, 7)
+    at = place(coins, x, y)
+    reason = QContextMenuEvent.Reason.Mouse
+    QApplication.sendEvent(coins.canvas, QContextMenuEvent(reason, at, coins.canvas.mapToGlobal(at)))
+    assert coins.findChild(BoxesMenu) is None
+    let_go(coins, qtbot, x + 30, y)
+    assert coins.state.undo_label == "move GT 7"
+
+
+def test_space_that_is_let_go_elsewhere_pans_no_longer(coins, qtbot):
+    coins.canvas.setFocus()
+    qtbot.keyPress(coins.canvas, Qt.Key.Key_Space)
+    coins.dim.setFocus()
+    qtbot.keyRelease(coins.dim, Qt.Key.Key_Space)
+    drag(coins, qtbot, (300, 20), (340, 60))
+    assert len(boxes(coins)) == COINS + 1

@@ -220,7 +220,12 @@ class BoxEditor(QObject):
 
     def key_up(self, event: QKeyEvent) -> None:
         """Without Space drags draw again."""
-        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat() and self._pans:
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self.let_keys_go()
+
+    def let_keys_go(self) -> None:
+        """Space is up, or its going up will be another widget's to hear."""
+        if self._pans:
             self._pans = False
             self._view.setCursor(Qt.CursorShape.CrossCursor)
 
