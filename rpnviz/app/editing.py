@@ -151,7 +151,9 @@ class Editing(QObject):
         if gt is None or box is None:
             return False
         if corner:
-            moved = resized(box, Edge.RIGHT | Edge.BOTTOM, (box[2] + dx, box[3] + dy), self.size, fine=True)
+            # The side that the key does not move may lie beyond the image, and stays there.
+            edges = (Edge.RIGHT if dx else Edge.NONE) | (Edge.BOTTOM if dy else Edge.NONE)
+            moved = resized(box, edges, (box[2] + dx, box[3] + dy), self.size, fine=True)
         else:
             moved = shifted(box, dx, dy, self.size)
         self.move(gt, moved)

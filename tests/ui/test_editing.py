@@ -11,6 +11,7 @@ from PySide6.QtGui import QContextMenuEvent, QMouseEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from support import enter, open_image, settled
 
+from rpnviz.app.viewing import Selection
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.registry import open_dataset
 from rpnviz.imaging import write_png
@@ -397,7 +398,7 @@ def test_a_click_and_a_drag_at_once_move_the_box(coins, qtbot):
     send(coins, kinds.MouseMove, place(coins, x + 30, y), none, left)
     send(coins, kinds.MouseButtonRelease, place(coins, x + 30, y), left, none)
     still(coins, qtbot)
-    assert np.allclose(boxes(coins)[7], np.array(before) + [30, 0, 30, 0], atol=1)
+    assert np.allclose(boxes(coins)[7], np.add(before, (30, 0, 30, 0)), atol=1)
 
 
 def test_the_list_does_not_open_in_the_middle_of_a_drag(coins, qtbot):
@@ -417,3 +418,30 @@ def test_space_that_is_let_go_elsewhere_pans_no_longer(coins, qtbot):
     qtbot.keyRelease(coins.dim, Qt.Key.Key_Space)
     drag(coins, qtbot, (300, 20), (340, 60))
     assert len(boxes(coins)) == COINS + 1
+
+
+def test_a_drag_beside_the_image_draws_nothing(coins, qtbot):
+    drag(coins, qtbot, (-40, 20), (-5, 120))
+    assert len(boxes(coins)) == COINS
+    canvas = coins.canvas
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=place(coins, -20, 20))
+    qtbot.mouseMove(canvas, place(coins, 30, 30))
+    still(coins, qtbot)
+    assert boxes(coins)[COINS][0] == 0
+    qtbot.mouseMove(canvas, place(coins, -10, 30))
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS
+    let_go(coins, qtbot, 15, 30)
+    assert np.allclose(boxes(coins)[COINS], (0, 20, 15, 30), atol=1)
+    coins.do_undo()
+    still(coins, qtbot)
+    assert not coins.state.unsaved
+
+
+def test_a_key_moves_one_side_alone(coins, qtbot):
+    coins.editing.move(7, (300, 280, 340, 350))  # beyond the lower edge
+    still(coins, qtbot)
+    coins.state.select(Selection(gt=7))
+    qtbot.keyClick(coins.canvas, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [300, 280, 341, 350]

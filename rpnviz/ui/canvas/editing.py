@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
-from rpnviz.app.box_shapes import Edge, resized, shifted, spanned
+from rpnviz.app.box_shapes import Edge, beside, resized, shifted, spanned
 from rpnviz.app.editing import Editing
 from rpnviz.app.viewing import Viewing
 from rpnviz.datasets.edited import Box
@@ -159,6 +159,9 @@ class BoxEditor(QObject):
         assert drag is not None
         x, y = self._place(event.position())
         fine = bool(event.modifiers() & _ALT)
+        if (drag.draws or drag.box is None) and beside(drag.at, (x, y), size):
+            self._take_away(drag)
+            return
         if drag.draws or drag.box is None:
             drag.now = spanned(drag.at, (x, y), size, fine)
         elif drag.edges:
@@ -166,6 +169,12 @@ class BoxEditor(QObject):
         else:
             drag.now = shifted(drag.box, x - drag.at[0], y - drag.at[1], size, fine)
         self.said.emit(_words(drag.now))
+
+    def _take_away(self, drag: _Drag) -> None:
+        """The hand is beside the image, where it draws nothing."""
+        gt, drag.gt, drag.now = drag.gt, None, None
+        if gt is not None:
+            self._editing.give_up(drag)
 
     def _apply(self, last: bool = False) -> None:
         """Change the box, unless the screen is still at the change before: that one would never be seen."""
