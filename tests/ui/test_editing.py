@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QContextMenuEvent, QMouseEvent
+from PySide6.QtGui import QContextMenuEvent, QMouseEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from support import enter, open_image, settled
 
@@ -445,3 +445,64 @@ def test_a_key_moves_one_side_alone(coins, qtbot):
     qtbot.keyClick(coins.canvas, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
     still(coins, qtbot)
     assert boxes(coins)[7] == [300, 280, 341, 350]
+
+
+def test_a_number_moves_the_box_by_itself_alone(coins, qtbot):
+    """Of the other numbers a file may have more digits than are shown."""
+    bar = coins.edit_bar
+    coins.editing.move(7, (10.123456, 20.2, 40.7, 60.987654))
+    still(coins, qtbot)
+    coins.state.select(Selection(gt=7))
+    assert [spin.text() for spin in bar.numbers] == ["x 10.12", "y 20.2", "w 30.58", "h 40.79"]
+    enter(qtbot, bar.numbers[3], "50")
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [10.123456, 20.2, 40.7, 70.2]
+    enter(qtbot, bar.numbers[1], "30")
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[7], (10.123456, 30, 40.7, 80), rtol=0, atol=1e-9)
+    assert boxes(coins)[7][::2] == [10.123456, 40.7]
+
+
+@pytest.mark.parametrize("width", [0.0, 0.25, -40.0])
+def test_the_numbers_of_a_box_without_an_area_are_shown_as_they_are(coins, qtbot, width):
+    x, _, side, _ = coins.edit_bar.numbers
+    coins.state.select(Selection(gt=3))  # its numbers must not stay there
+    coins.editing.move(7, (100, 20, 100 + width, 60))
+    still(coins, qtbot)
+    coins.state.select(Selection(gt=7))
+    assert side.value() == width
+    enter(qtbot, x, "120")
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [120, 20, 120 + width, 60]
+    enter(qtbot, side, "0.5")
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [120, 20, 121, 60]  # none is made so
+    assert side.value() == 1
+    enter(qtbot, side, "0")
+    assert side.value() == 1
+
+
+def test_without_a_box_there_are_no_numbers(coins, qtbot):
+    bar = coins.edit_bar
+    assert [spin.text().strip() for spin in bar.numbers] == ["x", "y", "w", "h"]
+    coins.state.select(Selection(gt=7))
+    assert [spin.text() for spin in bar.numbers] == ["x 83", "y 107", "w 40", "h 38"]
+    qtbot.keyClick(coins, Qt.Key.Key_Escape)
+    assert [spin.text().strip() for spin in bar.numbers] == ["x", "y", "w", "h"]
+    coins.state.select(Selection(gt=7))
+    assert [spin.text() for spin in bar.numbers] == ["x 83", "y 107", "w 40", "h 38"]
+
+
+def test_the_wheel_changes_no_box_in_passing(coins, qtbot):
+    bar = coins.edit_bar
+    before = boxes(coins)
+    coins.state.select(Selection(gt=7))
+    coins.canvas.setFocus()
+    for part in (*bar.numbers, bar.category):
+        at = QPointF(part.rect().center())
+        turn = QPoint(0, 120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
+        wheel = QWheelEvent(at, QPointF(part.mapToGlobal(at)), QPoint(), *turn, False)
+        QApplication.sendEvent(part, wheel)
+    still(coins, qtbot)
+    assert boxes(coins) == before
+    assert not coins.state.undo_label

@@ -50,9 +50,7 @@ class EditBar(QFrame):
             )
         ]
         for spin in self.numbers:
-            spin.valueChanged.connect(lambda _value: self._take_numbers())
-        for side in self.numbers[2:]:
-            side.setMinimum(MIN_SIDE)
+            spin.valueChanged.connect(lambda _value, spin=spin: self._take_number(spin))
         self.ignored = QCheckBox("Ignore")
         self.ignored.setToolTip("A crowd or ignore region: the trainer's rules for these apply")
         self.ignored.clicked.connect(editing.set_ignored)
@@ -97,12 +95,9 @@ class EditBar(QFrame):
             if line is None or not (line.hasFocus() and line.isModified()):
                 self.category.setCurrentIndex(self.category.findText(editing.category, Qt.MatchFlag.MatchExactly))
                 self.category.setEditText(editing.category)
-        values = (0.0, 0.0, MIN_SIDE, MIN_SIDE) if box is None else (box[0], box[1], box[2] - box[0], box[3] - box[1])
+        values = (None,) * 4 if box is None else (box[0], box[1], box[2] - box[0], box[3] - box[1])
         for spin, value in zip(self.numbers, values, strict=True):
-            with QSignalBlocker(spin):
-                spin.setEnabled(box is not None)
-                if spin.minimum() <= value != spin.value():
-                    spin.setValue(value)
+            spin.show_value(value)
         self.ignored.setEnabled(gt is not None)
         self.ignored.setChecked(gt is not None and editing.ignored(gt))
         many = self._state.selection.many
@@ -120,11 +115,24 @@ class EditBar(QFrame):
         if line is not None:
             line.setModified(False)
 
-    def _take_numbers(self) -> None:
+    def _take_number(self, spin: _Number) -> None:
+        """Move the box by the number that was changed alone: a file may have the others finer than they are shown."""
         gt = self._editing.selected
-        if gt is not None and self._editing.box(gt) is not None:
-            x, y, width, height = (spin.value() for spin in self.numbers)
-            self._editing.move(gt, (x, y, x + width, y + height))
+        box = self._editing.box(gt) if gt is not None else None
+        if gt is None or box is None:
+            return
+        x1, y1, x2, y2 = box
+        which, value = self.numbers.index(spin), spin.value()
+        if which == 0:
+            x1, x2 = value, x2 + value - x1
+        elif which == 1:
+            y1, y2 = value, y2 + value - y1
+        elif which == 2:
+            x2 = x1 + max(value, MIN_SIDE)
+        else:
+            y2 = y1 + max(value, MIN_SIDE)
+        self._editing.move(gt, (x1, y1, x2, y2))
+        self._show()  # a side that was too short was not taken
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -134,13 +142,22 @@ class EditBar(QFrame):
 
 
 class _Number(QDoubleSpinBox):
-    """Whole numbers without a point."""
+    """Whole numbers without a point; nothing while there is no box."""
+
+    def show_value(self, value: float | None) -> None:
+        """Show a number of the selected box; None: there is none."""
+        with QSignalBlocker(self):
+            self.setEnabled(value is not None)
+            if value is None:
+                self.clear()
+            elif round(value, self.decimals()) != self.value() or not self.cleanText():
+                self.setValue(value)  # else what is being typed stays
 
     def textFromValue(self, value: float) -> str:
         return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _number(name: str, tip: str) -> QDoubleSpinBox:
+def _number(name: str, tip: str) -> _Number:
     spin = _Number()
     spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
     spin.setRange(-_FAR, _FAR)
