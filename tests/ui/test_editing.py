@@ -506,3 +506,50 @@ def test_the_wheel_changes_no_box_in_passing(coins, qtbot):
     still(coins, qtbot)
     assert boxes(coins) == before
     assert not coins.state.undo_label
+
+
+@pytest.mark.parametrize("name", ["Coin", "co", "COIN"])
+def test_a_category_is_what_was_typed(coins, qtbot, name):
+    """Whatever others there are that it could be completed to."""
+    coins.state.select(Selection(gt=7))
+    enter(qtbot, coins.edit_bar.category.lineEdit(), name)
+    still(coins, qtbot)
+    assert coins.state.gt_names[7] == name
+
+
+def test_escape_takes_back_what_is_typed(coins, qtbot):
+    bar = coins.edit_bar
+    before = boxes(coins)
+    coins.state.select(Selection(gt=7))
+    for field, text in ((bar.category, "zebra"), (bar.numbers[0], "99")):
+        field.setFocus()
+        field.lineEdit().selectAll()
+        qtbot.keyClicks(field, text)
+        qtbot.keyClick(field, Qt.Key.Key_Escape)
+        assert coins.state.selection.gt == 7
+    assert bar.category.currentText() == "coin"
+    assert bar.numbers[0].text() == "x 83"
+    coins.canvas.setFocus()
+    still(coins, qtbot)
+    assert boxes(coins) == before
+    assert coins.editing.category == "coin"
+    enter(qtbot, bar.category.lineEdit(), "")
+    assert bar.category.currentText() == "coin"
+    qtbot.keyClick(bar.category, Qt.Key.Key_Escape)  # nothing is typed
+    assert coins.state.selection.gt is None
+
+
+def test_undo_in_the_category_field_is_the_windows_once_it_is_taken(coins, qtbot):
+    bar = coins.edit_bar
+    coins.state.select(Selection(gt=7))
+    enter(qtbot, bar.category.lineEdit(), "button")
+    still(coins, qtbot)
+    bar.category.setFocus()
+    qtbot.keyClick(bar.category, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert coins.state.gt_names[7] == "coin"
+    assert bar.category.currentText() == "coin"
+    coins.canvas.setFocus()
+    still(coins, qtbot)
+    assert not coins.state.unsaved
+    assert coins.state.redo_label == "category of GT 7"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFrame, QHBoxLayout
+from PySide6.QtCore import QEvent, QObject, QSignalBlocker, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QDoubleSpinBox, QFrame, QHBoxLayout
 
 from rpnviz.app.box_shapes import MIN_SIDE
 from rpnviz.app.editing import Editing
@@ -39,7 +39,11 @@ class EditBar(QFrame):
         self.category.activated.connect(lambda _index: self._take_category())
         line = self.category.lineEdit()
         assert line is not None
-        line.editingFinished.connect(self._take_category)
+        line.editingFinished.connect(lambda: self._take_category() if line.isModified() else None)
+        completer = self.category.completer()
+        # Completed in place, "co" could not be typed where there is "coin", nor "Coin".
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseSensitive)
         self.numbers = [
             _number(name, tip)
             for name, tip in (
@@ -76,6 +80,8 @@ class EditBar(QFrame):
         layout.addWidget(self.save)
         layout.addWidget(self.done)
         self.setMinimumWidth(1)
+        for field in (self.category, *self.numbers):
+            field.installEventFilter(self)
         editing.changed.connect(self._show)
         state.result_changed.connect(self._show)
         self._show()
@@ -114,6 +120,7 @@ class EditBar(QFrame):
         line = self.category.lineEdit()
         if line is not None:
             line.setModified(False)
+        self._show()  # an emptied field is none
 
     def _take_number(self, spin: _Number) -> None:
         """Move the box by the number that was changed alone: a file may have the others finer than they are shown."""
@@ -133,6 +140,34 @@ class EditBar(QFrame):
             y2 = y1 + max(value, MIN_SIDE)
         self._editing.move(gt, (x1, y1, x2, y2))
         self._show()  # a side that was too short was not taken
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Esc takes back what is being typed; undo is the text's only while there is some."""
+        if not isinstance(event, QKeyEvent) or not isinstance(watched, (QComboBox, _Number)):
+            return super().eventFilter(watched, event)
+        typed = self._types(watched)
+        if event.key() == Qt.Key.Key_Escape and typed:
+            event.accept()  # the window's shortcut does not hear of it
+            if event.type() == QEvent.Type.KeyPress:
+                self._take_back(watched)
+            return True
+        undo = event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
+        if undo and not typed and event.type() == QEvent.Type.ShortcutOverride:
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _types(self, field: QComboBox | _Number) -> bool:
+        """Whether something was typed that is not taken yet."""
+        if isinstance(field, _Number):
+            return field.isEnabled() and field.cleanText() != field.textFromValue(field.value())
+        return field.currentText() != self._editing.category
+
+    def _take_back(self, field: QComboBox | _Number) -> None:
+        if isinstance(field, _Number):
+            field.setValue(field.value())
+        else:
+            field.setEditText(self._editing.category)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
