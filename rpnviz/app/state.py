@@ -37,7 +37,7 @@ from rpnviz.core.nms import KEPT_FROM
 from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of
-from rpnviz.datasets.edited import NO_EDITS, Edits, as_read, edited
+from rpnviz.datasets.edited import NO_EDITS, Edits, as_read, edited, followed, present_index
 from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.options import World
 from rpnviz.errors import RpnvizError
@@ -393,6 +393,15 @@ class AppState(OpenedData):
         """The selected box, as soon as it is in the data set."""
         return self.selection.gt if self._boxes is None else self._boxes.gt
 
+    def select(self, selection: Selection) -> None:
+        """Pick a ground-truth box, an anchor, or nothing, of what is on the screen."""
+        if self._boxes is not None:
+            gt, index = selection.gt, self.index
+            if gt is not None:
+                gt = followed(self._shown_edits.truths.get(index), self.edits.truths.get(index), gt)
+            self._boxes = dataclasses.replace(self._boxes, gt=gt)
+        super().select(selection)
+
     def mark_saved(self, edits: Edits) -> None:
         """A file has these by now."""
         self._saved = edits
@@ -401,13 +410,13 @@ class AppState(OpenedData):
     def _take_edits(self, edits: Edits) -> None:
         assert self.dataset is not None
         touched = edits.differing(self.edits)
+        before, chosen = self.dataset, self.selected_gt
         self.edits = edits
-        self.dataset = edited(as_read(self.dataset), edits, self.dataset)
+        self.dataset = edited(as_read(before), edits, before)
         if self.index in touched and self.loaded is not None:
             record = self.dataset.images[self.index]
             self._inputs = inputs_of(record, self.loaded.size)
-            gt = self.selection.gt
-            kept = gt if gt is not None and gt < len(record.gt) else None
+            kept = present_index(before, self.dataset, self.index, chosen)
             self._boxes = _Boxes(record, self.dataset.names_of(record), kept)
         self.boxes_changed.emit(touched)
 

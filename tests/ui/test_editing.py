@@ -553,3 +553,33 @@ def test_undo_in_the_category_field_is_the_windows_once_it_is_taken(coins, qtbot
     still(coins, qtbot)
     assert not coins.state.unsaved
     assert coins.state.redo_label == "category of GT 7"
+
+
+def test_a_box_that_is_clicked_while_another_change_is_computed_is_selected(coins, qtbot):
+    x, y = take_hold(coins, qtbot, 7)
+    at = place(coins, x + 10, y)
+    qtbot.mouseMove(coins.canvas, at)
+    qtbot.mouseRelease(coins.canvas, Qt.MouseButton.LeftButton, pos=at)
+    assert coins.state.boxes_wait
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, *middle(coins, 3)))
+    still(coins, qtbot)
+    assert coins.state.selection.gt == 3
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    assert coins.state.boxes_wait
+    eleventh = boxes(coins)[11]
+    coins.state.select(Selection(gt=11))  # of those on the screen, where the other still is
+    still(coins, qtbot)
+    assert boxes(coins)[coins.state.selection.gt] == eleventh
+
+
+def test_the_selection_follows_its_box_through_undo(coins, qtbot):
+    coins.state.select(Selection(gt=3))
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    still(coins, qtbot)
+    drag(coins, qtbot, (10, 200), (40, 240))
+    coins.state.select(Selection(gt=10))
+    wanted = boxes(coins)[10]
+    for go in (coins.do_undo, coins.do_undo, coins.do_redo):
+        go()
+        still(coins, qtbot)
+        assert boxes(coins)[coins.state.selection.gt] == wanted
