@@ -110,11 +110,6 @@ class Editing(QObject):
         """Whether the screen is not yet at what was changed last."""
         return self._state.computing
 
-    @property
-    def edited_images(self) -> int:
-        """Images whose boxes differ from their file."""
-        return len(self._state.edits.truths)
-
     def _truth(self) -> EditedTruth | None:
         """The boxes of the image, which the screen may be about to show."""
         state = self._state

@@ -381,7 +381,12 @@ class AppState(OpenedData):
     @property
     def unsaved(self) -> bool:
         """Whether boxes were changed by hand since the data set was read or saved."""
-        return bool(self.edits) and self.edits != self._saved
+        return self.unsaved_images > 0
+
+    @property
+    def unsaved_images(self) -> int:
+        """Images whose boxes were changed by hand since then."""
+        return len(self.edits.differing(self._saved)) if self.edits else 0
 
     @property
     def boxes_wait(self) -> bool:

@@ -583,3 +583,40 @@ def test_the_selection_follows_its_box_through_undo(coins, qtbot):
         go()
         still(coins, qtbot)
         assert boxes(coins)[coins.state.selection.gt] == wanted
+
+
+def test_only_images_changed_since_saving_are_unsaved(coins, qtbot):
+    state = coins.state
+    drag(coins, qtbot, (300, 20), (340, 60))
+    state.mark_saved(state.edits)
+    open_image(coins, qtbot, "rocket.jpg")
+    drag(coins, qtbot, (10, 10), (60, 60))
+    assert coins.edit_bar.words.text() == "1 unsaved"
+    state.leaving_asked.emit(lambda: None)
+    box = coins.findChild(QMessageBox)
+    assert "those of 1 image," in box.informativeText()
+    box.reject()
+    state.mark_saved(state.edits)
+    coins.do_undo()  # the box in the rocket's image, which the file has
+    still(coins, qtbot)
+    assert coins.edit_bar.words.text() == "1 unsaved"
+
+
+def test_a_name_without_its_ending_replaces_no_file(coins, qtbot, tmp_path, monkeypatch):
+    """The dialog has asked about another name."""
+    drag(coins, qtbot, (300, 20), (340, 60))
+    path = tmp_path / "mine.json"
+    path.write_text("precious")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(tmp_path / "mine"), ""))
+    told = []
+    coins.state.told.connect(lambda message: told.append(message.title))
+    coins.do_save_boxes()
+    qtbot.wait(50)
+    still(coins, qtbot)
+    assert path.read_text() == "precious"
+    assert told == ["There is a mine.json already"]
+    assert coins.state.unsaved
+    path.unlink()
+    coins.do_save_boxes()
+    qtbot.waitUntil(lambda: not coins.state.unsaved, timeout=20000)
+    assert path.exists()

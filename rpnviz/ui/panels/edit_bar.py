@@ -108,11 +108,10 @@ class EditBar(QFrame):
         self.ignored.setChecked(gt is not None and editing.ignored(gt))
         many = self._state.selection.many
         self.delete.setEnabled(gt is not None or (many is not None and len(many.gts) > 0))
-        count = editing.edited_images
-        unsaved = self._state.unsaved
-        self.words.setText(f"{count:,} unsaved" if unsaved else "Saved" if count else "Drag to draw")
+        count = self._state.unsaved_images
+        self.words.setText(f"{count:,} unsaved" if count else "Saved" if self._state.edits else "Drag to draw")
         noun = "image has" if count == 1 else "images have"
-        self.words.setToolTip(f"{count:,} {noun} boxes that no file has\n{_KEYS}" if unsaved else _KEYS)
+        self.words.setToolTip(f"{count:,} {noun} boxes that no file has\n{_KEYS}" if count else _KEYS)
         self.save.setEnabled(self._state.record is not None)
 
     def _take_category(self) -> None:
