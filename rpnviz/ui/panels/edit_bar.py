@@ -41,6 +41,7 @@ class EditBar(QFrame):
         assert line is not None
         line.editingFinished.connect(lambda: self._take_category() if line.isModified() else None)
         completer = self.category.completer()
+        assert completer is not None
         # Completed in place, "co" could not be typed where there is "coin", nor "Coin".
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseSensitive)
