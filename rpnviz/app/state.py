@@ -180,7 +180,7 @@ class AppState(OpenedData):
         if new_dataset:
             self._listed = np.zeros(0, np.int64)
             self.edits = self._saved = NO_EDITS
-            self._history.convert(lambda settings: settings._replace(edits=NO_EDITS))
+            self._history.convert(lambda settings: settings._replace(edits=NO_EDITS), self._settings)
         self._shown_edits = self.edits
         self._inputs = inputs_of(dataset.images[index], loaded.size)
         self._before = None
@@ -188,6 +188,7 @@ class AppState(OpenedData):
         self._put_image(dataset.images[index], loaded, dataset.names_of(dataset.images[index]))
         if new_dataset:
             self.dataset_changed.emit()
+            self.history_changed.emit()
             self._tell_findings(dataset)
         self.image_changed.emit()
         for finding in loaded.findings:

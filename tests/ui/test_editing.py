@@ -300,6 +300,8 @@ def test_boxes_are_not_lost_without_a_question(coins, qtbot, tmp_path, monkeypat
     assert not state.unsaved
     assert not state.edits
     assert coins.editing.on
+    assert not state.undo_label
+    assert not coins.undo_button.isEnabled()
 
 
 def test_closing_asks_too(coins, qtbot):
