@@ -138,13 +138,15 @@ class _Boxes:
 class AppState(OpenedData):
     """Signals say what changed, in the past tense; each carries the new value where that is small.
 
-    ``boxes_changed`` carries the images of the same data set whose boxes were changed by hand.
+    ``boxes_changed`` carries the images of the same data set whose boxes were changed by hand. ``warmed`` comes once,
+    when the first picture is there and all that it needs is loaded.
     """
 
     boxes_changed = Signal(list)
     params_changed = Signal(object)
     computing_changed = Signal(bool)
     history_changed = Signal()
+    warmed = Signal()
 
     def __init__(self, preset: Preset | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -468,7 +470,7 @@ class AppState(OpenedData):
             # Not before something is on the screen: it costs a second on the first start of all.
             self._warming = True
             failed = self._on_warm_up_failed
-            self.jobs.submit("Compiling", _warm_up, lambda _: None, failed, lane="idle", hidden=True)
+            self.jobs.submit("Compiling", _warm_up, lambda _: self.warmed.emit(), failed, lane="idle", hidden=True)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:
         self.tell(from_error("The compiled loops cannot be used; the slower ones work", error))
