@@ -35,6 +35,11 @@ def spanned(a: tuple[float, float], b: tuple[float, float], size: Size, fine: bo
     return x1, y1, x2, y2
 
 
+def beside(a: tuple[float, float], b: tuple[float, float], size: Size) -> bool:
+    """Whether the box between two corners lies beside the image as a whole."""
+    return any(max(a[axis], b[axis]) <= 0 or min(a[axis], b[axis]) >= size[1 - axis] for axis in (0, 1))
+
+
 def shifted(box: Box, dx: float, dy: float, size: Size, fine: bool = False) -> Box:
     """The box moved as far as the image allows; one that reaches beyond it already is not pushed back."""
     x = _shift(box[0], box[2], snapped(dx, fine), size[1])

@@ -110,11 +110,6 @@ class Editing(QObject):
         """Whether the screen is not yet at what was changed last."""
         return self._state.computing
 
-    @property
-    def edited_images(self) -> int:
-        """Images whose boxes differ from their file."""
-        return len(self._state.edits.truths)
-
     def _truth(self) -> EditedTruth | None:
         """The boxes of the image, which the screen may be about to show."""
         state = self._state
@@ -151,7 +146,9 @@ class Editing(QObject):
         if gt is None or box is None:
             return False
         if corner:
-            moved = resized(box, Edge.RIGHT | Edge.BOTTOM, (box[2] + dx, box[3] + dy), self.size, fine=True)
+            # The side that the key does not move may lie beyond the image, and stays there.
+            edges = (Edge.RIGHT if dx else Edge.NONE) | (Edge.BOTTOM if dy else Edge.NONE)
+            moved = resized(box, edges, (box[2] + dx, box[3] + dy), self.size, fine=True)
         else:
             moved = shifted(box, dx, dy, self.size)
         self.move(gt, moved)

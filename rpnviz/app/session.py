@@ -278,7 +278,8 @@ def _select(state: AppState, session: Session) -> None:
     assert state.dataset is not None
     record = state.dataset.images[state.index]
     gt = session.gt if 0 <= session.gt < len(record.gt) else None
-    state.select(Selection(gt=gt))
+    if not state.boxes_wait:  # else it is selected when they are shown
+        state.select(Selection(gt=gt))
     if session.anchor < 0:
         return
 

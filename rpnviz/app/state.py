@@ -37,7 +37,7 @@ from rpnviz.core.nms import KEPT_FROM
 from rpnviz.core.params import Params, TrainViews, differences
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, ImageRecord, LoadedImage, inputs_of
-from rpnviz.datasets.edited import NO_EDITS, Edits, as_read, edited
+from rpnviz.datasets.edited import NO_EDITS, Edits, as_read, edited, followed, present_index
 from rpnviz.drawing import compiled as compiled_drawing
 from rpnviz.drawing.frame import Photo
 from rpnviz.drawing.options import World
@@ -139,13 +139,15 @@ class _Boxes:
 class AppState(OpenedData):
     """Signals say what changed, in the past tense; each carries the new value where that is small.
 
-    ``boxes_changed`` carries the images of the same data set whose boxes were changed by hand.
+    ``boxes_changed`` carries the images of the same data set whose boxes were changed by hand. ``warmed`` comes once,
+    when the first picture is there and all that it needs is loaded.
     """
 
     boxes_changed = Signal(list)
     params_changed = Signal(object)
     computing_changed = Signal(bool)
     history_changed = Signal()
+    warmed = Signal()
 
     def __init__(self, preset: Preset | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -183,7 +185,7 @@ class AppState(OpenedData):
         if new_dataset:
             self._listed = np.zeros(0, np.int64)
             self.edits = self._saved = NO_EDITS
-            self._history.convert(lambda settings: settings._replace(edits=NO_EDITS))
+            self._history.convert(lambda settings: settings._replace(edits=NO_EDITS), self._settings)
         self._shown_edits = self.edits
         self._inputs = inputs_of(dataset.images[index], loaded.size)
         self._before = None
@@ -192,6 +194,7 @@ class AppState(OpenedData):
         self._put_image(dataset.images[index], loaded, photo, dataset.names_of(dataset.images[index]))
         if new_dataset:
             self.dataset_changed.emit()
+            self.history_changed.emit()
             self._tell_findings(dataset)
         self.image_changed.emit()
         for finding in loaded.findings:
@@ -385,7 +388,12 @@ class AppState(OpenedData):
     @property
     def unsaved(self) -> bool:
         """Whether boxes were changed by hand since the data set was read or saved."""
-        return bool(self.edits) and self.edits != self._saved
+        return self.unsaved_images > 0
+
+    @property
+    def unsaved_images(self) -> int:
+        """Images whose boxes were changed by hand since then."""
+        return len(self.edits.differing(self._saved)) if self.edits else 0
 
     @property
     def boxes_wait(self) -> bool:
@@ -397,6 +405,15 @@ class AppState(OpenedData):
         """The selected box, as soon as it is in the data set."""
         return self.selection.gt if self._boxes is None else self._boxes.gt
 
+    def select(self, selection: Selection) -> None:
+        """Pick a ground-truth box, an anchor, or nothing, of what is on the screen."""
+        if self._boxes is not None:
+            gt, index = selection.gt, self.index
+            if gt is not None:
+                gt = followed(self._shown_edits.truths.get(index), self.edits.truths.get(index), gt)
+            self._boxes = dataclasses.replace(self._boxes, gt=gt)
+        super().select(selection)
+
     def mark_saved(self, edits: Edits) -> None:
         """A file has these by now."""
         self._saved = edits
@@ -405,13 +422,13 @@ class AppState(OpenedData):
     def _take_edits(self, edits: Edits) -> None:
         assert self.dataset is not None
         touched = edits.differing(self.edits)
+        before, chosen = self.dataset, self.selected_gt
         self.edits = edits
-        self.dataset = edited(as_read(self.dataset), edits, self.dataset)
+        self.dataset = edited(as_read(before), edits, before)
         if self.index in touched and self.loaded is not None:
             record = self.dataset.images[self.index]
             self._inputs = inputs_of(record, self.loaded.size)
-            gt = self.selection.gt
-            kept = gt if gt is not None and gt < len(record.gt) else None
+            kept = present_index(before, self.dataset, self.index, chosen)
             self._boxes = _Boxes(record, self.dataset.names_of(record), kept)
         self.boxes_changed.emit(touched)
 
@@ -457,7 +474,7 @@ class AppState(OpenedData):
             # Not before something is on the screen: it costs a second on the first start of all.
             self._warming = True
             failed = self._on_warm_up_failed
-            self.jobs.submit("Compiling", _warm_up, lambda _: None, failed, lane="idle", hidden=True)
+            self.jobs.submit("Compiling", _warm_up, lambda _: self.warmed.emit(), failed, lane="idle", hidden=True)
 
     def _on_warm_up_failed(self, error: BaseException) -> None:
         self.tell(from_error("The compiled loops cannot be used; the slower ones work", error))

@@ -55,10 +55,17 @@ class History(Generic[T]):
         self._last_label, self._last_drag = "", None
         return self._past.pop().before
 
-    def convert(self, change: Callable[[T], T]) -> None:
-        """Let all values that are remembered be others."""
+    def convert(self, change: Callable[[T], T], now: T) -> None:
+        """Let what is remembered be others, ``now`` being the present value; steps that change none are forgotten."""
+        self._last_label, self._last_drag = "", None
         for steps in (self._past, self._future):
-            steps[:] = [_Step(step.label, change(step.before)) for step in steps]
+            kept, value = [], now
+            for step in reversed(steps):
+                before = change(step.before)
+                if before != value:
+                    kept.append(_Step(step.label, before))
+                    value = before
+            steps[:] = reversed(kept)
 
     def undo(self, now: T) -> T | None:
         """The value before the last change, given the present one; None if there is none."""

@@ -160,17 +160,36 @@ def present_index(then: Dataset, now: Dataset, image: int, gt: int | None) -> in
     """Where a box of a data set with other edits stands by now; None if it is gone, or was none."""
     if gt is None or then.images is now.images:
         return gt
-    before, after = _origins(then, image), _origins(now, image)
-    origin = gt if before is None else before[gt]
-    if after is None:
-        return origin if origin != DRAWN else None
-    return after.index(origin) if origin != DRAWN and origin in after else None
+    return followed(_truth(then, image), _truth(now, image), gt)
 
 
-def _origins(dataset: Dataset, image: int) -> tuple[int, ...] | None:
-    """The origins of an image's boxes; None: they are those of the file."""
-    truth = dataset.images.edits.truths.get(image) if isinstance(dataset.images, EditedRecords) else None
-    return None if truth is None else truth.origins
+def followed(before: EditedTruth | None, after: EditedTruth | None, gt: int) -> int | None:
+    """Where a box of an image stands after other edits; None if it is gone.
+
+    Args:
+        before, after: all boxes of the image; None: as the file has them.
+        gt: index before.
+    """
+    origin = gt if before is None else before.origins[gt]
+    if origin != DRAWN:
+        origins = None if after is None else after.origins
+        return origin if origins is None else origins.index(origin) if origin in origins else None
+    if before is None or after is None:
+        return None
+    mine, theirs = _drawn(before), _drawn(after)
+    if len(mine) == len(theirs):
+        return theirs[mine.index(gt)]
+    box = before.gt.boxes[gt]  # no file gives it a name
+    return next((index for index in theirs if np.array_equal(after.gt.boxes[index], box)), None)
+
+
+def _drawn(truth: EditedTruth) -> list[int]:
+    return [index for index, origin in enumerate(truth.origins) if origin == DRAWN]
+
+
+def _truth(dataset: Dataset, image: int) -> EditedTruth | None:
+    """The boxes of an image; None: they are those of the file."""
+    return dataset.images.edits.truths.get(image) if isinstance(dataset.images, EditedRecords) else None
 
 
 class EditedRecords(Sequence[ImageRecord]):

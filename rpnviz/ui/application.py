@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import traceback
@@ -68,6 +69,7 @@ def run(
     application = make_application()
     window = make_window(preset)
     _install_exception_hook(window)
+    spare_collections(window)
     window.show()
 
     if config is not None:
@@ -96,6 +98,14 @@ def run(
     ticker.timeout.connect(lambda: None)
     ticker.start(300)
     return application.exec()
+
+
+def spare_collections(window: MainWindow) -> None:
+    """Let Python look for garbage only among what is made after the start.
+
+    Through modules and widgets, some 180,000 objects, it looks twice a second while a box is dragged, 0.1 s each time.
+    """
+    window.state.warmed.connect(lambda: gc.freeze(), Qt.ConnectionType.SingleShotConnection)
 
 
 def _install_exception_hook(window: MainWindow) -> None:

@@ -36,7 +36,13 @@ class BoxFiles:
         name, _ = QFileDialog.getSaveFileName(self._window, "Save boxes as COCO", str(start), _FILTER)
         if not name:
             return
-        path = Path(name if name.lower().endswith(".json") else f"{name}.json")
+        path = Path(name)
+        if path.suffix.lower() != ".json":
+            path = path.with_name(f"{path.name}.json")
+            if path.exists():  # the dialog asked about the name without the ending
+                way_out = "Choose it by its whole name to replace it."
+                state.tell(Message(Severity.WARNING, f"There is a {path.name} already", way_out))
+                return
         self._settings.last_folder = str(path.parent)
 
         def work(job: Job) -> Saved:
@@ -55,7 +61,7 @@ class BoxFiles:
 
     def ask(self, go_on: Callable[[], None]) -> None:
         """Boxes that no file has would be lost: save them, give them up, or stay."""
-        count = len(self._state.edits.truths)
+        count = self._state.unsaved_images
         box = QMessageBox(self._window)
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setWindowTitle("Boxes are not saved")

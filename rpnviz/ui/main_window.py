@@ -170,7 +170,7 @@ class MainWindow(QMainWindow):
             spin.lineEdit().installEventFilter(self._undo_filter)
         self._wheel_filter = WheelNeedsFocus(self)
         for kind in (QAbstractSpinBox, QAbstractSlider, QComboBox):
-            for control in self.controls.findChildren(kind):
+            for control in (*self.controls.findChildren(kind), *self.edit_bar.findChildren(kind)):
                 control.installEventFilter(self._wheel_filter)
         self._connect()
         self._show_params()

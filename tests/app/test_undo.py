@@ -67,7 +67,21 @@ def test_what_is_remembered_can_be_converted():
     history.record("a", 1)
     history.record("b", 2)
     history.undo(3)
-    history.convert(lambda value: 10 * value)
+    history.convert(lambda value: 10 * value, 20)
     assert history.redo(20) == 30
     assert history.undo(30) == 20
     assert history.undo(20) == 10
+
+
+def test_steps_that_are_none_after_converting_are_forgotten():
+    history = History()
+    for label, before in (("a", 1), ("b", 11), ("c", 12), ("d", 22), ("e", 23)):
+        history.record(label, before)
+    history.undo(33)
+    history.undo(23)
+    history.convert(lambda value: value // 10, 2)  # b and d change the unit alone
+    assert (history.undo_label, history.redo_label) == ("c", "e")
+    assert history.undo(2) == 1
+    assert history.undo_label == "a"
+    assert history.redo(1) == 2
+    assert history.redo(2) == 3

@@ -85,6 +85,12 @@ def test_present_index(dataset):
     assert [present_index(first, dataset, 3, gt) for gt in (0, 1)] == [1, 2]
     assert [present_index(second, first, 3, gt) for gt in (0, 1, 2)] == [None, 1, None]
     assert present_index(second, dataset, 3, 2) is None  # drawn by hand
+    drawn = EditedTruth.of(own).with_box((0, 0, 1, 1), 0)
+    more = edited(dataset, NO_EDITS.with_truth(3, drawn.with_box((5, 5, 9, 9), 0).without({0}), own))
+    assert present_index(second, more, 3, 2) == 2  # the same numbers
+    assert [present_index(more, second, 3, gt) for gt in (2, 3)] == [2, None]
+    moved = edited(dataset, NO_EDITS.with_truth(3, drawn.with_values(len(own), box=(7, 7, 9, 9)), own))
+    assert present_index(second, moved, 3, 2) == len(own)
     assert present_index(first, second, 1, 0) == 0  # an image that nobody touched
 
 

@@ -6,13 +6,16 @@ import json
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QFileDialog, QMessageBox
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QContextMenuEvent, QMouseEvent, QWheelEvent
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from support import enter, open_image, settled
 
+from rpnviz.app.viewing import Selection
 from rpnviz.core.matching import Rank
 from rpnviz.datasets.registry import open_dataset
 from rpnviz.imaging import write_png
+from rpnviz.ui.canvas.boxes_menu import BoxesMenu
 
 COINS = 24
 
@@ -309,6 +312,8 @@ def test_boxes_are_not_lost_without_a_question(coins, qtbot, tmp_path, monkeypat
     assert not state.unsaved
     assert not state.edits
     assert coins.editing.on
+    assert not state.undo_label
+    assert not coins.undo_button.isEnabled()
 
 
 def test_closing_asks_too(coins, qtbot):
@@ -339,3 +344,293 @@ def test_nothing_to_edit(empty_window, qtbot):
     empty_window.do_save_boxes()
     assert told == ["No image to draw boxes on", "No box is selected", "No boxes to save yet"]
     assert not empty_window.editing.on
+
+
+def middle(window, gt):
+    x1, y1, x2, y2 = boxes(window)[gt]
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def take_hold(window, qtbot, gt, by=(20, 0)):
+    """Select a box and begin to drag it; returns where the hand is by then, original pixels."""
+    x, y = middle(window, gt)
+    qtbot.mouseClick(window.canvas, Qt.MouseButton.LeftButton, pos=place(window, x, y))
+    qtbot.mousePress(window.canvas, Qt.MouseButton.LeftButton, pos=place(window, x, y))
+    qtbot.mouseMove(window.canvas, place(window, x + by[0], y + by[1]))
+    still(window, qtbot)
+    return x + by[0], y + by[1]
+
+
+def let_go(window, qtbot, x, y):
+    qtbot.mouseMove(window.canvas, place(window, x, y))
+    qtbot.mouseRelease(window.canvas, Qt.MouseButton.LeftButton, pos=place(window, x, y))
+    still(window, qtbot)
+
+
+def send(window, kind, point, button, held):
+    """What QTest cannot: another state of the buttons."""
+    canvas = window.canvas
+    place = QPointF(point), QPointF(canvas.mapToGlobal(point))
+    QApplication.sendEvent(canvas, QMouseEvent(kind, *place, button, held, Qt.KeyboardModifier.NoModifier))
+
+
+def test_a_box_deleted_under_the_hand_leaves_the_others_alone(coins, qtbot):
+    before = boxes(coins)
+    x, y = take_hold(coins, qtbot, 7)
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    let_go(coins, qtbot, x + 30, y + 20)
+    assert boxes(coins) == before[:7] + before[8:]
+
+
+def test_undo_under_the_hand_ends_the_drag(coins, qtbot):
+    before = boxes(coins)
+    x, y = take_hold(coins, qtbot, 7)
+    coins.do_undo()
+    let_go(coins, qtbot, x + 30, y + 20)
+    assert boxes(coins) == before
+    assert coins.state.redo_label == "move GT 7"
+
+
+def test_a_release_that_went_elsewhere_ends_the_drag(coins, qtbot):
+    take_hold(coins, qtbot, 7)
+    moved = boxes(coins)
+    none = Qt.MouseButton.NoButton
+    send(coins, QEvent.Type.MouseMove, place(coins, 300, 200), none, none)
+    still(coins, qtbot)
+    assert boxes(coins) == moved
+    assert not coins.canvas.editor.held
+
+
+def test_a_click_and_a_drag_at_once_move_the_box(coins, qtbot):
+    x, y = middle(coins, 7)
+    before = boxes(coins)[7]
+    at, left, none = place(coins, x, y), Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    kinds = QEvent.Type
+    send(coins, kinds.MouseButtonPress, at, left, left)
+    send(coins, kinds.MouseButtonRelease, at, left, none)
+    send(coins, kinds.MouseButtonDblClick, at, left, left)  # what Qt makes of a second press within 400 ms
+    send(coins, kinds.MouseMove, place(coins, x + 30, y), none, left)
+    send(coins, kinds.MouseButtonRelease, place(coins, x + 30, y), left, none)
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[7], np.add(before, (30, 0, 30, 0)), atol=1)
+
+
+def test_the_list_does_not_open_in_the_middle_of_a_drag(coins, qtbot):
+    x, y = take_hold(coins, qtbot, 7)
+    at = place(coins, x, y)
+    reason = QContextMenuEvent.Reason.Mouse
+    QApplication.sendEvent(coins.canvas, QContextMenuEvent(reason, at, coins.canvas.mapToGlobal(at)))
+    assert coins.findChild(BoxesMenu) is None
+    let_go(coins, qtbot, x + 30, y)
+    assert coins.state.undo_label == "move GT 7"
+
+
+def test_space_that_is_let_go_elsewhere_pans_no_longer(coins, qtbot):
+    coins.canvas.setFocus()
+    qtbot.keyPress(coins.canvas, Qt.Key.Key_Space)
+    coins.dim.setFocus()
+    qtbot.keyRelease(coins.dim, Qt.Key.Key_Space)
+    drag(coins, qtbot, (300, 20), (340, 60))
+    assert len(boxes(coins)) == COINS + 1
+
+
+def test_a_drag_beside_the_image_draws_nothing(coins, qtbot):
+    drag(coins, qtbot, (-40, 20), (-5, 120))
+    assert len(boxes(coins)) == COINS
+    canvas = coins.canvas
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=place(coins, -20, 20))
+    qtbot.mouseMove(canvas, place(coins, 30, 30))
+    still(coins, qtbot)
+    assert boxes(coins)[COINS][0] == 0
+    qtbot.mouseMove(canvas, place(coins, -10, 30))
+    still(coins, qtbot)
+    assert len(boxes(coins)) == COINS
+    let_go(coins, qtbot, 15, 30)
+    assert np.allclose(boxes(coins)[COINS], (0, 20, 15, 30), atol=1)
+    coins.do_undo()
+    still(coins, qtbot)
+    assert not coins.state.unsaved
+
+
+def test_a_key_moves_one_side_alone(coins, qtbot):
+    coins.editing.move(7, (300, 280, 340, 350))  # beyond the lower edge
+    still(coins, qtbot)
+    coins.state.select(Selection(gt=7))
+    qtbot.keyClick(coins.canvas, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [300, 280, 341, 350]
+
+
+def test_a_number_moves_the_box_by_itself_alone(coins, qtbot):
+    """Of the other numbers a file may have more digits than are shown."""
+    bar = coins.edit_bar
+    coins.editing.move(7, (10.123456, 20.2, 40.7, 60.987654))
+    still(coins, qtbot)
+    coins.state.select(Selection(gt=7))
+    assert [spin.text() for spin in bar.numbers] == ["x 10.12", "y 20.2", "w 30.58", "h 40.79"]
+    enter(qtbot, bar.numbers[3], "50")
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [10.123456, 20.2, 40.7, 70.2]
+    enter(qtbot, bar.numbers[1], "30")
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[7], (10.123456, 30, 40.7, 80), rtol=0, atol=1e-9)
+    assert boxes(coins)[7][::2] == [10.123456, 40.7]
+
+
+@pytest.mark.parametrize("width", [0.0, 0.25, -40.0])
+def test_the_numbers_of_a_box_without_an_area_are_shown_as_they_are(coins, qtbot, width):
+    x, _, side, _ = coins.edit_bar.numbers
+    coins.state.select(Selection(gt=3))  # its numbers must not stay there
+    coins.editing.move(7, (100, 20, 100 + width, 60))
+    still(coins, qtbot)
+    coins.state.select(Selection(gt=7))
+    assert side.value() == width
+    enter(qtbot, x, "120")
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [120, 20, 120 + width, 60]
+    enter(qtbot, side, "0.5")
+    still(coins, qtbot)
+    assert boxes(coins)[7] == [120, 20, 121, 60]  # none is made so
+    assert side.value() == 1
+    enter(qtbot, side, "0")
+    assert side.value() == 1
+
+
+def test_without_a_box_there_are_no_numbers(coins, qtbot):
+    bar = coins.edit_bar
+    assert [spin.text().strip() for spin in bar.numbers] == ["x", "y", "w", "h"]
+    coins.state.select(Selection(gt=7))
+    assert [spin.text() for spin in bar.numbers] == ["x 83", "y 107", "w 40", "h 38"]
+    qtbot.keyClick(coins, Qt.Key.Key_Escape)
+    assert [spin.text().strip() for spin in bar.numbers] == ["x", "y", "w", "h"]
+    coins.state.select(Selection(gt=7))
+    assert [spin.text() for spin in bar.numbers] == ["x 83", "y 107", "w 40", "h 38"]
+
+
+def test_the_wheel_changes_no_box_in_passing(coins, qtbot):
+    bar = coins.edit_bar
+    before = boxes(coins)
+    coins.state.select(Selection(gt=7))
+    coins.canvas.setFocus()
+    for part in (*bar.numbers, bar.category):
+        at = QPointF(part.rect().center())
+        turn = QPoint(0, 120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
+        wheel = QWheelEvent(at, QPointF(part.mapToGlobal(at)), QPoint(), *turn, False)
+        QApplication.sendEvent(part, wheel)
+    still(coins, qtbot)
+    assert boxes(coins) == before
+    assert not coins.state.undo_label
+
+
+@pytest.mark.parametrize("name", ["Coin", "co", "COIN"])
+def test_a_category_is_what_was_typed(coins, qtbot, name):
+    """Whatever others there are that it could be completed to."""
+    coins.state.select(Selection(gt=7))
+    enter(qtbot, coins.edit_bar.category.lineEdit(), name)
+    still(coins, qtbot)
+    assert coins.state.gt_names[7] == name
+
+
+def test_escape_takes_back_what_is_typed(coins, qtbot):
+    bar = coins.edit_bar
+    before = boxes(coins)
+    coins.state.select(Selection(gt=7))
+    for field, text in ((bar.category, "zebra"), (bar.numbers[0], "99")):
+        field.setFocus()
+        field.lineEdit().selectAll()
+        qtbot.keyClicks(field, text)
+        qtbot.keyClick(field, Qt.Key.Key_Escape)
+        assert coins.state.selection.gt == 7
+    assert bar.category.currentText() == "coin"
+    assert bar.numbers[0].text() == "x 83"
+    coins.canvas.setFocus()
+    still(coins, qtbot)
+    assert boxes(coins) == before
+    assert coins.editing.category == "coin"
+    enter(qtbot, bar.category.lineEdit(), "")
+    assert bar.category.currentText() == "coin"
+    qtbot.keyClick(bar.category, Qt.Key.Key_Escape)  # nothing is typed
+    assert coins.state.selection.gt is None
+
+
+def test_undo_in_the_category_field_is_the_windows_once_it_is_taken(coins, qtbot):
+    bar = coins.edit_bar
+    coins.state.select(Selection(gt=7))
+    enter(qtbot, bar.category.lineEdit(), "button")
+    still(coins, qtbot)
+    bar.category.setFocus()
+    qtbot.keyClick(bar.category, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert coins.state.gt_names[7] == "coin"
+    assert bar.category.currentText() == "coin"
+    coins.canvas.setFocus()
+    still(coins, qtbot)
+    assert not coins.state.unsaved
+    assert coins.state.redo_label == "category of GT 7"
+
+
+def test_a_box_that_is_clicked_while_another_change_is_computed_is_selected(coins, qtbot):
+    x, y = take_hold(coins, qtbot, 7)
+    at = place(coins, x + 10, y)
+    qtbot.mouseMove(coins.canvas, at)
+    qtbot.mouseRelease(coins.canvas, Qt.MouseButton.LeftButton, pos=at)
+    assert coins.state.boxes_wait
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, *middle(coins, 3)))
+    still(coins, qtbot)
+    assert coins.state.selection.gt == 3
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    assert coins.state.boxes_wait
+    eleventh = boxes(coins)[11]
+    coins.state.select(Selection(gt=11))  # of those on the screen, where the other still is
+    still(coins, qtbot)
+    assert boxes(coins)[coins.state.selection.gt] == eleventh
+
+
+def test_the_selection_follows_its_box_through_undo(coins, qtbot):
+    coins.state.select(Selection(gt=3))
+    qtbot.keyClick(coins, Qt.Key.Key_Delete)
+    still(coins, qtbot)
+    drag(coins, qtbot, (10, 200), (40, 240))
+    coins.state.select(Selection(gt=10))
+    wanted = boxes(coins)[10]
+    for go in (coins.do_undo, coins.do_undo, coins.do_redo):
+        go()
+        still(coins, qtbot)
+        assert boxes(coins)[coins.state.selection.gt] == wanted
+
+
+def test_only_images_changed_since_saving_are_unsaved(coins, qtbot):
+    state = coins.state
+    drag(coins, qtbot, (300, 20), (340, 60))
+    state.mark_saved(state.edits)
+    open_image(coins, qtbot, "rocket.jpg")
+    drag(coins, qtbot, (10, 10), (60, 60))
+    assert coins.edit_bar.words.text() == "1 unsaved"
+    state.leaving_asked.emit(lambda: None)
+    box = coins.findChild(QMessageBox)
+    assert "those of 1 image," in box.informativeText()
+    box.reject()
+    state.mark_saved(state.edits)
+    coins.do_undo()  # the box in the rocket's image, which the file has
+    still(coins, qtbot)
+    assert coins.edit_bar.words.text() == "1 unsaved"
+
+
+def test_a_name_without_its_ending_replaces_no_file(coins, qtbot, tmp_path, monkeypatch):
+    """The dialog has asked about another name."""
+    drag(coins, qtbot, (300, 20), (340, 60))
+    path = tmp_path / "mine.json"
+    path.write_text("precious")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(tmp_path / "mine"), ""))
+    told = []
+    coins.state.told.connect(lambda message: told.append(message.title))
+    coins.do_save_boxes()
+    qtbot.wait(50)
+    still(coins, qtbot)
+    assert path.read_text() == "precious"
+    assert told == ["There is a mine.json already"]
+    assert coins.state.unsaved
+    path.unlink()
+    coins.do_save_boxes()
+    qtbot.waitUntil(lambda: not coins.state.unsaved, timeout=20000)
+    assert path.exists()

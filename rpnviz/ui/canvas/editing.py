@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
-from rpnviz.app.box_shapes import Edge, resized, shifted, spanned
+from rpnviz.app.box_shapes import Edge, beside, resized, shifted, spanned
 from rpnviz.app.editing import Editing
 from rpnviz.app.viewing import Viewing
 from rpnviz.datasets.edited import Box
@@ -57,7 +57,8 @@ class _Drag:
         edges: its sides that move; none: all of it.
         draws: whether it is a new one.
         under_way: whether the hand has moved far enough.
-        now: where the box is by now.
+        now: where the box is by now; None: nowhere yet.
+        given: where the data set has it.
     """
 
     start: QPointF
@@ -68,6 +69,7 @@ class _Drag:
     draws: bool
     under_way: bool = False
     now: Box | None = None
+    given: Box | None = None
 
 
 class BoxEditor(QObject):
@@ -80,8 +82,7 @@ class BoxEditor(QObject):
         self._view, self._state, self._editing = view, state, editing
         self.theme = theme
         self._drag: _Drag | None = None
-        self._late = False
-        self._pans = False
+        self._late = self._pans = self._applies = False
         state.result_changed.connect(self._catch_up)
         state.image_changed.connect(self._on_image)
         editing.changed.connect(self._on_editing)
@@ -107,7 +108,7 @@ class BoxEditor(QObject):
         grabbed = None if event.modifiers() & _CTRL else self._edges_at(point)
         gt = self._editing.selected if grabbed is not None else None
         box = self._editing.box(gt) if gt is not None else None
-        self._drag = _Drag(point, self._place(point), gt, box, grabbed or Edge.NONE, draws=box is None)
+        self._drag = _Drag(point, self._place(point), gt, box, grabbed or Edge.NONE, draws=box is None, given=box)
         return True
 
     def move(self, event: QMouseEvent) -> bool:
@@ -116,6 +117,9 @@ class BoxEditor(QObject):
         if drag is None:
             if self._editing.on and event.buttons() == Qt.MouseButton.NoButton:
                 self._show_cursor(event)
+            return False
+        if not event.buttons() & Qt.MouseButton.LeftButton:
+            self._forget()  # its release went to a menu or another window
             return False
         drag.under_way = drag.under_way or (event.position() - drag.start).manhattanLength() > DRAG_FROM
         if drag.under_way:
@@ -138,11 +142,16 @@ class BoxEditor(QObject):
 
     def cancel(self) -> bool:
         """Give up a drag: its box is where it was, or not there; False if there is none."""
-        drag, self._drag = self._drag, None
+        drag = self._drag
+        self._forget()
         if drag is not None and drag.gt is not None and drag.under_way:
             self._editing.give_up(drag)
-        self._view.update()
         return drag is not None
+
+    def _forget(self) -> None:
+        """The hand holds no box any more; what it has done stays."""
+        self._drag, self._late = None, False
+        self._view.update()
 
     def _pull(self, event: QMouseEvent) -> None:
         """Where the box is by now; with Alt on hundredths of a pixel."""
@@ -150,6 +159,9 @@ class BoxEditor(QObject):
         assert drag is not None
         x, y = self._place(event.position())
         fine = bool(event.modifiers() & _ALT)
+        if (drag.draws or drag.box is None) and beside(drag.at, (x, y), size):
+            self._take_away(drag)
+            return
         if drag.draws or drag.box is None:
             drag.now = spanned(drag.at, (x, y), size, fine)
         elif drag.edges:
@@ -158,6 +170,12 @@ class BoxEditor(QObject):
             drag.now = shifted(drag.box, x - drag.at[0], y - drag.at[1], size, fine)
         self.said.emit(_words(drag.now))
 
+    def _take_away(self, drag: _Drag) -> None:
+        """The hand is beside the image, where it draws nothing."""
+        gt, drag.gt, drag.now = drag.gt, None, None
+        if gt is not None:
+            self._editing.give_up(drag)
+
     def _apply(self, last: bool = False) -> None:
         """Change the box, unless the screen is still at the change before: that one would never be seen."""
         drag = self._drag
@@ -165,10 +183,15 @@ class BoxEditor(QObject):
             return
         if self._editing.busy and not last:
             self._late = True
-        elif drag.gt is None:
-            drag.gt = self._editing.draw(drag.now, drag)
         else:
-            self._editing.move(drag.gt, drag.now, drag)
+            self._applies, drag.given = True, drag.now
+            try:
+                if drag.gt is None:
+                    drag.gt = self._editing.draw(drag.now, drag)
+                else:
+                    self._editing.move(drag.gt, drag.now, drag)
+            finally:
+                self._applies = False
 
     def _catch_up(self) -> None:
         if self._late:
@@ -176,9 +199,12 @@ class BoxEditor(QObject):
             self._apply()
 
     def _on_image(self) -> None:
-        self._drag, self._late = None, False
+        self._forget()
 
     def _on_editing(self) -> None:
+        drag = self._drag
+        if drag is not None and drag.gt is not None and not self._applies and self._editing.box(drag.gt) != drag.given:
+            self._forget()  # it was undone or deleted meanwhile, and its index is another box's
         if not self._editing.on:
             self._drag, self._pans = None, False
             self._view.unsetCursor()
@@ -203,7 +229,12 @@ class BoxEditor(QObject):
 
     def key_up(self, event: QKeyEvent) -> None:
         """Without Space drags draw again."""
-        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat() and self._pans:
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self.let_keys_go()
+
+    def let_keys_go(self) -> None:
+        """Space is up, or its going up will be another widget's to hear."""
+        if self._pans:
             self._pans = False
             self._view.setCursor(Qt.CursorShape.CrossCursor)
 

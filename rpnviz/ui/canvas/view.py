@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
     QEnterEvent,
+    QFocusEvent,
     QImage,
     QKeyEvent,
     QMouseEvent,
@@ -393,6 +394,8 @@ class CanvasView(QWidget):
         self.pointer.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        if self.editor is not None and self.editor.press(event):
+            return  # whoever clicks a box and drags it at once does not want to see the whole image
         if event.button() == Qt.MouseButton.LeftButton and not len(self.pointer.find(event.position())):
             self.fit()
 
@@ -404,7 +407,14 @@ class CanvasView(QWidget):
         self.pointer.enter(event.position())
         super().enterEvent(event)
 
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        if self.editor is not None:
+            self.editor.let_keys_go()
+        super().focusOutEvent(event)
+
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if self.editor is not None and self.editor.held:
+            return  # it would take the release of the drag
         by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
         held = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
         self.pointer.open_list(QPointF(event.pos()) if by_mouse else None, anything=held)

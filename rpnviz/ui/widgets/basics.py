@@ -26,7 +26,7 @@ class UndoBelongsToTheWindow(QObject):
 
 
 class WheelNeedsFocus(QObject):
-    """Event filter for controls in a scrolled panel: the wheel scrolls, unless the control was chosen first."""
+    """Event filter for controls: the wheel changes none that was not chosen first, and scrolls the panel there is."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
