@@ -46,6 +46,8 @@ class EditedTruth:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EditedTruth):
             return NotImplemented
+        if other is self:
+            return True
         mine, theirs = self.gt, other.gt
         return (
             self.origins == other.origins
