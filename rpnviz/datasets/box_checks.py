@@ -111,6 +111,8 @@ class BoxChecks:
 
     def _check_position(self, usable: NDArray[np.int64]) -> None:
         margin = _ROUNDING_SHARE if self._convention.normalised else ROUNDING_PX
+        # A size that only the image tells is waited for; a box before 0 would else be noted now and again then.
+        usable = usable[np.isfinite(self._sizes[self._owners[usable]]).all(axis=1)]
         boxes, sizes = self._columns.boxes[usable], self._sizes[self._owners[usable]]
         for severity, rows, judgement in judge_position(boxes, sizes, margin):
 

@@ -163,6 +163,15 @@ def test_boxes_outside_an_image_whose_size_is_not_stated(write_coco, make_image)
     assert [finding.gt for finding in groups["reaches beyond the image"].findings] == [1]
 
 
+def test_a_box_before_the_image_is_noted_once_whether_or_not_the_size_is_stated(tmp_path, make_image):
+    make_image()
+    (tmp_path / "a.odgt").write_text('{"ID": "a.png", "gtboxes": [{"tag": "person", "fbox": [-10, 5, 20, 10]}]}')
+    groups = grouped(open_dataset([tmp_path / "a.odgt"]))
+    assert [finding.what for finding in groups["reaches beyond the image"].findings] == [
+        "the box x1, y1, x2, y2 = -10, 5, 10, 15 reaches beyond the image of 60 x 40 px; kept as it is."
+    ]
+
+
 def test_small_boxes_are_measured_at_the_input(write_coco, tmp_path):
     write_png(tmp_path / "a.png", np.zeros((400, 600, 3), np.uint8))
     images = [{"id": 1, "file_name": "a.png", "width": 600, "height": 400}]
