@@ -47,6 +47,8 @@ TITLES = {
     UNROTATED: "annotations drawn on the unrotated image",
     OTHER_SIZE: "images of another size than stated",
     ROTATED: "images turned by EXIF",
+    "rotated box": "rotated boxes, shown by the box around them",
+    "no area": "shapes that have no box",
     VOC_PIXELS: "convention: corners count from 1 and include the last pixel",
     "counts from 0": "sign that corners count from 0 instead of 1",
     "counts from 1": "sign that corners count from 1 instead of 0",

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from rpnviz.core import presets
+from rpnviz.datasets.lint import lint
 from rpnviz.datasets.registry import open_dataset
 from rpnviz.errors import AnnotationError
 
@@ -97,7 +99,7 @@ BOX = 'label="cat" xtl="10" ytl="5" xbr="30" ybr="15"'
     ("shape", "box", "found"),
     [
         (f"<box {BOX} />", [10, 5, 30, 15], []),
-        (f'<box {BOX} rotation="90" />', [15, 0, 25, 20], ["rotated"]),
+        (f'<box {BOX} rotation="90" />', [15, 0, 25, 20], ["rotated box"]),
         ('<polygon label="cat" points="10.5,5;30,8;20,15"/>', [10.5, 5, 30, 15], []),
         ('<ellipse label="cat" cx="20" cy="10" rx="5" ry="3"/>', [15, 7, 25, 13], []),
         ('<mask label="cat" left="3" top="4" width="5" height="6" rle="1"/>', [3, 4, 8, 10], []),
@@ -115,6 +117,13 @@ def test_shapes_of_cvat(tmp_path, make_image, shape, box, found):
     else:
         np.testing.assert_allclose(boxes(dataset), [box], atol=1e-9)
     assert all(":" in finding.where and "line 5" in finding.where for finding in dataset.findings)
+
+
+def test_a_rotated_box_is_not_taken_for_an_image_turned_by_exif(tmp_path, make_image):
+    make_image()
+    report = lint(cvat(tmp_path, cvat_image(f'<box {BOX} rotation="90" />')), presets.load("torchvision"))
+    assert "rotated boxes, shown by the box around them" in {group.title for group in report.groups}
+    assert "images turned by EXIF" not in {group.title for group in report.groups}
 
 
 def test_points_have_no_box_and_attributes_mark_ignore_regions(tmp_path, make_image):
