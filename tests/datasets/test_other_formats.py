@@ -43,6 +43,7 @@ def labelme(tmp_path, make_image):
         ({"shape_type": "polygon", "points": [[10, 5], [30, 8], [20, 15.5]]}, [10, 5, 30, 15.5]),
         ({"points": [[10, 5], [30, 8], [20, 15.5]]}, [10, 5, 30, 15.5]),
         ({"shape_type": "circle", "points": [[20, 20], [23, 24]]}, [15, 15, 25, 25]),
+        ({"shape_type": "mask", "points": [[10, 5], [29, 14]], "mask": "iVBORw0K"}, [10, 5, 30, 15]),  # 20 x 10 pixels
     ],
 )
 def test_shapes_of_labelme(labelme, shape, box):
