@@ -10,17 +10,21 @@ from pathlib import Path
 
 from rpnviz.datasets.folder import is_image_name
 
+_AROUND_THE_SPLIT = re.compile(r"instances_|person_keypoints_|oidv6-|-annotations-bbox$")
+"""What COCO and Open Images write around the name of the split."""
 
-def image_folders(annotations: Path) -> tuple[Path, ...]:
+
+def image_folders(annotations: Path, images: Path | None = None) -> tuple[Path, ...]:
     """Where the images of an annotation file are looked for, in this order.
 
-    Beside the file; in ``images/`` beside it; in a folder named like the file without ``instances_``, also one in
-    ``images/``; then the same four one level up (the layout of COCO itself: ``annotations/instances_val2017.json`` and
-    ``val2017/``; that of datumaro: ``images/val2017/``).
+    Beside the file; in ``images/`` beside it (CrowdHuman writes ``Images/``); in a folder named like the file without
+    ``instances_`` and the like, also one in ``images/``; then the same one level up (the layout of COCO itself:
+    ``annotations/instances_val2017.json`` and ``val2017/``; that of datumaro: ``images/val2017/``). If the folder of
+    the images is known, in that folder and those of it alone.
     """
-    split = annotations.stem.removeprefix("instances_")
-    near = (annotations.parent, annotations.absolute().parent.parent)
-    names = ("", "images", split, os.path.join("images", split))
+    split = _AROUND_THE_SPLIT.sub("", annotations.stem)
+    near = (annotations.parent, annotations.absolute().parent.parent) if images is None else (images,)
+    names = ("", "images", "Images", split, os.path.join("images", split))
     return tuple(dict.fromkeys(folder / name for folder in near for name in names))
 
 
@@ -29,11 +33,11 @@ class ImageFinder:
 
     Args:
         annotations: the annotation file.
-        images: the only folder to look in; None: those of :func:`image_folders`.
+        images: the folder of the images, if it is known; see :func:`image_folders`.
     """
 
     def __init__(self, annotations: Path, images: Path | None = None) -> None:
-        candidates = (images,) if images is not None else image_folders(annotations)
+        candidates = image_folders(annotations, images)
         self._first = candidates[0]
         self._folders = [str(folder) for folder in candidates if folder.is_dir()]
         self._listings: dict[str, dict[str, str]] = {}

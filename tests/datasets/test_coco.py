@@ -443,6 +443,8 @@ def test_missing_image_is_kept(write_coco, tmp_path):
         ("instances_val2017.json", "val2017/a.png"),
         ("annotations/instances_val2017.json", "images/val2017/a.png"),
         ("instances_val2017.json", "images/val2017/a.png"),
+        ("annotations/person_keypoints_val2017.json", "val2017/a.png"),
+        ("annotations/x.json", "Images/a.png"),
         ("annotations/x.json", "a.png"),
         ("annotations/x.json", "images/a.png"),
     ],

@@ -271,6 +271,13 @@ def test_open_images(tmp_path, make_image):
     assert dataset.images[0].path.name == "a.jpg"
 
 
+def test_open_images_as_it_is_downloaded(tmp_path, make_image):
+    path = make_image("train/a.jpg")
+    header = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
+    (tmp_path / "oidv6-train-annotations-bbox.csv").write_text(f"{header}\na,/m/01g317,0.25,0.75,0.125,0.5,0\n")
+    assert open_dataset([tmp_path / "oidv6-train-annotations-bbox.csv"]).images[0].path == path
+
+
 # ----------------------------------------------------------------------------------------------------------- CrowdHuman
 
 
