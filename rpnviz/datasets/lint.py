@@ -8,6 +8,7 @@ from typing import Any
 
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, Finding, Progress, Severity, no_progress
+from rpnviz.datasets.box_checks import SLIPS
 from rpnviz.datasets.columns import columns_of
 from rpnviz.datasets.findings import FindingLog, by_severity
 from rpnviz.datasets.image_checks import check_images
@@ -51,7 +52,7 @@ class Report:
     Attributes:
         dataset: what was looked at.
         preset: the trainer whose frame and rules were applied.
-        groups: errors first, then warnings and notes; the larger first.
+        groups: errors first, then warnings and notes; of each what concerns the whole file, then the larger.
     """
 
     dataset: Dataset
@@ -103,7 +104,10 @@ def groups_of(findings: tuple[Finding, ...], format_: str = "") -> tuple[Group, 
         for kind, own in by_kind.items()
     ]
     order = ("error", "warning", "note")
-    return tuple(sorted(groups, key=lambda group: (order.index(group.severity), -group.count)))
+    return tuple(
+        # One mistake of the whole file comes before the boxes that it makes wrong.
+        sorted(groups, key=lambda group: (order.index(group.severity), group.kind not in SLIPS, -group.count))
+    )
 
 
 # ---------------------------------------------------------------------- as text and as JSON

@@ -56,6 +56,8 @@ TITLES = {
     "shares": "sign of shares of the image where pixels are expected",
     "pixels": "sign of pixels where shares of the image are expected",
     "corners": "sign of corners where x, y, width, height is expected",
+    "centres": "sign of centres where upper left corners are expected",
+    "upper left": "sign of upper left corners where centres are expected",
     "sides": "sign of another order of the four numbers",
     CHOICE: "choice between several formats",
     "not used": "files that were not used",
