@@ -236,7 +236,7 @@ class OpenedData(Viewing):
                 try:
                     return number, load_image(dataset.images[number]), problems
                 except RpnvizError as error:
-                    if not passes_over:
+                    if not passes_over or len(wanted) == 1:
                         raise
                     problems.append(str(error))
             raise ImageFileError(

@@ -75,6 +75,13 @@ def test_an_unusable_file_is_named_and_the_old_view_stands(window, qtbot, tmp_pa
     np.testing.assert_array_equal(window.canvas.compose(), picture)
 
 
+def test_one_broken_image_is_not_told_as_a_list_of_them(window, qtbot, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    open_and_wait(window, qtbot, tmp_path / "broken.png")
+    assert "the image file is truncated or damaged" in told(window)
+    assert "none of 1 images" not in told(window)
+
+
 def test_a_cut_photo_in_the_list_leaves_the_shown_one(window, qtbot, tmp_path):
     for file in ("coins.png", "coffee.jpg"):
         shutil.copy(sample_images() / file, tmp_path / file)
