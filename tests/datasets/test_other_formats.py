@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -247,6 +248,13 @@ def test_bad_rows(tmp_path, make_image):
 def test_other_tables_are_refused(tmp_path, text):
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(AnnotationError, match="columns"):
+        open_dataset([tmp_path / "x.csv"])
+
+
+def test_a_workbook_that_is_called_csv(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.csv", "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(AnnotationError, match=r"spreadsheet .* Save it as CSV"):
         open_dataset([tmp_path / "x.csv"])
 
 
