@@ -197,6 +197,19 @@ def test_reload_reads_changed_annotations_and_keeps_the_selection(window, qtbot,
     assert window.state.selection.gt == 1
 
 
+def test_reload_stays_at_the_image_among_others_of_its_name(window, qtbot, tmp_path, photo):
+    other = tmp_path / "other" / photo.name
+    other.parent.mkdir()
+    shutil.copy(photo, other)
+    open_and_wait(window, qtbot, photo, other)
+    window.state.step_image(1)
+    qtbot.waitUntil(lambda: window.state.index == 1 and settled(window), timeout=5000)
+    before = window.state.dataset
+    qtbot.keyClick(window, Qt.Key.Key_F5)
+    qtbot.waitUntil(lambda: window.state.dataset is not before and settled(window), timeout=5000)
+    assert (window.state.index, window.state.record.path) == (1, other)
+
+
 def test_a_data_set_without_any_image_is_one_message(window, qtbot, tmp_path):
     document = {
         "images": [{"id": n, "file_name": f"{n}.png", "width": 9, "height": 9} for n in range(300)],
