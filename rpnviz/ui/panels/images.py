@@ -299,7 +299,9 @@ class _NameAndCount(QStyledItemDelegate):
             option.icon = QIcon(picture)
             option.icon.addPixmap(picture, QIcon.Mode.Selected)  # not tinted
             width -= SIDE + 4
-        option.text = metrics.elidedText(option.text, Qt.TextElideMode.ElideMiddle, width)
+        # Folders are the same for many images: their names go first.
+        mode = Qt.TextElideMode.ElideLeft if "/" in option.text else Qt.TextElideMode.ElideMiddle
+        option.text = metrics.elidedText(option.text, mode, width)
 
 
 class ImagesPanel(QWidget):
