@@ -122,7 +122,12 @@ def report_lines(report: Report) -> Iterator[str]:
         for severity in ("error", "warning", "note")
     )
     kind = f"{dataset.format}: " if dataset.format else ""
-    yield f"{dataset.name}: {kind}{images:,} images, {boxes:,} boxes, {len(dataset.categories):,} categories."
+    sums = (
+        _counted(images, "image", "images"),
+        _counted(boxes, "box", "boxes"),
+        _counted(len(dataset.categories), "category", "categories"),
+    )
+    yield f"{dataset.name}: {kind}{', '.join(sums)}."
     yield f"{counted}, for {report.preset.name}." if report.groups else f"Nothing found, for {report.preset.name}."
     for group in report.groups:
         yield ""
@@ -140,6 +145,10 @@ def report_lines(report: Report) -> Iterator[str]:
     yield ""
     titles = ", ".join(f"{group.count:,} {group.title}" for group in report.loss)
     yield f"What can make the loss NaN: {titles}." if titles else "Nothing that can make the loss NaN."
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def reaction_lines(group: Group) -> Iterator[str]:

@@ -291,7 +291,7 @@ def test_what_the_trainers_do_is_what_the_core_does(name, opened):
 def test_the_report_as_text_and_as_json(opened):
     report = lint(opened((10, 5, 0, 10), *[(1, 2, 3 + k, -4) for k in range(5)]), TORCHVISION)
     lines = list(report_lines(report))
-    assert lines[0] == "instances.json: COCO JSON: 1 images, 6 boxes, 1 categories."
+    assert lines[0] == "instances.json: COCO JSON: 1 image, 6 boxes, 1 category."
     assert "ERROR  6 x boxes without area (can make the loss NaN)" in lines
     assert "  ... and 3 more" in lines
     assert any(line.startswith("  torchvision: stops") for line in lines)
