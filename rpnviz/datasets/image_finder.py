@@ -42,6 +42,7 @@ class ImageFinder:
         self._folders = [str(folder) for folder in candidates if folder.is_dir()]
         self._listings: dict[str, dict[str, str]] = {}
         self._stems: dict[str, dict[str, str]] = {}
+        self._inner: dict[str, list[str]] = {}
 
     @property
     def looked_in(self) -> str:
@@ -75,9 +76,20 @@ class ImageFinder:
         return self._find(file_name.replace("\\", "/")) if found is None and "\\" in file_name else found
 
     def find_last_part(self, file_name: str) -> Path | None:
-        """Where an image is by the last part of its name, for folders that were moved or are another computer's."""
-        last = re.split(r"[\\/]", file_name)[-1]
-        return self._find(last) if last and last != file_name else None
+        """Where an image is by the end of its name, for folders that were moved or are another computer's.
+
+        As many of its last folders as are there count: of ``C:\\data\\train\\a.jpg`` first ``train/a.jpg``, then
+        ``a.jpg``.
+        """
+        *inner, last = re.split(r"[\\/]", file_name)
+        if not last:
+            return None
+        for start in range(1, len(inner) + 1):
+            for folder in self._folders_of("/".join(inner[start:])):
+                found = self._names_in(folder).get(unicodedata.normalize("NFC", last))
+                if found is not None:
+                    return Path(folder, found)
+        return None
 
     def find_stem(self, stem: str) -> Path | None:
         """An image of that name, whatever its suffix."""
@@ -91,6 +103,14 @@ class ImageFinder:
             if found is not None:
                 return Path(folder, found)
         return None
+
+    def _folders_of(self, inner: str) -> list[str]:
+        """Where folders of that name are; asked once for all images in them."""
+        if inner not in self._inner:
+            above = os.pardir in inner.split("/")
+            places = () if above else (os.path.join(folder, inner) if inner else folder for folder in self._folders)
+            self._inner[inner] = [place for place in places if os.path.isdir(place)]
+        return self._inner[inner]
 
     def _find(self, name: str) -> Path | None:
         for folder in self._folders:

@@ -478,6 +478,15 @@ def test_moved_image_is_found_by_its_last_part(read_coco, tmp_path, file_name):
     assert dataset.images[0].path == tmp_path / "a.png"
 
 
+def test_the_last_folders_of_another_computers_path_count(write_coco, make_image):
+    names = ("C:\\data\\train\\a.png", "/home/somebody/data/val/a.png", "/home/../b.png")
+    paths = [make_image("train/a.png"), make_image("val/a.png")]
+    make_image("a.png")
+    dataset = coco.read(write_coco([], [{"id": k, "file_name": name} for k, name in enumerate(names)]))
+    assert [record.path for record in dataset.images][:2] == paths
+    assert [finding.kind for finding in dataset.findings] == ["missing image", "moved image", "moved image"]
+
+
 def test_given_image_folder_is_the_only_one(write_coco, make_image, tmp_path):
     make_image("a.png")
     other = make_image("pictures/a.png")
