@@ -420,13 +420,20 @@ def _damaged(path: Path, how: str) -> ImageFileError:
     )
 
 
+_ARCHIVE_STARTS = (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ")
+"""Of zip, gzip, 7z, rar, bzip2 and xz."""
+
+
 def _not_decoded(path: Path, data: NDArray[np.uint8]) -> ImageFileError:
     """Tell a damaged image from something that never was one."""
     if data[:3].tobytes() == _JPEG_START or _has_decoder(data):
         return _damaged(path, f"Its {len(data):,} bytes begin as an image but cannot be decoded.")
-    return ImageFileError(
-        f"this is no image that can be read ({len(data):,} bytes).", where=str(path), way_out=_KNOWN_KINDS
-    )
+    what, way_out = f"this is no image that can be read ({len(data):,} bytes).", _KNOWN_KINDS
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        what, way_out = "this is a spreadsheet.", "Save its table as CSV, and open that."
+    elif data[:8].tobytes().startswith(_ARCHIVE_STARTS):
+        what, way_out = "this is an archive.", "Unpack it, and open the folder."
+    return ImageFileError(what, where=str(path), way_out=way_out)
 
 
 def _has_decoder(data: NDArray[np.uint8]) -> bool:

@@ -484,3 +484,18 @@ def test_write_protected_file(tmp_path, picture, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert "write-protected" in write_error(path, picture).what
     assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "says"),
+    [
+        ("set.zip", b"PK\x03\x04", "this is an archive. Unpack it, and open the folder"),
+        ("set.tar.gz", b"\x1f\x8b\x08", "this is an archive. Unpack it, and open the folder"),
+        ("boxes.xlsx", b"PK\x03\x04", "this is a spreadsheet. Save its table as CSV"),
+    ],
+)
+def test_an_archive_says_what_to_do_with_it(tmp_path, name, start, says):
+    (tmp_path / name).write_bytes(start + bytes(500))
+    for look in (read_image, image_size):
+        with pytest.raises(ImageFileError, match=says):
+            look(tmp_path / name)

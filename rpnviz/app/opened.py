@@ -110,8 +110,8 @@ class OpenedData(Viewing):
             if not dataset.images:
                 self.tell(Message(Severity.ERROR, "Nothing to show", f"{dataset.source} holds no image."))
                 return
-            names = (number for number, record in enumerate(dataset.images) if record.file_name == image)
-            self._load(dataset, next(names, 0) if image else 0, opening=opening, then=then)
+            names = dataset.file_names()
+            self._load(dataset, names.index(image) if image in names else 0, opening=opening, then=then)
 
         def go_on() -> None:
             self.jobs.submit(title, opening.read, done, lambda error: self.tell(from_error("Could not open", error)))
@@ -128,12 +128,15 @@ class OpenedData(Viewing):
     def reload(self) -> None:
         """Read the data set's files again; image and selection stay where they still exist."""
         dataset, record, selected, opening = self.dataset, self.record, self.selection.gt, self._opening
+        here = self.index
         if dataset is None or record is None or opening is None:
             return
 
         def done(fresh: Dataset) -> None:
-            names = [image.file_name for image in fresh.images]
-            index = names.index(record.file_name) if record.file_name in names else 0
+            names, name = fresh.file_names(), record.file_name
+            index = names.index(name) if name in names else 0
+            if here < len(names) and names[here] == name:
+                index = here  # images of several folders may have the same name
             if not fresh.images:
                 self.tell(Message(Severity.ERROR, "Nothing to reload", f"{fresh.source} holds no image any more."))
             else:
@@ -244,7 +247,7 @@ class OpenedData(Viewing):
                     photo.prepare()
                     return number, loaded, photo, problems
                 except RpnvizError as error:
-                    if not passes_over:
+                    if not passes_over or len(wanted) == 1:
                         raise
                     problems.append(str(error))
             raise ImageFileError(

@@ -202,7 +202,12 @@ def _with_infinity(document: Any) -> Any:
 
 
 def relocated(session: Session, folder: Path) -> Session:
-    """The session with what is missing looked for below another folder, under as much of its old path as fits."""
+    """The session with what is missing looked for below another folder, under as much of its old path as fits.
+
+    If nothing but one folder is missing, and not below that folder either, it is that folder under another name.
+    """
+    missing = session.missing
+    renamed = missing[0] if len(missing) == 1 and not missing[0].suffix else None
 
     def found(name: str) -> str:
         path = Path(name)
@@ -213,7 +218,7 @@ def relocated(session: Session, folder: Path) -> Session:
             candidate = folder.joinpath(*parts[start:])
             if candidate.exists():
                 return str(candidate)
-        return str(folder) if folder.name == path.name else name
+        return str(folder) if folder.name == path.name or path == renamed else name
 
     return session.with_paths(found)
 

@@ -16,12 +16,49 @@ NOT_FINITE, FLAT, NO_BOX, TWICE = "not finite", "flat", "bbox", "duplicate box"
 OUTSIDE, BEYOND = "lies outside the image", "reaches beyond the image"
 FROM_ZERO, FROM_ONE, LAST_PIXEL = "counts from 0", "counts from 1", "names the last pixel"
 SHARES, PIXELS, AS_CORNERS, AS_SIZES = "shares", "pixels", "corners", "sides"
+AS_CENTRES, AS_UPPER_LEFT = "centres", "upper left"
+SLIPS = (SHARES, PIXELS, AS_CORNERS, AS_SIZES, AS_CENTRES, AS_UPPER_LEFT, FROM_ZERO, FROM_ONE, LAST_PIXEL)
+"""Kinds that are about the whole file: what single boxes have wrong mostly follows from them."""
 
 _ROUNDING_SHARE = 1e-3
 """The same as ``ROUNDING_PX`` for boxes that are shares of an image of some 500 px."""
 _ENOUGH = 10
 """So many boxes must show a slip of the whole file before it is called one."""
 _CHUNK = 1 << 16
+
+
+_READINGS: dict[Order, tuple[str, tuple[tuple[str, Order, str, str], ...]]] = {
+    Order.CORNER_SIZE: (
+        "x, y, width, height",
+        (
+            (AS_CORNERS, Order.CORNERS, "x1, y1, x2, y2", "Write width and height: x2 - x1 and y2 - y1."),
+            (
+                AS_CENTRES,
+                Order.CENTRE_SIZE,
+                "centre and size",
+                "Write the upper left corner: x - width / 2 and y - height / 2.",
+            ),
+        ),
+    ),
+    Order.CENTRE_SIZE: (
+        "centre and size",
+        (
+            (
+                AS_CORNERS,
+                Order.CORNERS,
+                "x1, y1, x2, y2",
+                "Write centre and size: (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1.",
+            ),
+            (
+                AS_UPPER_LEFT,
+                Order.CORNER_SIZE,
+                "upper left corner and size",
+                "Write the centre: x + width / 2 and y + height / 2.",
+            ),
+        ),
+    ),
+}
+"""What four numbers with a size mean, and what they are mistaken for: kind, order, its words and the way out."""
 
 
 class BoxChecks:
@@ -111,6 +148,8 @@ class BoxChecks:
 
     def _check_position(self, usable: NDArray[np.int64]) -> None:
         margin = _ROUNDING_SHARE if self._convention.normalised else ROUNDING_PX
+        # A size that only the image tells is waited for; a box before 0 would else be noted now and again then.
+        usable = usable[np.isfinite(self._sizes[self._owners[usable]]).all(axis=1)]
         boxes, sizes = self._columns.boxes[usable], self._sizes[self._owners[usable]]
         for severity, rows, judgement in judge_position(boxes, sizes, margin):
 
@@ -172,31 +211,15 @@ class BoxChecks:
         return kind
 
     def _check_meaning(self, found: set[str]) -> None:
-        """Corners where corner and size are expected, and the reverse."""
+        """Four numbers of another meaning: corners where corner and size are expected, and the like."""
         order = self._convention.order
         rows = np.flatnonzero(self._finite & self._has_box)
-        if len(rows) < _ENOUGH or order is Order.CENTRE_SIZE:
+        if len(rows) < _ENOUGH:
+            return
+        if order in _READINGS:
+            self._check_readings(rows, found)
             return
         numbers = self._numbers[rows]
-        if order is Order.CORNER_SIZE:
-            as_corners = (numbers[:, 2] > numbers[:, 0]) & (numbers[:, 3] > numbers[:, 1])
-            if as_corners.mean() <= 0.99:
-                return
-            sizes = self._sizes[self._owners[rows]]
-            known = np.isfinite(sizes).all(axis=1)
-            if known.sum() < _ENOUGH:
-                return
-            numbers, sizes = numbers[known], sizes[known][:, ::-1]
-            as_corners = as_corners[known] & (numbers[:, 2:] <= sizes + 1).all(axis=1)
-            beyond = (numbers[:, :2] + numbers[:, 2:] > sizes + 1).any(axis=1)
-            if as_corners.mean() > 0.99 and beyond.mean() > 0.2:
-                what = (
-                    f"{int(beyond.sum()):,} of {len(numbers):,} boxes reach beyond their image as x, y, width, height, "
-                    "but none does as x1, y1, x2, y2: they look like corners; kept as they are."
-                )
-                way_out = "Write width and height: x2 - x1 and y2 - y1."
-                found.add(self._slip(AS_CORNERS, "error", what, way_out))
-            return
         corners = self._corners()[rows]
         turned = (corners[:, 2:] < corners[:, :2]).any(axis=1)
         if turned.mean() <= 0.2 or not (corners[:, 2:] > 0).all(axis=1).mean() > 0.99:
@@ -215,6 +238,34 @@ class BoxChecks:
             "two numbers look like width and height; kept as they are."
         )
         found.add(self._slip(AS_SIZES, "error", what, "Write the lower right corner: x1 + width and y1 + height."))
+
+    def _check_readings(self, rows: NDArray[np.int64], found: set[str]) -> None:
+        """Boxes that lie inside their images only if the four numbers mean something else."""
+        height, width = self._sizes[self._owners[rows]].T
+        rows = rows[np.isfinite(height) & np.isfinite(width)]
+        if len(rows) < _ENOUGH:
+            return
+        height, width = self._sizes[self._owners[rows]].T
+        margin = _ROUNDING_SHARE if self._convention.normalised else 1.0
+
+        def beyond(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+            x1, y1, x2, y2 = boxes.T
+            return (x1 < -margin) | (y1 < -margin) | (x2 > width + margin) | (y2 > height + margin)
+
+        meant, others = _READINGS[self._convention.order]
+        out = beyond(self._columns.boxes[rows])
+        if out.mean() <= 0.2:
+            return
+        for kind, order, means, way_out in others:
+            boxes = PixelConvention(order).to_boxes(self._numbers[rows])
+            ordered = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+            if (ordered & ~beyond(boxes)).mean() > 0.99:
+                what = (
+                    f"{int(out.sum()):,} of {len(rows):,} boxes reach beyond their image as {meant}, but none does as "
+                    f"{means}: they look like that; kept as they are."
+                )
+                found.add(self._slip(kind, "error", what, way_out))
+                return
 
     def _check_counting(self, usable: NDArray[np.int64], found: set[str]) -> None:
         """Whether the file counts pixels from the other end than its format."""

@@ -29,7 +29,7 @@ from rpnviz.datasets.json_files import COPY_AGAIN, decode_slowly, is_json_with, 
 from rpnviz.errors import AnnotationError
 
 FORMAT = "COCO JSON"
-VERSION = 1
+VERSION = 2
 """Counts up whenever the same file would be read differently: older cached columns are then not used."""
 EXPECTED = "Expected COCO JSON: an object with the lists 'images', 'annotations' and 'categories'."
 

@@ -124,6 +124,9 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
         AnnotationError: it has no columns for image and box.
     """
     text = read_text(path)
+    if text.startswith("PK\x03\x04"):
+        what = "this is a spreadsheet or a zip archive, whatever its name says, expected a table as text."
+        raise AnnotationError(what, where=str(path), way_out="Save it as CSV.")
     rows = _rows(text)
     first = next(rows, None)
     columns = _columns(first[1]) if first is not None else None

@@ -160,7 +160,7 @@ class _Reader:
             return numbers
         if image is not None:
             what = f"the {shape.tag} is rotated by {angle:g}°; the box around it is shown."
-            self.collector.note("rotated", "note", image, what, f"line {shape.line}")
+            self.collector.note("rotated box", "note", image, what, f"line {shape.line}")
         x1, y1, x2, y2 = numbers
         return around_rotated(((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1), angle)
 

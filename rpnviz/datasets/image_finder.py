@@ -10,17 +10,21 @@ from pathlib import Path
 
 from rpnviz.datasets.folder import is_image_name
 
+_AROUND_THE_SPLIT = re.compile(r"instances_|person_keypoints_|oidv6-|-annotations-bbox$")
+"""What COCO and Open Images write around the name of the split."""
 
-def image_folders(annotations: Path) -> tuple[Path, ...]:
+
+def image_folders(annotations: Path, images: Path | None = None) -> tuple[Path, ...]:
     """Where the images of an annotation file are looked for, in this order.
 
-    Beside the file; in ``images/`` beside it; in a folder named like the file without ``instances_``, also one in
-    ``images/``; then the same four one level up (the layout of COCO itself: ``annotations/instances_val2017.json`` and
-    ``val2017/``; that of datumaro: ``images/val2017/``).
+    Beside the file; in ``images/`` beside it (CrowdHuman writes ``Images/``); in a folder named like the file without
+    ``instances_`` and the like, also one in ``images/``; then the same one level up (the layout of COCO itself:
+    ``annotations/instances_val2017.json`` and ``val2017/``; that of datumaro: ``images/val2017/``). If the folder of
+    the images is known, in that folder and those of it alone.
     """
-    split = annotations.stem.removeprefix("instances_")
-    near = (annotations.parent, annotations.absolute().parent.parent)
-    names = ("", "images", split, os.path.join("images", split))
+    split = _AROUND_THE_SPLIT.sub("", annotations.stem)
+    near = (annotations.parent, annotations.absolute().parent.parent) if images is None else (images,)
+    names = ("", "images", "Images", split, os.path.join("images", split))
     return tuple(dict.fromkeys(folder / name for folder in near for name in names))
 
 
@@ -29,15 +33,16 @@ class ImageFinder:
 
     Args:
         annotations: the annotation file.
-        images: the only folder to look in; None: those of :func:`image_folders`.
+        images: the folder of the images, if it is known; see :func:`image_folders`.
     """
 
     def __init__(self, annotations: Path, images: Path | None = None) -> None:
-        candidates = (images,) if images is not None else image_folders(annotations)
+        candidates = image_folders(annotations, images)
         self._first = candidates[0]
         self._folders = [str(folder) for folder in candidates if folder.is_dir()]
         self._listings: dict[str, dict[str, str]] = {}
         self._stems: dict[str, dict[str, str]] = {}
+        self._inner: dict[str, list[str]] = {}
 
     @property
     def looked_in(self) -> str:
@@ -71,9 +76,20 @@ class ImageFinder:
         return self._find(file_name.replace("\\", "/")) if found is None and "\\" in file_name else found
 
     def find_last_part(self, file_name: str) -> Path | None:
-        """Where an image is by the last part of its name, for folders that were moved or are another computer's."""
-        last = re.split(r"[\\/]", file_name)[-1]
-        return self._find(last) if last and last != file_name else None
+        """Where an image is by the end of its name, for folders that were moved or are another computer's.
+
+        As many of its last folders as are there count: of ``C:\\data\\train\\a.jpg`` first ``train/a.jpg``, then
+        ``a.jpg``.
+        """
+        *inner, last = re.split(r"[\\/]", file_name)
+        if not last:
+            return None
+        for start in range(1, len(inner) + 1):
+            for folder in self._folders_of("/".join(inner[start:])):
+                found = self._names_in(folder).get(unicodedata.normalize("NFC", last))
+                if found is not None:
+                    return Path(folder, found)
+        return None
 
     def find_stem(self, stem: str) -> Path | None:
         """An image of that name, whatever its suffix."""
@@ -87,6 +103,14 @@ class ImageFinder:
             if found is not None:
                 return Path(folder, found)
         return None
+
+    def _folders_of(self, inner: str) -> list[str]:
+        """Where folders of that name are; asked once for all images in them."""
+        if inner not in self._inner:
+            above = os.pardir in inner.split("/")
+            places = () if above else (os.path.join(folder, inner) if inner else folder for folder in self._folders)
+            self._inner[inner] = [place for place in places if os.path.isdir(place)]
+        return self._inner[inner]
 
     def _find(self, name: str) -> Path | None:
         for folder in self._folders:

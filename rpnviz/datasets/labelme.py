@@ -2,6 +2,7 @@
 
 Corners count from 0 and are edges, in floats. A rectangle has two points in any order; of polygons, circles (centre and
 a point on the line) and rotated rectangles the box around them is taken; points and lines have no box and are left out.
+The two points of a mask are the first and the last of its pixels, so its box ends 1 px behind the second.
 A shape is an ignore region if one of its flags ``ignore``, ``crowd`` or ``difficult`` is set.
 """
 
@@ -189,4 +190,5 @@ def _corners(points: Any, kind: Any) -> list[float] | None:
     xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
     if any(math.isnan(value) for value in (*xs, *ys)):
         return [math.nan] * 4
-    return [min(xs), min(ys), max(xs), max(ys)]
+    last_pixel = 1 if kind == "mask" else 0  # the points of a mask are its first and its last pixel
+    return [min(xs), min(ys), max(xs) + last_pixel, max(ys) + last_pixel]

@@ -8,6 +8,7 @@ from typing import Any
 
 from rpnviz.core.presets import Preset
 from rpnviz.datasets.base import Dataset, Finding, Progress, Severity, no_progress
+from rpnviz.datasets.box_checks import SLIPS
 from rpnviz.datasets.columns import columns_of
 from rpnviz.datasets.findings import FindingLog, by_severity
 from rpnviz.datasets.image_checks import check_images
@@ -51,7 +52,7 @@ class Report:
     Attributes:
         dataset: what was looked at.
         preset: the trainer whose frame and rules were applied.
-        groups: errors first, then warnings and notes; the larger first.
+        groups: errors first, then warnings and notes; of each what concerns the whole file, then the larger.
     """
 
     dataset: Dataset
@@ -103,7 +104,10 @@ def groups_of(findings: tuple[Finding, ...], format_: str = "") -> tuple[Group, 
         for kind, own in by_kind.items()
     ]
     order = ("error", "warning", "note")
-    return tuple(sorted(groups, key=lambda group: (order.index(group.severity), -group.count)))
+    return tuple(
+        # One mistake of the whole file comes before the boxes that it makes wrong.
+        sorted(groups, key=lambda group: (order.index(group.severity), group.kind not in SLIPS, -group.count))
+    )
 
 
 # ---------------------------------------------------------------------- as text and as JSON
@@ -118,7 +122,12 @@ def report_lines(report: Report) -> Iterator[str]:
         for severity in ("error", "warning", "note")
     )
     kind = f"{dataset.format}: " if dataset.format else ""
-    yield f"{dataset.name}: {kind}{images:,} images, {boxes:,} boxes, {len(dataset.categories):,} categories."
+    sums = (
+        _counted(images, "image", "images"),
+        _counted(boxes, "box", "boxes"),
+        _counted(len(dataset.categories), "category", "categories"),
+    )
+    yield f"{dataset.name}: {kind}{', '.join(sums)}."
     yield f"{counted}, for {report.preset.name}." if report.groups else f"Nothing found, for {report.preset.name}."
     for group in report.groups:
         yield ""
@@ -136,6 +145,10 @@ def report_lines(report: Report) -> Iterator[str]:
     yield ""
     titles = ", ".join(f"{group.count:,} {group.title}" for group in report.loss)
     yield f"What can make the loss NaN: {titles}." if titles else "Nothing that can make the loss NaN."
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def reaction_lines(group: Group) -> Iterator[str]:

@@ -55,7 +55,8 @@ def open_dataset(
     others = [path for path in given if path not in files]
     if len(files) > 1:
         raise AnnotationError(
-            f"{len(files)} annotation files were named: {_listed(files)}.", way_out="Open one of them at a time."
+            f"{len(files)} annotation files were named: {_listed(files)}.",
+            way_out="Open one of them, or the folder that holds them.",
         )
     inner = [path for path in others if path.is_dir()]
     if inner and len(others) > 1:

@@ -79,7 +79,7 @@ def _is_description(content: Any) -> bool:
     if not isinstance(content, dict) or "backbone" in content:
         return False
     return isinstance(content.get("names"), list | dict) or any(
-        isinstance(content.get(split), str) for split in ("train", "val")
+        isinstance(content.get(split), str | list) for split in ("train", "val")
     )
 
 
@@ -113,18 +113,20 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
         progress: called with a fraction from 0 to 1; it may raise to end the work.
 
     Raises:
-        AnnotationError: there is no image.
+        AnnotationError: there is no image, or the file is neither a description nor a list of images.
     """
     description: Mapping[str, Any] = {}
     if path.suffix.lower() in _YAML and not path.is_dir():
         content = read_yaml(path)
-        if not isinstance(content, dict):
+        if not _is_description(content):
             raise AnnotationError(
                 "the file is no description of a data set: expected 'names' and the folders of 'train' and 'val'.",
                 where=str(path),
                 way_out="Name the folder of the images.",
             )
         description = content
+    elif not path.is_dir() and not _claims_of_file(path):
+        raise _no_list(path)
     collector = Collector(path, PIXELS, "line", own_files=True)
     reader = _Reader(path, collector, Categories(_names(description, path, collector)), description)
     sources = [images] if images is not None else _sources(path, description, collector)
@@ -136,6 +138,17 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     reader.finish(files)
     progress(1.0)
     return collector.dataset(reader.categories.names, FORMAT)
+
+
+def _no_list(path: Path) -> AnnotationError:
+    """Why a text file is no list of images, and what to open where it holds the boxes of one."""
+    lines = (line.strip() for line in decode(read_bytes(path, 4096)).splitlines())
+    first = next((line for line in lines if line), "")
+    way_out = "A list names one image a line, with its suffix."
+    if first and _looks_like_labels(path):
+        way_out = "It looks like the boxes of one image: open the folder that holds images and labels."
+    given = f"its first line is {shown(first)}" if first else "it is empty"
+    return AnnotationError(f"the file is no list of images: {given}.", where=str(path), way_out=way_out)
 
 
 def _names(description: Mapping[str, Any], path: Path, collector: Collector) -> list[str]:

@@ -125,6 +125,15 @@ def test_files_that_moved_are_found_below_another_folder(tmp_path):
     assert relocated(session, new / "images").paths == (str(new / "images"),)
 
 
+def test_a_folder_that_was_renamed_is_the_one_that_is_named(tmp_path):
+    new = tmp_path / "renamed"
+    (new / "inner" / "set").mkdir(parents=True)
+    assert relocated(Session(paths=("/gone/other",), params=PARAMS), new).paths == (str(new),)
+    assert relocated(Session(paths=("/gone/set",), params=PARAMS), new / "inner").paths == (str(new / "inner" / "set"),)
+    for files in (("/gone/a.png",), ("/gone/one", "/gone/two")):
+        assert relocated(Session(paths=files, params=PARAMS), new).paths == files
+
+
 def document(**changes):
     return {**json.loads(session_bytes(Session(params=PARAMS), Path("/"))), **changes}
 

@@ -443,6 +443,8 @@ def test_missing_image_is_kept(write_coco, tmp_path):
         ("instances_val2017.json", "val2017/a.png"),
         ("annotations/instances_val2017.json", "images/val2017/a.png"),
         ("instances_val2017.json", "images/val2017/a.png"),
+        ("annotations/person_keypoints_val2017.json", "val2017/a.png"),
+        ("annotations/x.json", "Images/a.png"),
         ("annotations/x.json", "a.png"),
         ("annotations/x.json", "images/a.png"),
     ],
@@ -474,6 +476,15 @@ def test_moved_image_is_found_by_its_last_part(read_coco, tmp_path, file_name):
     assert finding.severity == "note"
     assert str(tmp_path / "a.png") in finding.what
     assert dataset.images[0].path == tmp_path / "a.png"
+
+
+def test_the_last_folders_of_another_computers_path_count(write_coco, make_image):
+    names = ("C:\\data\\train\\a.png", "/home/somebody/data/val/a.png", "/home/../b.png")
+    paths = [make_image("train/a.png"), make_image("val/a.png")]
+    make_image("a.png")
+    dataset = coco.read(write_coco([], [{"id": k, "file_name": name} for k, name in enumerate(names)]))
+    assert [record.path for record in dataset.images][:2] == paths
+    assert [finding.kind for finding in dataset.findings] == ["missing image", "moved image", "moved image"]
 
 
 def test_given_image_folder_is_the_only_one(write_coco, make_image, tmp_path):

@@ -13,7 +13,7 @@ from rpnviz.core import pipeline, presets
 from rpnviz.core.ground_truth import NotTrained, Reaction
 from rpnviz.datasets import box_checks, reactions
 from rpnviz.datasets.base import inputs_of
-from rpnviz.datasets.box_checks import same_boxes
+from rpnviz.datasets.box_checks import SLIPS, same_boxes
 from rpnviz.datasets.lint import lint, report_document, report_lines
 from rpnviz.datasets.registry import open_dataset, sample_dataset
 from rpnviz.errors import Cancelled
@@ -45,8 +45,7 @@ def opened(write_coco, make_image):
 
 
 def slips(dataset):
-    own = {"counts from 0", "counts from 1", "names the last pixel", "shares", "pixels", "corners", "sides"}
-    return [finding.kind for finding in dataset.findings if finding.kind in own]
+    return [finding.kind for finding in dataset.findings if finding.kind in SLIPS]
 
 
 def test_shares_where_pixels_are_expected(opened):
@@ -60,6 +59,45 @@ def test_corners_where_sides_are_expected(opened):
     starts = rng.uniform((0, 0), (40, 25), (30, 2))
     corners = np.concatenate([starts, starts + rng.uniform(3, 15, (30, 2))], axis=1)
     assert slips(opened(*corners.tolist())) == ["corners"]
+
+
+def random_corners(count=40):
+    """Boxes inside 60 x 40 px, some at its edges."""
+    rng = np.random.default_rng(0)
+    sides = rng.uniform((8, 6), (40, 30), (count, 2))
+    starts = rng.uniform(0, 1, (count, 2)).round(1) * ((60, 40) - sides)
+    return np.concatenate([starts, starts + sides], axis=1)
+
+
+def test_centres_where_upper_left_corners_are_expected(opened):
+    corners = random_corners()
+    sides = corners[:, 2:] - corners[:, :2]
+    assert slips(opened(*np.hstack([corners[:, :2], sides]).tolist())) == []
+    assert slips(opened(*np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, sides]).tolist())) == ["centres"]
+
+
+@pytest.mark.parametrize(("written", "found"), [("centre", []), ("corners", ["corners"]), ("corner", ["upper left"])])
+def test_other_numbers_where_yolo_expects_centres(tmp_path, make_image, written, found):
+    make_image("images/a.png")
+    corners = random_corners() / (60, 40, 60, 40)
+    start, end = corners[:, :2], corners[:, 2:]
+    second = end if written == "corners" else end - start
+    rows = np.hstack([(start + end) / 2 if written == "centre" else start, second]).tolist()
+    (tmp_path / "labels").mkdir()
+    lines = "\n".join("0 " + " ".join(f"{number:.6f}" for number in row) for row in rows)
+    (tmp_path / "labels" / "a.txt").write_text(lines)
+    assert slips(open_dataset([tmp_path])) == found
+
+
+def test_what_is_wrong_with_the_whole_file_comes_first(tmp_path, make_image):
+    make_image()
+    rows = [f"a.png,{20 + k},{10 + k},{5 + k % 3},{9},cat" for k in range(12)]
+    (tmp_path / "boxes.csv").write_text("\n".join(rows))
+    report = lint(open_dataset([tmp_path / "boxes.csv"]), TORCHVISION)
+    assert [(group.kind, group.count) for group in report.groups if group.severity == "error"] == [
+        ("sides", 1),
+        ("flat", 12),
+    ]
 
 
 def test_sides_where_corners_are_expected(tmp_path, make_image):
@@ -163,6 +201,15 @@ def test_boxes_outside_an_image_whose_size_is_not_stated(write_coco, make_image)
     assert [finding.gt for finding in groups["reaches beyond the image"].findings] == [1]
 
 
+def test_a_box_before_the_image_is_noted_once_whether_or_not_the_size_is_stated(tmp_path, make_image):
+    make_image()
+    (tmp_path / "a.odgt").write_text('{"ID": "a.png", "gtboxes": [{"tag": "person", "fbox": [-10, 5, 20, 10]}]}')
+    groups = grouped(open_dataset([tmp_path / "a.odgt"]))
+    assert [finding.what for finding in groups["reaches beyond the image"].findings] == [
+        "the box x1, y1, x2, y2 = -10, 5, 10, 15 reaches beyond the image of 60 x 40 px; kept as it is."
+    ]
+
+
 def test_small_boxes_are_measured_at_the_input(write_coco, tmp_path):
     write_png(tmp_path / "a.png", np.zeros((400, 600, 3), np.uint8))
     images = [{"id": 1, "file_name": "a.png", "width": 600, "height": 400}]
@@ -244,7 +291,7 @@ def test_what_the_trainers_do_is_what_the_core_does(name, opened):
 def test_the_report_as_text_and_as_json(opened):
     report = lint(opened((10, 5, 0, 10), *[(1, 2, 3 + k, -4) for k in range(5)]), TORCHVISION)
     lines = list(report_lines(report))
-    assert lines[0] == "instances.json: COCO JSON: 1 images, 6 boxes, 1 categories."
+    assert lines[0] == "instances.json: COCO JSON: 1 image, 6 boxes, 1 category."
     assert "ERROR  6 x boxes without area (can make the loss NaN)" in lines
     assert "  ... and 3 more" in lines
     assert any(line.startswith("  torchvision: stops") for line in lines)

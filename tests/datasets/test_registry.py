@@ -171,6 +171,12 @@ def test_folder_with_an_annotation_file_from_elsewhere(make_image, write_coco, t
     assert "extra.png" in note.what
 
 
+def test_folder_whose_images_are_in_a_folder_of_it(make_image, write_coco, tmp_path):
+    path = make_image("set/images/a.png")
+    dataset = open_dataset([tmp_path / "set"], write_coco([box()], name="set/annotations.json"))
+    assert (dataset.findings, dataset.images[0].path) == ((), path)
+
+
 # ------------------------------------------------------------------------------------- images with an annotation file
 
 

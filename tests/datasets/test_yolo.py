@@ -98,6 +98,23 @@ def test_list_of_images(tmp_path, make_image, yolo):
     assert "missing image" in {finding.kind for finding in dataset.findings}
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.txt", "0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.5\n", "looks like the boxes of one image"),
+        ("a.txt", "Car 0.88 3 -0.69 0 192 402 374 1.6 1.57 3.23 -2.70 1.74 3.68 -1.29\n", "the boxes of one image"),
+        ("trainval.txt", "2008_000001\n2008_000002\n", "its first line is '2008_000001'"),
+        ("notes.txt", "\n", "it is empty"),
+        ("config.yaml", "model: frcnn\nlr: 0.1\n", "no description of a data set"),
+    ],
+)
+def test_what_is_no_list_and_no_description_is_refused(tmp_path, make_image, name, text, says):
+    make_image("below/b.png")  # not to be found from a file that names nothing
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AnnotationError, match=says):
+        open_dataset([tmp_path / name])
+
+
 def test_labels_beside_the_images_and_their_names(tmp_path, make_image):
     make_image("a.png")
     (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1\n")

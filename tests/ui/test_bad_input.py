@@ -75,6 +75,13 @@ def test_an_unusable_file_is_named_and_the_old_view_stands(window, qtbot, tmp_pa
     np.testing.assert_array_equal(window.canvas.compose(), picture)
 
 
+def test_one_broken_image_is_not_told_as_a_list_of_them(window, qtbot, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    open_and_wait(window, qtbot, tmp_path / "broken.png")
+    assert "the image file is truncated or damaged" in told(window)
+    assert "none of 1 images" not in told(window)
+
+
 def test_a_cut_photo_in_the_list_leaves_the_shown_one(window, qtbot, tmp_path):
     for file in ("coins.png", "coffee.jpg"):
         shutil.copy(sample_images() / file, tmp_path / file)
@@ -188,6 +195,19 @@ def test_reload_reads_changed_annotations_and_keeps_the_selection(window, qtbot,
     qtbot.keyClick(window, Qt.Key.Key_F5)
     qtbot.waitUntil(lambda: window.table.model.rowCount() == 3 and settled(window), timeout=5000)
     assert window.state.selection.gt == 1
+
+
+def test_reload_stays_at_the_image_among_others_of_its_name(window, qtbot, tmp_path, photo):
+    other = tmp_path / "other" / photo.name
+    other.parent.mkdir()
+    shutil.copy(photo, other)
+    open_and_wait(window, qtbot, photo, other)
+    window.state.step_image(1)
+    qtbot.waitUntil(lambda: window.state.index == 1 and settled(window), timeout=5000)
+    before = window.state.dataset
+    qtbot.keyClick(window, Qt.Key.Key_F5)
+    qtbot.waitUntil(lambda: window.state.dataset is not before and settled(window), timeout=5000)
+    assert (window.state.index, window.state.record.path) == (1, other)
 
 
 def test_a_data_set_without_any_image_is_one_message(window, qtbot, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QStyleOptionViewItem
 from support import open_image, settled
 
 from rpnviz.app.survey import RANKS
@@ -243,6 +244,23 @@ def test_images_with_findings_are_a_filter(window, qtbot, tmp_path):
     wait_counted(window, qtbot)
     choose(window.images.passes, "Findings")
     assert listed(window) == ["bad.png"]
+
+
+def test_long_names_keep_what_tells_them_apart(window, qtbot, tmp_path):
+    for split in ("train", "val"):
+        for name in ("one", "two"):
+            path = tmp_path / "images" / split / "a camera with a long name" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_png(np.zeros((60, 80, 3), np.uint8)))
+    (tmp_path / "data.yaml").write_text("names: [cat]\ntrain: images/train\nval: images/val\n")
+    window.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: len(window.state.dataset.images) == 4 and settled(window), timeout=20000)
+    view = window.images.list
+    option = QStyleOptionViewItem()
+    option.rect = view.visualRect(view.model().index(0, 0))
+    view.itemDelegate().initStyleOption(option, view.model().index(0, 0))
+    assert option.text.startswith("…")
+    assert option.text.endswith("/one.png")
 
 
 def test_thumbnails_of_the_rows_in_view(window, qtbot):

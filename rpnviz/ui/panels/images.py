@@ -317,11 +317,15 @@ class _NameAndCount(QStyledItemDelegate):
 
 
 def _elided(metrics: QFontMetrics, name: str, width: int) -> str:
-    """A name that fits: its beginning and as much of its end as there is room for, which is where names differ."""
+    """A name that fits: its beginning and as much of its end as there is room for, which is where names differ.
+
+    Folders are the same for many images: of a name with some only the end is kept.
+    """
     if metrics.horizontalAdvance(name) <= width:
         return name
-    rest = width - metrics.horizontalAdvance(name[:_BEGINNING])
-    return name[:_BEGINNING] + metrics.elidedText(name[_BEGINNING:], Qt.TextElideMode.ElideLeft, max(rest, 0))
+    beginning = "" if "/" in name else name[:_BEGINNING]
+    rest = width - metrics.horizontalAdvance(beginning)
+    return beginning + metrics.elidedText(name[len(beginning) :], Qt.TextElideMode.ElideLeft, max(rest, 0))
 
 
 class ImagesPanel(QWidget):
