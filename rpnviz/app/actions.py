@@ -112,10 +112,17 @@ ACTIONS: tuple[ActionSpec, ...] = (
     ActionSpec(
         "edit_boxes",
         "&Edit",
-        "Draw and move bo&xes",
+        "Dra&w and move boxes",
         "E",
         "Drag to draw a ground-truth box, or to move the selected one; no file is changed",
         separated=True,
+    ),
+    ActionSpec(
+        "add_box",
+        "&Edit",
+        "Add a bo&x",
+        "Ins",
+        "A copy of the selected one, else one in the middle of what is seen; arrows move it, Ctrl+arrows its corner",
     ),
     ActionSpec("delete_boxes", "&Edit", "Delete the selected &boxes", "Del", "Undo brings them back"),
     ActionSpec("reset_params", "&Edit", "Reset all &parameters", "", "Back to the trainer's defaults", separated=True),

@@ -6,7 +6,7 @@ from collections import Counter
 
 from PySide6.QtCore import QObject, Signal
 
-from rpnviz.app.box_shapes import Edge, resized, shifted
+from rpnviz.app.box_shapes import Edge, resized, shifted, spanned
 from rpnviz.app.messages import Message, Severity
 from rpnviz.app.state import AppState
 from rpnviz.datasets.captures import CaptureDataset
@@ -133,6 +133,23 @@ class Editing(QObject):
         self._change(truth.with_box(box, label), f"draw GT {gt}", gt, drag, edits)
         return gt
 
+    def add(self, seen: Box) -> None:
+        """Add a copy of the selected box, a little aside; without one a box in the middle of what is seen, to be moved.
+
+        Args:
+            seen: the part of the image in view, original pixels.
+        """
+        gt, size = self.selected, self.size
+        box = self.box(gt) if gt is not None else None
+        if box is None:
+            x, y = (seen[0] + seen[2]) / 2, (seen[1] + seen[3]) / 2
+            width, height = ((seen[axis + 2] - seen[axis]) / 8 for axis in (0, 1))
+            box = spanned((x - width, y - height), (x + width, y + height), size)
+        else:
+            aside = [max(1.0, round((box[axis + 2] - box[axis]) / 8)) for axis in (0, 1)]
+            box = shifted(box, aside[0], aside[1], size)
+        self.draw(box)
+
     def move(self, gt: int, box: Box, drag: object = None, label: str = "") -> None:
         """Put a box elsewhere."""
         truth = self._truth()
@@ -163,7 +180,8 @@ class Editing(QObject):
         if state.boxes_wait and chosen.many is not None:
             return  # they have gone already
         if truth is None or not gts:
-            state.tell(Message(Severity.INFO, "No box is selected", "Click the box that shall go."))
+            title = "No box is selected" if chosen.anchor is None else "An anchor is selected, no box"
+            state.tell(Message(Severity.INFO, title, "Click the box that shall go."))
             return
         title = f"delete GT {next(iter(gts))}" if len(gts) == 1 else f"delete {len(gts):,} boxes"
         self._change(truth.without(gts), title, None)

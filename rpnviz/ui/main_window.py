@@ -404,7 +404,7 @@ class MainWindow(QMainWindow):
         state.jobs.ended.connect(lambda _job: self._show_jobs())
         state.jobs.ended.connect(lambda _job: self._show_result())  # an export may have read a large image in full
         state.jobs.progressed.connect(self._show_progress)
-        self.editing.changed.connect(lambda: self.edit_button.setChecked(self.editing.on))
+        self.editing.changed.connect(self._show_editing)
         self.canvas.resized.connect(self._place_overlays)
         self.canvas.hovered.connect(self.selection.show_hover)
         self.canvas.zoomed.connect(lambda zoom: self.zoom_label.setText(f"{zoom:.0%}"))
@@ -418,8 +418,12 @@ class MainWindow(QMainWindow):
         if record is None or loaded is None:
             return
         self.file_name.setText(record.file_name)
-        self.setWindowTitle(f"{record.file_name} – rpnviz")
+        self.setWindowTitle(f"{record.file_name}[*] – rpnviz")
         self._place_overlays()
+
+    def _show_editing(self) -> None:
+        self.edit_button.setChecked(self.editing.on)
+        self.setWindowModified(self.state.unsaved)
 
     def _show_capture(self) -> None:
         """A capture brings its replay in front of the controls; other data sets have none."""
@@ -776,6 +780,13 @@ class MainWindow(QMainWindow):
 
     def do_edit_boxes(self) -> None:
         self.editing.set_on(not self.editing.on)
+
+    def do_add_box(self) -> None:
+        self.editing.set_on(True)
+        seen = self.canvas.visible_region()
+        height, width = self.editing.size
+        if self.editing.on:
+            self.editing.add((0.0, 0.0, float(width), float(height)) if seen is None else seen)
 
     def do_delete_boxes(self) -> None:
         self.editing.delete()

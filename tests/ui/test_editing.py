@@ -634,3 +634,45 @@ def test_a_name_without_its_ending_replaces_no_file(coins, qtbot, tmp_path, monk
     coins.do_save_boxes()
     qtbot.waitUntil(lambda: not coins.state.unsaved, timeout=20000)
     assert path.exists()
+
+
+def test_a_box_is_added_and_put_in_place_by_keys_alone(coins, qtbot):
+    canvas = coins.canvas
+    canvas.setFocus()
+    qtbot.keyClick(coins, Qt.Key.Key_Escape)
+    canvas.look_at(4.0, 100.0, 100.0)
+    seen = canvas.visible_region()
+    qtbot.keyClick(coins, Qt.Key.Key_Insert)
+    still(coins, qtbot)
+    box = np.array(boxes(coins)[COINS])
+    assert coins.state.selection.gt == COINS
+    assert np.allclose((box[:2] + box[2:]) / 2, (100, 100), atol=2)
+    assert np.allclose((box[2] - box[0]) * 4, seen[2] - seen[0], atol=8)
+    qtbot.keyClick(canvas, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(canvas, Qt.Key.Key_Right, Qt.KeyboardModifier.ControlModifier)
+    still(coins, qtbot)
+    assert np.allclose(boxes(coins)[COINS], box + np.array([0, 10, 1, 10]))
+    qtbot.keyClick(coins, Qt.Key.Key_Insert)  # a copy, aside
+    still(coins, qtbot)
+    first, second = np.array(boxes(coins)[COINS]), np.array(boxes(coins)[COINS + 1])
+    assert (second[:2] > first[:2]).all()
+    assert np.allclose(second[2:] - second[:2], first[2:] - first[:2])
+
+
+def test_inside_a_box_that_fills_the_view_a_drag_draws(coins, qtbot):
+    x1, y1, x2, y2 = boxes(coins)[5]
+    qtbot.mouseClick(coins.canvas, Qt.MouseButton.LeftButton, pos=place(coins, (x1 + x2) / 2, (y1 + y2) / 2))
+    coins.canvas.look_at(60.0, (x1 + x2) / 2, (y1 + y2) / 2)
+    middle = (x1 + x2) / 2, (y1 + y2) / 2
+    drag(coins, qtbot, middle, (middle[0] + 3, middle[1] + 2))
+    assert boxes(coins)[5] == [x1, y1, x2, y2]
+    assert len(boxes(coins)) == COINS + 1
+
+
+def test_the_title_marks_what_is_not_saved(coins, qtbot):
+    assert not coins.isWindowModified()
+    drag(coins, qtbot, (300, 20), (340, 60))
+    assert coins.isWindowModified()
+    coins.do_undo()
+    still(coins, qtbot)
+    assert not coins.isWindowModified()

@@ -257,6 +257,8 @@ class BoxEditor(QObject):
         rect = self._selected_rect()
         if rect is None or not rect.adjusted(-_GRAB, -_GRAB, _GRAB, _GRAB).contains(point):
             return None
+        if rect.contains(QRectF(0, 0, self._view.width(), self._view.height())):
+            return None  # nobody who looks at its inside alone wants to move it
         edges = Edge.NONE
         for side, opposite, low, high, at in (
             (Edge.LEFT, Edge.RIGHT, rect.left(), rect.right(), point.x()),

@@ -16,7 +16,7 @@ _ROOM_FOR_NUMBERS, _ROOM_FOR_WORDS = 700, 440
 _KEYS = (
     "Drag: draw a box, or move the selected one or its sides\nCtrl+drag: draw inside the selected one\n"
     "Alt while dragging: hundredths of a pixel\nSpace+drag, middle button: pan\n"
-    "Arrows: move by 1 px, Shift by 10, Ctrl its lower right corner"
+    "Arrows: move by 1 px, Shift by 10, Ctrl its lower right corner\nIns: a copy of the selected one, or a new one"
 )
 _FAR = 1e7
 """Beyond every image, px."""
