@@ -7,6 +7,7 @@ the newest matters, :class:`JobQueue` for long jobs with progress (loading an im
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from rpnviz.errors import Cancelled
+
+_REPORT_EVERY_S = 0.03
+"""More reports than can be seen would keep the GUI thread busy with nothing else for as long as the job runs."""
 
 
 class Job:
@@ -23,6 +27,7 @@ class Job:
         self.title = title
         self._report = report
         self._stop = threading.Event()
+        self._next_report = 0.0
 
     def cancel(self) -> None:
         """Ask the job to end; its answer is dropped either way."""
@@ -41,7 +46,10 @@ class Job:
         """
         if self.cancelled:
             raise Cancelled
-        self._report(self, fraction)
+        now = time.monotonic()
+        if now >= self._next_report or fraction >= 1:
+            self._next_report = now + _REPORT_EVERY_S
+            self._report(self, fraction)
 
 
 class JobQueue(QObject):

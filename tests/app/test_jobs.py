@@ -38,6 +38,21 @@ def test_a_failure_is_reported(queue, qtbot):
     qtbot.waitUntil(lambda: failed == ["no"], timeout=3000)
 
 
+def test_a_job_that_reports_without_end_leaves_the_gui_thread_its_time(queue, qtbot):
+    reports, answers = [], []
+    queue.progressed.connect(lambda _job, fraction: reports.append(fraction))
+
+    def work(job):
+        for number in range(20_001):
+            job.progress(number / 20_000)
+
+    queue.submit("work", work, answers.append, answers.append)
+    qtbot.waitUntil(lambda: answers == [None], timeout=10000)
+    assert reports[0] == 0
+    assert reports[-1] == 1
+    assert len(reports) < 1000
+
+
 def test_a_cancelled_job_ends_at_its_next_report_and_says_nothing(queue, qtbot):
     started, answers = threading.Event(), []
 
