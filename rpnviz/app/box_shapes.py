@@ -69,6 +69,9 @@ def _side(start: float, end: float, limit: float, fine: bool, fixed: bool = Fals
     if abs(end - start) < MIN_SIDE:
         up = (end >= start and start + MIN_SIDE <= limit) or start - MIN_SIDE < 0
         end = start + MIN_SIDE if up else start - MIN_SIDE
+        if end > limit and not fixed:  # between the edges of a pixel at the border
+            start, end = start - (end - limit), limit
+        end = min(end, limit)
     return min(start, end), max(start, end)
 
 

@@ -36,7 +36,7 @@ _SHORT = {
     Cause.STOLEN: "taken by another",
     Cause.INVALID_BOX: "no width or height",
     Cause.OUTSIDE_IMAGE: "outside the image",
-    Cause.CROWD: "crowd region",
+    Cause.CROWD: "crowd or difficult",
 }
 
 
@@ -69,7 +69,8 @@ def budget_line(found: Explanation) -> str:
 def _first(result: Result, found: Explanation) -> list[str]:
     match found.cause:
         case Cause.CROWD:
-            return ["A crowd region: removed before training."]
+            what = "Marked difficult" if result.inputs.gt_difficult else "A crowd region"
+            return [f"{what}: removed before training."]
         case Cause.OUTSIDE_IMAGE:
             return ["It lies or reaches outside the image: removed before training."]
         case Cause.INVALID_BOX:

@@ -120,6 +120,18 @@ class CrowdRule(StrEnum):
     """The same, but the share of the region counts. MM with ``ignore_wrt_candidates=False``."""
 
 
+class DifficultRule(StrEnum):
+    """What the trainer's own reader for Pascal VOC does with objects that are marked difficult."""
+
+    KEEPS = "keeps"
+    """They are ordinary ground truth. D2 ``data/datasets/pascal_voc.py``; KR ``preprocessing/pascal_voc.py``, unless
+    ``skip_difficult`` is set; TV and MP have no such reader, and the flag reaches no rule of theirs."""
+    DROPS = "drops"
+    """They are removed before training. PY ``datasets/pascal_voc.py``, unless ``use_diff`` is set."""
+    AS_CROWD = "as_crowd"
+    """They are ignore regions. MM ``datasets/xml_style.py``."""
+
+
 class EmptyImageRule(StrEnum):
     """What the trainer does with an image without ground truth."""
 
@@ -491,6 +503,7 @@ class Conventions(Ruled):
     invalid_box: InvalidBoxRule = ruled(Choice(InvalidBoxRule), "Ground truth without a positive area")
     outside_box: OutsideRule = ruled(Choice(OutsideRule), "Ground truth that reaches beyond the image")
     crowd: CrowdRule = ruled(Choice(CrowdRule), "Crowd and ignore regions")
+    difficult: DifficultRule = ruled(Choice(DifficultRule), "Objects that Pascal VOC marks difficult")
     empty_image: EmptyImageRule = ruled(Choice(EmptyImageRule), "Images without ground truth")
     ratio_meaning: RatioMeaning = ruled(Choice(RatioMeaning), "What an aspect ratio means")
     anchor_formula: AnchorFormula = ruled(Choice(AnchorFormula), "Order of the operations that make anchors")

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpnviz.core.boxes import clip_boxes
-from rpnviz.core.conventions import BoxClip, Conventions, CrowdRule, EmptyImageRule, InvalidBoxRule, OutsideRule
+from rpnviz.core.conventions import (
+    BoxClip,
+    Conventions,
+    CrowdRule,
+    DifficultRule,
+    EmptyImageRule,
+    InvalidBoxRule,
+    OutsideRule,
+)
 from rpnviz.core.frame import Frame, scale_ground_truth
 from rpnviz.core.inputs import frozen
 
@@ -68,22 +76,31 @@ class GroundTruth:
         return cls(boxes, reasons, np.flatnonzero(~crowd), np.flatnonzero(crowd), none, None)
 
 
+def region_rule(conventions: Conventions, difficult: bool) -> CrowdRule:
+    """What the trainer does with the boxes that a data set marks: regions to ignore, or ``difficult`` objects."""
+    if not difficult or conventions.difficult is DifficultRule.AS_CROWD:
+        return conventions.crowd
+    return CrowdRule.DROPS if conventions.difficult is DifficultRule.DROPS else CrowdRule.KEEPS
+
+
 def select_ground_truth(
     boxes_original: NDArray[np.float64],
     ignore: NDArray[np.bool_] | None,
     frame: Frame,
     conventions: Conventions,
     flipped_from: NDArray[np.float64] | None = None,
+    difficult: bool = False,
 ) -> GroundTruth:
     """Scale the ground truth and find out which of it the trainer uses.
 
     Args:
         boxes_original: (M, 4) xyxy in original pixels, broken ones included.
-        ignore: (M,) crowd or ignore regions; None: none.
+        ignore: (M,) crowd or ignore regions, or ``difficult`` objects; None: none.
         frame: sizes of the image.
         conventions: ``box_scaling``, ``box_clip``, ``flip``, ``invalid_box``, ``outside_box``, ``crowd``,
-            ``empty_image``.
+            ``difficult``, ``empty_image``.
         flipped_from: (M, 4) the boxes of a flipped view before the flip; None: nothing is flipped.
+        difficult: see :attr:`Inputs.gt_difficult`.
 
     Convention:
         A box is invalid if a side is not above 0 after scaling (NaN included), or for detectron2 not above 1e-5.
@@ -101,7 +118,8 @@ def select_ground_truth(
     if conventions.box_clip is BoxClip.IMAGE:
         boxes = clip_boxes(unclipped, frame.resized_size)
     crowd = np.zeros(count, bool)
-    if ignore is not None and conventions.crowd is not CrowdRule.KEEPS:
+    rule = region_rule(conventions, difficult)
+    if ignore is not None and rule is not CrowdRule.KEEPS:
         crowd = ignore
     with np.errstate(invalid="ignore", over="ignore"):
         whole = _has_sides(unclipped, 0) & _has_sides(boxes_original, 0)
@@ -126,7 +144,7 @@ def select_ground_truth(
         for is_crowd, is_outside, is_valid in zip(crowd.tolist(), outside.tolist(), valid.tolist(), strict=True)
     )
     trained = np.flatnonzero(valid & ~crowd & ~outside)
-    acts = conventions.crowd not in (CrowdRule.DROPS, CrowdRule.KEEPS)
+    acts = rule not in (CrowdRule.DROPS, CrowdRule.KEEPS)
     ignored = np.flatnonzero(crowd & valid) if acts else np.zeros(0, np.int64)
     raised_by = np.flatnonzero(degenerate & ~crowd)
     reaction = None

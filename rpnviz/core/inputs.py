@@ -142,6 +142,7 @@ class Inputs:
         gt_boxes: (M, 4) float64 xyxy, original pixels; broken boxes stay in, the pipeline says what happens to them.
         gt_labels: (M,) int64 category index, or None.
         gt_ignore: (M,) bool, crowd or ignore region; None means none is.
+        gt_difficult: what ``gt_ignore`` marks are objects that Pascal VOC calls difficult, no regions.
         padded_size: (H, W) of the batch's padded tensor; None: the image alone.
         outputs: the network's outputs, or None.
         as_seen: the image is what a network was given, recorded: it is not resized, and ``padded_size`` holds. Outputs
@@ -165,6 +166,7 @@ class Inputs:
     drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
     losses: NDArray[np.float64] | None = field(default=None, repr=False)
     flipped_from: NDArray[np.float64] | None = field(default=None, repr=False)
+    gt_difficult: bool = False
 
     def __post_init__(self) -> None:
         boxes = _owned(self.gt_boxes, np.float64)

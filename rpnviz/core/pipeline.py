@@ -133,6 +133,7 @@ def run(inputs: Inputs, params: Params, conventions: Conventions, previous: Resu
         sizes,
         conventions,
         inputs.flipped_from,
+        inputs.gt_difficult,
     )
     if stated is not None and stated.anchors is not None:
         shapes = tuple(level.objectness.shape for level in stated.levels)

@@ -123,6 +123,7 @@ class ImageRecord:
         read: gives the pixels, (H, W, 3) uint8 RGB, where no image file holds them; ``size`` is then known, and
             ``path`` a name that no other image has.
         stored_in: the file that ``read`` reads.
+        difficult: what its ground truth ignores are objects that Pascal VOC marks so, no crowds or regions.
         seen_size: (H, W) of the padded batch in which a network was given the image as it stands; None: it is an
             original, which is resized first.
         box_count: number of its ground-truth boxes; unlike ``gt`` it never needs the image.
@@ -131,6 +132,7 @@ class ImageRecord:
     __slots__ = (
         "_given",
         "_gt",
+        "difficult",
         "file_name",
         "image_id",
         "normalised",
@@ -153,6 +155,7 @@ class ImageRecord:
         seen_size: tuple[int, int] | None = None,
         *,
         normalised: bool = False,
+        difficult: bool = False,
     ) -> None:
         self.file_name = file_name
         self.path = path
@@ -162,6 +165,7 @@ class ImageRecord:
         self.stored_in = stored_in
         self.seen_size = seen_size
         self.normalised = normalised
+        self.difficult = difficult
         self._given = GroundTruth.empty() if gt is None else gt
         self._gt = None if normalised and len(self._given) else self._given
 
@@ -193,7 +197,15 @@ class ImageRecord:
     def with_gt(self, gt: GroundTruth) -> ImageRecord:
         """The same image with other boxes, in pixels."""
         return ImageRecord(
-            self.file_name, self.path, self.size, gt, self.image_id, self.read, self.stored_in, self.seen_size
+            self.file_name,
+            self.path,
+            self.size,
+            gt,
+            self.image_id,
+            self.read,
+            self.stored_in,
+            self.seen_size,
+            difficult=self.difficult,
         )
 
     def at(self, path: Path) -> ImageRecord:
@@ -208,6 +220,7 @@ class ImageRecord:
             self.stored_in,
             self.seen_size,
             normalised=self.normalised,
+            difficult=self.difficult,
         )
 
 
@@ -374,6 +387,7 @@ def inputs_of(record: ImageRecord, size: tuple[int, int] | None = None) -> Input
         gt.ignore,
         padded_size=record.seen_size,
         as_seen=record.seen_size is not None,
+        gt_difficult=record.difficult,
     )
 
 

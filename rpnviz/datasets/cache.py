@@ -136,6 +136,7 @@ def _checked(arrays: dict[str, NDArray], texts: _Texts) -> Parsed:
         normalised=texts.normalised,
         place=texts.place,
         sources=texts.sources,
+        difficult=False,
     )
     return Parsed(columns, tuple(texts.categories), tuple(texts.findings))
 

@@ -61,14 +61,18 @@ class Collector:
         convention: how the format writes boxes.
         place: what the place of a box counts, see :class:`Columns`.
         own_files: every image has a file of its own that holds its boxes.
+        difficult: boxes to ignore are those that Pascal VOC calls difficult.
     """
 
-    def __init__(self, source: Path, convention: PixelConvention, place: str, own_files: bool = False) -> None:
+    def __init__(
+        self, source: Path, convention: PixelConvention, place: str, own_files: bool = False, *, difficult: bool = False
+    ) -> None:
         self.log = FindingLog(source.name)
         self._source = source
         self._convention = convention
         self._place = place
         self._own_files = own_files
+        self._difficult = difficult
         self._names: list[str] = []
         self._paths: list[str | None] = []
         self._sizes = array("i")
@@ -188,6 +192,7 @@ class Collector:
             self._convention.normalised,
             self._place,
             self._sources if self._own_files else (),
+            self._difficult,
         )
         without_box = np.flatnonzero(np.isin(order, self._without_box))
         BoxChecks(columns, numbers[order], self._convention, self.log, without_box).run()

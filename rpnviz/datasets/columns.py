@@ -11,6 +11,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rpnviz.core.conventions import Conventions, CrowdRule
+from rpnviz.core.ground_truth import region_rule
 from rpnviz.datasets.base import GroundTruth, ImageRecord, RecordId
 
 BY_HAND = -1
@@ -34,6 +36,7 @@ class Columns:
         places: (M,) int32 line, or position in the list, of the box in its file; :data:`BY_HAND` if it is in none.
         normalised: whether boxes are shares of an image whose size is not stated.
         place: what ``places`` counts: "annotation" (from 0, named by its id if it has one), "line", "object", ...
+        difficult: whether ``ignore`` marks what Pascal VOC calls difficult, no crowds or regions.
         sources: N names of the files that hold the boxes, where every image has a file of its own; else empty.
     """
 
@@ -50,10 +53,16 @@ class Columns:
     normalised: bool = False
     place: str = "annotation"
     sources: Sequence[str] = ()
+    difficult: bool = False
 
     def __post_init__(self) -> None:
         for array in (self.sizes, self.starts, self.boxes, self.labels, self.ignore, self.places):
             array.flags.writeable = False
+
+    def left_out(self, conventions: Conventions) -> NDArray[np.bool_]:
+        """(M,) boxes that a trainer takes out of the ground truth because the file marks them."""
+        keeps = region_rule(conventions, self.difficult) is CrowdRule.KEEPS
+        return np.zeros(len(self.ignore), bool) if keeps else self.ignore
 
     def owners(self) -> NDArray[np.int64]:
         """(M,) image of each box."""
@@ -157,7 +166,15 @@ class Records(Sequence[ImageRecord]):
             gt = GroundTruth(columns.boxes[own], columns.labels[own], columns.ignore[own], ids)
         id_ = columns.image_ids[image : image + 1].tolist()[0]
         path, size = Path(self._paths[image]), columns.stated_size(image)
-        return ImageRecord(columns.file_names[image], path, size, gt, id_, normalised=columns.normalised)
+        return ImageRecord(
+            columns.file_names[image],
+            path,
+            size,
+            gt,
+            id_,
+            normalised=columns.normalised,
+            difficult=columns.difficult,
+        )
 
 
 def columns_of(images: Sequence[ImageRecord]) -> Columns:
@@ -180,4 +197,5 @@ def columns_of(images: Sequence[ImageRecord]) -> Columns:
         np.concatenate([gt.ignore for gt in truths] or [np.zeros(0, bool)]),
         id_column(ids),
         places.astype(np.int32),
+        difficult=any(record.difficult for record in images),
     )

@@ -82,7 +82,7 @@ def _check_small(
     with np.errstate(invalid="ignore", over="ignore"):
         sides = boxes[:, 2:] - boxes[:, :2]
         at_input = sides * scales[owners][:, ::-1]
-        small = (at_input < least).any(axis=1) & (sides > 0).all(axis=1) & ~columns.ignore
+        small = (at_input < least).any(axis=1) & (sides > 0).all(axis=1) & ~columns.left_out(preset.conventions)
 
     def report(row: int) -> None:
         (width, height), (in_width, in_height) = sides[row].tolist(), at_input[row].tolist()
@@ -118,7 +118,7 @@ def _check_far(columns: Columns, boxes: NDArray[np.float64], sizes: NDArray[np.f
 
 
 def _check_empty(columns: Columns, preset: Preset, log: FindingLog) -> None:
-    used = np.bincount(columns.owners()[~columns.ignore], minlength=len(columns.file_names))
+    used = np.bincount(columns.owners()[~columns.left_out(preset.conventions)], minlength=len(columns.file_names))
     empty = np.flatnonzero(used == 0)
     if len(empty):
         refuses = preset.conventions.empty_image is EmptyImageRule.REFUSES
@@ -135,7 +135,8 @@ def _check_crowd(columns: Columns, log: FindingLog) -> None:
         row = int(rows[0])
         image = columns.image_of(row)
         first = columns.where(row)
-        what = f"{len(rows):,} of {len(columns.boxes):,} boxes are crowd or ignore regions; the first: {first}."
+        noun = "marked difficult" if columns.difficult else "crowd or ignore regions"
+        what = f"{len(rows):,} of {len(columns.boxes):,} boxes are {noun}; the first: {first}."
         log.add(CROWD, "note", what, image=image, gt=row - int(columns.starts[image]), count=len(rows))
 
 
@@ -159,7 +160,8 @@ def _check_all_positive(
         if conventions.box_clip is BoxClip.IMAGE or conventions.outside_box is OutsideRule.DROPS:
             outside[:] = False  # such a box is not trained on
         tiny = (sides * scales[owners][:, ::-1] < _gap(preset)).any(axis=1)
-        suspects = (outside | tiny) & (sides > 0).all(axis=1) & ~columns.ignore & np.isfinite(height)
+        suspects = (outside | tiny) & (sides > 0).all(axis=1) & np.isfinite(height)
+        suspects &= ~columns.left_out(preset.conventions)
     images = np.unique(owners[suspects])
     for number, image in enumerate(images[:_MAX_RUNS].tolist()):
         progress(number / len(images[:_MAX_RUNS]))

@@ -37,7 +37,7 @@ TITLES = {
     OUTSIDE: "boxes outside the image",
     BEYOND: "boxes that reach beyond the image",
     TWICE: "boxes that are there twice",
-    CROWD: "crowd and ignore regions",
+    CROWD: "crowd and ignore regions, or objects marked difficult",
     NO_BOXES: "images without boxes",
     ALL_POSITIVE: "boxes that touch no anchor, which makes all anchors positive",
     OVERFLOW: "boxes whose regression targets explode",
@@ -134,7 +134,7 @@ _VOC_PIXELS = {
     "keras-retinanet": "subtracts 1 from all four and measures x2 - x1: 1 px narrower and lower",
 }
 _VOC_DIFFICULT = {
-    "torchvision": "hands over the flag: your own code decides",
+    "torchvision": "hands over the flag: your own code decides; trained on here",
     "detectron2": "trains on them as on any box",
     "mmdetection": "takes them for ignore regions, which act if ignore_iof_thresh is set",
     "py-faster-rcnn": "leaves them out",

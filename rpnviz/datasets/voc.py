@@ -58,7 +58,7 @@ def read(path: Path, images: Path | None = None, progress: Progress = no_progres
     """
     folder = path if path.is_dir() else path.parent
     files = sorted(names_in(folder, ".xml"), key=natural_order) if path.is_dir() else [path.name]
-    collector = Collector(path, PIXELS, "line", own_files=True)
+    collector = Collector(path, PIXELS, "line", own_files=True, difficult=True)
     places = _places(folder, images)
     listings = [
         {os.path.splitext(name)[0]: name for name in names_in(place) if is_image_name(name)} for place in places

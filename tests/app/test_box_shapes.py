@@ -59,5 +59,11 @@ def test_a_box_beyond_the_image_is_not_pushed_back():
     assert shifted(beyond, 0, 9, (100, 100)) == beyond
 
 
+def test_fine_at_the_border():
+    assert spanned((0, 0.5), (0, 0), (1, 1), fine=True) == (0, 0, 1, 1)
+    assert spanned((9.7, 3), (9.9, 9), (10, 10), fine=True) == (9, 3, 10, 9)
+    assert resized((9.5, 3, 9.8, 9), Edge.RIGHT, (9.6, 0), (10, 10), fine=True) == (9.5, 3, 10, 9)
+
+
 def test_fine():
     assert spanned((1.237, 2), (9.999, 4.5), (50, 50), fine=True) == (1.24, 2, 10, 4.5)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rpnviz.core import pipeline, presets
+from rpnviz.datasets.base import inputs_of
+from rpnviz.datasets.reactions import CROWD, reactions
 from rpnviz.datasets.registry import open_dataset
 from rpnviz.errors import AnnotationError
 
@@ -51,6 +54,24 @@ def test_difficult_is_an_ignore_region(voc):
     (finding,) = dataset.findings
     assert "'Unspecified'" in finding.what
     assert "a.xml: line 4" in finding.where
+
+
+def test_difficult_objects_are_what_the_trainers_own_readers_make_of_them(voc):
+    dataset = voc(an_object((2, 2, 30, 30), more="<difficult>1</difficult>"), an_object((5, 5, 40, 35)))
+    assert dataset.images[0].difficult
+    assert dataset.images[0].with_gt(dataset.images[0].gt).difficult
+    words = reactions(CROWD, dataset.format)
+    assert set(words) == {name for name in presets.names() if not name.startswith("matterport")}
+    for name in presets.names():
+        preset = presets.load(name)
+        gt = pipeline.run(inputs_of(dataset.images[0], (400, 500)), preset.params, preset.conventions).gt
+        kept = name not in ("mmdetection", "py-faster-rcnn")
+        assert gt.trained.tolist() == ([0, 1] if kept else [1])
+        assert gt.ignored.tolist() == ([0] if name == "mmdetection" else [])
+        if name in words:
+            assert ("train" in words[name]) == kept, name
+        columns = dataset.images.columns
+        assert columns.left_out(preset.conventions).tolist() == [not kept, False]
 
 
 @pytest.mark.parametrize(
