@@ -67,7 +67,9 @@ def open_dataset(
     if not files and not others:
         raise AnnotationError("nothing was named to open.", way_out="Name an image, a folder or an annotation file.")
     if not files:
-        return _open_folder(inner[0], progress) if inner else folders.read_files(others)
+        if inner:
+            return _open_folder(inner[0], progress)
+        return _with(folders.read_files(others), _said_beside(others[0]))
     if inner:
         return _with_images_of(inner[0], _read(files[0], inner[0], progress))
     if others:
@@ -131,6 +133,18 @@ def _said_choice(found: Sequence[Candidate], dataset: Dataset) -> list[Finding]:
     what = f"taken for {found[0].name} ({taken.source.name}: {taken.why}); there is also {', '.join(others)}."
     way_out = "To have another one, open it itself, or name it with --annotations."
     return [Finding("note", what, dataset.source.name, way_out, kind=CHOICE)]
+
+
+def _said_beside(image: Path) -> list[Finding]:
+    """A note on annotations that an image alone was opened without; only files of its own name are looked for."""
+    stem, place = image.stem, image.absolute().parent
+    near = [place / f"{stem}{suffix}" for suffix in (".xml", ".json", ".txt")]
+    near += [place.parent / "Annotations" / f"{stem}.xml", place.parent / "labels" / f"{stem}.txt"]
+    there = next((path for path in near if path.is_file()), None)
+    if there is None:
+        return []
+    what = f"opened without the annotations that {there.name} seems to hold"
+    return [Finding("note", f"{what}.", image.name, "Open the folder to see its boxes.", kind=CHOICE)]
 
 
 def _all_missing(dataset: Dataset) -> bool:

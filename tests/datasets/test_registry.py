@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -256,3 +257,15 @@ assert not {"PySide6", "torch"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("beside", ["a.xml", "a.txt", "a.json", "../labels/a.txt", "../Annotations/a.xml"])
+def test_an_image_alone_says_what_lies_beside_it(make_image, tmp_path, beside):
+    image = make_image("images/a.png")
+    assert open_dataset([image]).findings == ()
+    (tmp_path / "images" / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / "images" / beside).write_text("x")
+    (finding,) = open_dataset([image]).findings
+    assert (finding.severity, finding.kind) == ("note", "choice")
+    assert Path(beside).name in finding.what
+    assert "Open the folder" in finding.way_out
