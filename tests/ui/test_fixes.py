@@ -127,7 +127,7 @@ def test_where_nothing_helps_it_says_what_came_closest(window, qtbot):
     fixes = window.selection.fixes
     qtbot.waitUntil(lambda: fixes.finder.search is not None and not fixes.finder.busy, timeout=20000)
     assert not fixes.rows
-    assert "None of the changes" in words(fixes)
+    qtbot.waitUntil(lambda: "None of the changes" in words(fixes))  # labels show with the next turn of the loop
     closest = fixes.finder.search.closest
     assert f"gives IoU {closest.best_iou:.2f}, {closest.needed:.2f} is needed." in words(fixes)
 
