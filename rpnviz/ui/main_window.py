@@ -708,7 +708,9 @@ class MainWindow(QMainWindow):
             from rpnviz.app.linter import Linter  # likewise
             from rpnviz.ui.findings_window import FindingsWindow
 
-            self.findings = FindingsWindow(self.state, Linter(self.state), self)
+            linter = Linter(self.state)
+            linter.changed.connect(lambda: self.images.show_report(linter.report if not linter.running else None))
+            self.findings = FindingsWindow(self.state, linter, self)
         self._bring(self.findings)
         self.findings.begin(loss)
 

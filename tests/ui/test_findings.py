@@ -104,3 +104,20 @@ def test_without_a_data_set_there_is_nothing_to_check(empty_window):
     empty_window.do_findings()
     assert empty_window.findings.title.text() == "No data set is open"
     assert not empty_window.findings.again.isEnabled()
+
+
+def test_the_list_filters_by_what_the_check_has_found(empty_window, qtbot, folder):
+    """A box that is small at the input is nothing that the reader would note."""
+    document = json.loads((folder / "boxes.json").read_text())
+    document["annotations"][0]["bbox"] = [10, 10, 1, 1]
+    (folder / "boxes.json").write_text(json.dumps(document))
+    empty_window.open_paths([folder])
+    qtbot.waitUntil(lambda: settled(empty_window), timeout=60000)
+    images = empty_window.images
+    images.passes.setCurrentIndex(images.passes.findText("Findings"))
+    assert images._model.images.tolist() == [1]
+    empty_window.do_findings()
+    wait(empty_window, qtbot)
+    qtbot.waitUntil(lambda: images._model.images.tolist() == [0, 1], timeout=10000)
+    empty_window.editing.draw((5, 5, 60, 60))  # other boxes: the check is of those before
+    qtbot.waitUntil(lambda: settled(empty_window) and images._model.images.tolist() == [1], timeout=10000)

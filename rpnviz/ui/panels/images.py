@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,9 +34,10 @@ from rpnviz.app.state import AppState
 from rpnviz.app.survey import RANKS, UNKNOWN, UNREADABLE, Counts, Survey
 from rpnviz.app.thumbnails import SIDE, Thumbnails
 from rpnviz.core.matching import Rank
-from rpnviz.datasets.base import Dataset
+from rpnviz.datasets.base import Dataset, Finding
 from rpnviz.datasets.columns import Columns, columns_of
 from rpnviz.datasets.edited import EditedRecords
+from rpnviz.datasets.lint import Report
 from rpnviz.drawing.options import RANK_TEXT
 from rpnviz.palette import Theme
 from rpnviz.ui.theme import COLOURS
@@ -84,7 +85,7 @@ FILTERS: tuple[tuple[str, str, Callable[[Counts], NDArray[np.bool_]]], ...] = (
     ("Not trained", "Boxes that the trainer leaves out", _with(Rank.NOT_TRAINED)),
     ("All matched", "No box that is forced only or without a positive", lambda counts: _all_matched(counts)),
     ("In no view", "Boxes that no training view matches", lambda counts: counts.unmatched > 0),
-    (_FINDINGS, "Boxes or files with something wrong in the annotations (Ctrl+Shift+F tells what)", _any),
+    (_FINDINGS, "Something is wrong with a box or the file; Ctrl+Shift+F looks at everything and tells what", _any),
     (_EDITED, "Boxes drawn, moved or deleted by hand (E)", _any),
     ("Unreadable", "Images that cannot be read", lambda counts: counts.problems == UNREADABLE),
 )
@@ -148,7 +149,10 @@ class ImageListModel(QAbstractListModel):
     def _take(self, dataset: Dataset | None) -> None:
         self._dataset = dataset
         self._columns = None
-        findings = () if dataset is None else dataset.findings
+        self.show_findings(() if dataset is None else dataset.findings)
+
+    def show_findings(self, findings: Iterable[Finding]) -> None:
+        """Let these be what is wrong with the images: those of the reader, or of a check of everything."""
         serious = [found.image for found in findings if found.severity != "note" and found.image is not None]
         self._findings = np.bincount(np.array(serious, np.int64), minlength=len(self._names))
 
@@ -361,6 +365,7 @@ class ImagesPanel(QWidget):
         self.with_thumbnails = tool_button("▦", "flat", "Thumbnails in the list", checkable=True)
         self.with_thumbnails.setAccessibleName("Thumbnails in the list")
         self.with_thumbnails.toggled.connect(self._on_thumbnails)
+        self._found_by: tuple[Report | None, Dataset] | None = None
         self._pixmaps: dict[int, QPixmap] = {}
         self._no_picture = QPixmap(SIDE, SIDE - _THUMB_LESS)
         self._no_picture.fill(Qt.GlobalColor.transparent)
@@ -496,6 +501,17 @@ class ImagesPanel(QWidget):
         dataset = self._state.dataset
         if dataset is not None and images:
             self._model.show_boxes(dataset, images)
+
+    def show_report(self, report: Report | None) -> None:
+        """Filter by the findings of a check; None, or one of other boxes: by the reader's."""
+        dataset = self._state.dataset
+        if dataset is None or self._found_by == (report, dataset):
+            return  # a check tells how far it is many times a second
+        self._found_by = report, dataset
+        fits = report is not None and report.dataset.images is dataset.images
+        found = [one for group in report.groups for one in group.findings] if fits and report is not None else None
+        self._model.show_findings(dataset.findings if found is None else found)
+        self._arrange()
 
     def _show_counts(self) -> None:
         counts, fresh = self.survey.best_known()
