@@ -275,3 +275,13 @@ def test_thumbnails_of_the_rows_in_view(window, qtbot):
     assert len(colours) > 8, "a photo, not a flat ground"
     qtbot.mouseClick(panel.with_thumbnails, Qt.MouseButton.LeftButton)
     assert panel.list.verticalHeader().defaultSectionSize() == before
+
+
+def test_by_name_is_the_natural_order(empty_window, qtbot, tmp_path):
+    for name in ("b 10.png", "b 9.png", "A 2.png", "a 1.png"):
+        (tmp_path / name).write_bytes(encode_png(np.full((20, 20, 3), 90, np.uint8)))
+    empty_window.open_paths([tmp_path / name for name in ("b 10.png", "b 9.png", "A 2.png", "a 1.png")])
+    qtbot.waitUntil(lambda: settled(empty_window), timeout=20000)
+    assert listed(empty_window) == ["b 10.png", "b 9.png", "A 2.png", "a 1.png"]
+    choose(empty_window.images.order, "By name")
+    assert listed(empty_window) == ["a 1.png", "A 2.png", "b 9.png", "b 10.png"]
