@@ -676,3 +676,25 @@ def test_the_title_marks_what_is_not_saved(coins, qtbot):
     coins.do_undo()
     still(coins, qtbot)
     assert not coins.isWindowModified()
+
+
+def test_a_box_without_numbers_is_drawn(empty_window, qtbot, tmp_path):
+    write_png(tmp_path / "a.png", np.full((240, 320, 3), 90, np.uint8))
+    annotations = [{"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 2, None, 4]}]
+    document = {"images": [{"id": 1, "file_name": "a.png", "width": 320, "height": 240}], "annotations": annotations}
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(document | {"categories": [{"id": 1, "name": "cat"}]}))
+    window, state = empty_window, empty_window.state
+    window.open_paths([path])
+    qtbot.waitUntil(lambda: settled(window), timeout=20000)
+    assert np.isnan(boxes(window)).any()
+    qtbot.keyClick(window, Qt.Key.Key_E)
+    window.table.table.selectRow(0)
+    assert state.selection.gt == 0
+    drag(window, qtbot, (40, 40), (168, 168))
+    assert len(boxes(window)) == 1
+    assert np.allclose(boxes(window)[0], (40, 40, 168, 168), atol=1)
+    assert state.record.gt.ids == (7,)
+    window.do_undo()
+    still(window, qtbot)
+    assert np.isnan(boxes(window)).any()

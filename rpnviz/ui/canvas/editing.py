@@ -106,8 +106,10 @@ class BoxEditor(QObject):
             return False
         point = event.position()
         grabbed = None if event.modifiers() & _CTRL else self._edges_at(point)
-        gt = self._editing.selected if grabbed is not None else None
+        gt = self._editing.selected
         box = self._editing.box(gt) if gt is not None else None
+        if grabbed is None and box is not None:
+            gt, box = None, None  # a new one; a selected box without numbers gets some
         self._drag = _Drag(point, self._place(point), gt, box, grabbed or Edge.NONE, draws=box is None, given=box)
         return True
 
