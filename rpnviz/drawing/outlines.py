@@ -234,12 +234,8 @@ def _dashes(length: int, dash: tuple[int, ...]) -> NDArray[np.uint8]:
     return period[np.arange(length) % len(period)]
 
 
-Shape = list[tuple[float, float]]
-"""Corners of a filled convex polygon, device px."""
-
-
-def mark_shapes(boxes: NDArray, mark: Mark, outer: float, ratio: float, keep: bool = False) -> list[Shape]:
-    """The shapes that the mark adds to every box, as polygons; their borders belong to them.
+def mark_shapes(boxes: NDArray, mark: Mark, outer: float, ratio: float, keep: bool = False) -> NDArray:
+    """The shapes that the mark adds to boxes, as polygons; their borders belong to them.
 
     Args:
         boxes: (N, 4) device px, whole or not.
@@ -247,58 +243,65 @@ def mark_shapes(boxes: NDArray, mark: Mark, outer: float, ratio: float, keep: bo
         outer: width of the line outside of the edge, px.
         ratio: device px per px of the mark.
         keep: draw it on small boxes too.
+
+    Returns:
+        (K, corners, 2) x and y of the corners, in the order of the boxes.
     """
-    shapes: list[Shape] = []
-    if mark in (Mark.NONE, Mark.ROUND):
-        return shapes
-    thick = max(1, round(ratio))
-    for x1, y1, x2, y2 in boxes.tolist():
-        side = min(x2 - x1, y2 - y1)
-        if mark is Mark.TRIANGLE:
-            reach = min(round(7 * ratio), side if keep else side // 3)
-            if reach >= 4:
-                shapes.append([(x1, y1), (x1 + reach, y1), (x1, y1 + reach)])
-        elif mark is Mark.CROSS:
-            reach = _cross_reach(ratio)
-            if keep or side >= 4 * reach:
-                half = thick // 2
-                for to in (1, -1):
-                    a, b = (x1 - reach, y1 - to * reach), (x1 + reach, y1 + to * reach)
-                    shapes.append([(a[0], a[1]), (b[0], b[1]), (b[0] + half, b[1]), (a[0] + half, a[1])])
-        else:
-            length = min(round(9 * ratio), side // 3)
-            if keep or length >= 3:
-                shapes += _corners((x1, y1, x2, y2), max(length, 2), outer, thick)
-    return shapes
+    x1, y1, x2, y2 = boxes.T
+    side = np.minimum(x2 - x1, y2 - y1)
+    if mark in (Mark.NONE, Mark.ROUND) or not len(boxes):
+        return np.zeros((0, 4, 2))
+    if mark is Mark.TRIANGLE:
+        reach = np.minimum(round(7 * ratio), side if keep else side // 3)
+        return _polygons([(x1, y1), (x1 + reach, y1), (x1, y1 + reach)])[reach >= 4]
+    if mark is Mark.CROSS:
+        arm, half = _cross_reach(ratio), max(1, round(ratio)) // 2
+        bars = [
+            _polygons([(x1 - arm, y), (x1 + arm, end), (x1 + arm + half, end), (x1 - arm + half, y)])
+            for y, end in ((y1 - arm, y1 + arm), (y1 + arm, y1 - arm))
+        ]
+        return _by_box(bars, np.ones(len(boxes), bool) if keep else side >= 4 * arm)
+    length = np.minimum(round(9 * ratio), side // 3)
+    bars = _corners(boxes, np.maximum(length, 2), outer, max(1, round(ratio)))
+    return _by_box(bars, np.ones(len(boxes), bool) if keep else length >= 3)
+
+
+def _polygons(corners: list[tuple[NDArray, NDArray]]) -> NDArray:
+    """(N, corners, 2) of x and y (N,) of each corner."""
+    return np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
+
+
+def _by_box(shapes: list[NDArray], chosen: NDArray[np.bool_]) -> NDArray:
+    """Several polygons (N, corners, 2) of each box, those of the chosen boxes after each other."""
+    return np.stack(shapes, axis=1)[chosen].reshape(-1, *shapes[0].shape[1:])
 
 
 def _cross_reach(ratio: float) -> int:
     return max(2, round(3 * ratio))
 
 
-def _corners(box: tuple[float, float, float, float], length: float, outer: float, thick: int) -> list[Shape]:
+def _corners(boxes: NDArray, length: NDArray, outer: float, thick: int) -> list[NDArray]:
     """Bars along both edges at every corner, outside of the line: a box stays visible in a crowd of thin outlines."""
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = boxes.T
     bars = []
     for x, to_x in ((x1, 1), (x2, -1)):
         for y, to_y in ((y1, 1), (y2, -1)):
             far_x, far_y = x - to_x * (outer - 1 + thick), y - to_y * (outer - 1 + thick)
-            for bar in ((far_x, far_y, x + to_x * length, y), (far_x, far_y, x, y + to_y * length)):
-                bars.append([(bar[0], bar[1]), (bar[2], bar[1]), (bar[2], bar[3]), (bar[0], bar[3])])
+            for end_x, end_y in ((x + to_x * length, y), (x, y + to_y * length)):
+                bars.append(_polygons([(far_x, far_y), (end_x, far_y), (end_x, end_y), (far_x, end_y)]))
     return bars
 
 
-def _fill(frame: Frame, shapes: list[Shape], colour: RGB) -> None:
+def _fill(frame: Frame, shapes: NDArray, colour: RGB) -> None:
     """Fill convex polygons."""
-    for shape in shapes:
-        cv2.fillConvexPoly(frame, np.array(shape, np.int32), colour)
+    for shape in shapes.astype(np.int32):
+        cv2.fillConvexPoly(frame, shape, colour)
 
 
-def _rim(frame: Frame, shapes: list[Shape], colour: RGB, grown: int) -> None:
+def _rim(frame: Frame, shapes: NDArray, colour: RGB, grown: int) -> None:
     """Draw a rim of ``grown`` px around polygons, whose insides are filled afterwards."""
-    for corners in {len(shape) for shape in shapes}:
-        alike = np.array([shape for shape in shapes if len(shape) == corners], np.int32)
-        cv2.polylines(frame, alike, True, colour, 2 * grown + 1)  # type: ignore[call-overload]
+    if len(shapes):
+        cv2.polylines(frame, shapes.astype(np.int32), True, colour, 2 * grown + 1)  # type: ignore[call-overload]
 
 
 def _between(a: RGB, b: RGB) -> RGB:

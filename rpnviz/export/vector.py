@@ -334,9 +334,9 @@ def _styled(
     sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     rounding = np.minimum(3 * ratio, sides / 4) if style.mark is Mark.ROUND else np.zeros(len(boxes))
     shapes = tuple(
-        Shape(int(index[row]), tuple(points))
+        Shape(int(index[row]), tuple(map(tuple, points)))
         for row in range(len(boxes))
-        for points in mark_shapes(boxes[row : row + 1], style.mark, width / 2 + 1, ratio, keep_marks)
+        for points in mark_shapes(boxes[row : row + 1], style.mark, width / 2 + 1, ratio, keep_marks).tolist()
     )
     dash = dash_of(role, ratio)
     casing = parse_colour(CASING[theme])

@@ -391,8 +391,7 @@ class GtTable(QWidget):
         result = self._state.shown.training if self._state.shown is not None else None
         self._showing = True
         before = self._state.before.training.match.ranks if self._state.before is not None else ()
-        self.model.show_result(result, self._state.gt_names, before)
-        self.proxy.invalidate()
+        self.model.show_result(result, self._state.gt_names, before)  # the proxy sorts and filters what has changed
         self._showing = False
         ranks = result.match.ranks if result is not None else ()
         self.problems.setText(f"Problems {len(self.model.problems):,}")
