@@ -229,12 +229,7 @@ def reduction_of(path: str | Path) -> int:
     Raises:
         ImageFileError: as :func:`read_image`; damage behind the header is not noticed.
     """
-    path = Path(path)
-    _check_readable(path)
-    try:
-        header = _header(path)
-    except OSError as error:
-        raise _cannot_read(path, error) from error
+    header = _checked_header(Path(path))
     pixels = 0 if header is None else math.prod(header[0])
     if not LARGE < pixels <= _MOST:
         return 1
@@ -326,17 +321,21 @@ def image_size(path: str | Path) -> tuple[tuple[int, int], tuple[int, int]]:
     Raises:
         ImageFileError: as :func:`read_image`; damage behind the header is not noticed.
     """
-    path = Path(path)
-    _check_readable(path)
-    try:
-        header = _header(path)
-    except OSError as error:
-        raise _cannot_read(path, error) from error
+    header = _checked_header(Path(path))
     if header is None:
         return read_image(path, upright=False).shape[:2], read_image(path).shape[:2]
     (height, width), orientation = header
     on_its_side = orientation in _ORIENTATIONS_ON_THEIR_SIDE
     return (height, width), ((width, height) if on_its_side else (height, width))
+
+
+def _checked_header(path: Path) -> tuple[tuple[int, int], int] | None:
+    """As :func:`_header`; whatever keeps the file from being read is told."""
+    _check_readable(path)
+    try:
+        return _header(path)
+    except OSError as error:
+        raise _cannot_read(path, error) from error
 
 
 def _header(path: Path) -> tuple[tuple[int, int], int] | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QMessageBox, QWidget
 
 from rpnviz.app.jobs import Job
 from rpnviz.app.messages import Message, Severity, from_error
 from rpnviz.app.settings import Settings
 from rpnviz.app.state import AppState
 from rpnviz.export.coco_edits import Saved, save_coco
+from rpnviz.ui.dialogs.save_as import ask_where
 
 _FILTER = "COCO annotations (*.json)"
 
@@ -32,18 +32,10 @@ class BoxFiles:
         if dataset is None:
             state.tell(Message(Severity.INFO, "No boxes to save yet", "Open images first."))
             return
-        start = Path(self._settings.last_folder) / f"{dataset.source.stem}_edited.json"
-        name, _ = QFileDialog.getSaveFileName(self._window, "Save boxes as COCO", str(start), _FILTER)
-        if not name:
+        name = f"{dataset.source.stem}_edited.json"
+        path = ask_where(self._window, state, self._settings, "Save boxes as COCO", name, _FILTER, (".json",))
+        if path is None:
             return
-        path = Path(name)
-        if path.suffix.lower() != ".json":
-            path = path.with_name(f"{path.name}.json")
-            if path.exists():  # the dialog asked about the name without the ending
-                way_out = "Choose it by its whole name to replace it."
-                state.tell(Message(Severity.WARNING, f"There is a {path.name} already", way_out))
-                return
-        self._settings.last_folder = str(path.parent)
 
         def work(job: Job) -> Saved:
             return save_coco(dataset, path, job.progress)

@@ -17,6 +17,7 @@ from rpnviz.app.snapshot import Snapshot
 from rpnviz.app.state import AppState
 from rpnviz.errors import RpnvizError
 from rpnviz.ui.canvas.view import CanvasView
+from rpnviz.ui.dialogs.save_as import ask_where
 from rpnviz.ui.dialogs.share import ShareDialog
 
 _FILTER = "Sessions (*.rpnviz.json)"
@@ -38,12 +39,10 @@ class Sessions:
         if state.record is None:
             state.tell(Message(Severity.INFO, "Nothing to save yet", "Open images first."))
             return
-        start = Path(self._settings.last_folder) / f"{state.record.path.stem}{_ENDING}"
-        name, _ = QFileDialog.getSaveFileName(self._window, "Save session", str(start), _FILTER)
-        if not name:
+        name = f"{state.record.path.stem}{_ENDING}"
+        path = ask_where(self._window, state, self._settings, "Save session", name, _FILTER, (_ENDING, ".json"))
+        if path is None:
             return
-        path = Path(name if name.lower().endswith(".json") else f"{name}{_ENDING}")
-        self._settings.last_folder = str(path.parent)
         place = self._canvas.place
         try:
             save_session(session_of(state, None if place is None else ViewPart(*place)), path)
@@ -81,12 +80,10 @@ class Sessions:
 
     def _share(self, snapshot: Snapshot, region: tuple[float, float, float, float] | None) -> None:
         state = self._state
-        start = Path(self._settings.last_folder) / f"{snapshot.record.path.stem}_case.zip"
-        name, _ = QFileDialog.getSaveFileName(self._window, "Share case", str(start), "Cases (*.zip)")
-        if not name:
+        name = f"{snapshot.record.path.stem}_case.zip"
+        path = ask_where(self._window, state, self._settings, "Share case", name, "Cases (*.zip)", (".zip",))
+        if path is None:
             return
-        path = Path(name if name.lower().endswith(".zip") else f"{name}.zip")
-        self._settings.last_folder = str(path.parent)
         place, record, dataset = self._canvas.place, snapshot.record, snapshot.dataset
         try:
             session = session_of(state, None if place is None else ViewPart(*place))

@@ -221,3 +221,17 @@ def test_a_damaged_list_is_no_reason_to_stop(qtbot, private_home, empty_window):
     fresh = another(qtbot)
     assert fresh.recent.places == []
     fresh.close()
+
+
+def test_a_name_without_ending_replaces_no_session_unasked(empty_window, qtbot, folder, tmp_path, monkeypatch):
+    window = empty_window
+    open_folder(window, qtbot, folder)
+    there = tmp_path / "mine.rpnviz.json"
+    there.write_text("keep me")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
+    window.do_save_session()
+    assert there.read_text() == "keep me"
+    assert "There is a mine.rpnviz.json already" in window.banner.text.text()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "other"), ""))
+    window.do_save_session()
+    assert (tmp_path / "other.rpnviz.json").exists()
