@@ -53,9 +53,8 @@ class _Drag:
         start: where, on the widget.
         at: the same in original pixels, so that it stays put while the wheel zooms.
         gt: the box that moves; None: one is drawn, and none is there yet.
-        box: how it was.
+        box: how it was; None: it had no numbers, and is drawn.
         edges: its sides that move; none: all of it.
-        draws: whether it is a new one.
         under_way: whether the hand has moved far enough.
         now: where the box is by now; None: nowhere yet.
         given: where the data set has it.
@@ -66,7 +65,6 @@ class _Drag:
     gt: int | None
     box: Box | None
     edges: Edge
-    draws: bool
     under_way: bool = False
     now: Box | None = None
     given: Box | None = None
@@ -110,7 +108,7 @@ class BoxEditor(QObject):
         box = self._editing.box(gt) if gt is not None else None
         if grabbed is None and box is not None:
             gt, box = None, None  # a new one; a selected box without numbers gets some
-        self._drag = _Drag(point, self._place(point), gt, box, grabbed or Edge.NONE, draws=box is None, given=box)
+        self._drag = _Drag(point, self._place(point), gt, box, grabbed or Edge.NONE, given=box)
         return True
 
     def move(self, event: QMouseEvent) -> bool:
@@ -161,10 +159,10 @@ class BoxEditor(QObject):
         assert drag is not None
         x, y = self._place(event.position())
         fine = bool(event.modifiers() & _ALT)
-        if (drag.draws or drag.box is None) and beside(drag.at, (x, y), size):
-            self._take_away(drag)
-            return
-        if drag.draws or drag.box is None:
+        if drag.box is None:
+            if beside(drag.at, (x, y), size):
+                self._take_away(drag)
+                return
             drag.now = spanned(drag.at, (x, y), size, fine)
         elif drag.edges:
             drag.now = resized(drag.box, drag.edges, (x, y), size, fine)

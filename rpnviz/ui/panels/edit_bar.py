@@ -29,6 +29,7 @@ class EditBar(QFrame):
         super().__init__()
         self.setObjectName("bar")
         self._state, self._editing = state, editing
+        self._listed: tuple[str, ...] = ()
         self.category = QComboBox()
         self.category.setEditable(True)
         self.category.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -96,7 +97,8 @@ class EditBar(QFrame):
         box = editing.box(gt) if gt is not None else None
         line = self.category.lineEdit()
         with QSignalBlocker(self.category):
-            if [self.category.itemText(n) for n in range(self.category.count())] != list(editing.categories):
+            if self._listed != editing.categories:
+                self._listed = editing.categories
                 self.category.clear()
                 self.category.addItems(list(editing.categories))
             if line is None or not (line.hasFocus() and line.isModified()):
