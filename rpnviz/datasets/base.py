@@ -196,30 +196,23 @@ class ImageRecord:
 
     def with_gt(self, gt: GroundTruth) -> ImageRecord:
         """The same image with other boxes, in pixels."""
+        return self._like(self.path, gt, normalised=False)
+
+    def at(self, path: Path) -> ImageRecord:
+        """The same image, its file elsewhere."""
+        return self._like(path, self._given, normalised=self.normalised)
+
+    def _like(self, path: Path, gt: GroundTruth, *, normalised: bool) -> ImageRecord:
         return ImageRecord(
             self.file_name,
-            self.path,
+            path,
             self.size,
             gt,
             self.image_id,
             self.read,
             self.stored_in,
             self.seen_size,
-            difficult=self.difficult,
-        )
-
-    def at(self, path: Path) -> ImageRecord:
-        """The same image, its file elsewhere."""
-        return ImageRecord(
-            self.file_name,
-            path,
-            self.size,
-            self._given,
-            self.image_id,
-            self.read,
-            self.stored_in,
-            self.seen_size,
-            normalised=self.normalised,
+            normalised=normalised,
             difficult=self.difficult,
         )
 

@@ -268,17 +268,7 @@ def open_captures(path: Path, progress: Progress = no_progress) -> CaptureDatase
         before = record.gt
         labels: NDArray[np.int64] = np.asarray(np.searchsorted(ids, before.labels), np.int64)
         gt = GroundTruth(before.boxes, labels, before.ignore, before.ids)
-        numbered.append(
-            ImageRecord(
-                record.file_name,
-                record.path,
-                record.size,
-                gt,
-                read=record.read,
-                stored_in=record.stored_in,
-                seen_size=record.seen_size,
-            )
-        )
+        numbered.append(record.with_gt(gt))
     categories = tuple(f"class {number}" for number in ids.tolist())
     return CaptureDataset(
         path.name, path, tuple(numbered), categories, tuple(findings), places=tuple(places), steps=tuple(steps)
