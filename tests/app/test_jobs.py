@@ -2,21 +2,12 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
 from rpnviz.app.jobs import JobQueue, NewestWins
 
 
-@pytest.fixture
-def queue(qtbot):
-    queue = JobQueue()
-    yield queue
-    queue.close()
-
-
-def test_answers_arrive_in_the_owners_thread(queue, qtbot):
+def test_answers_arrive_in_the_owners_thread(jobs, qtbot):
     got = []
-    queue.submit(
+    jobs.submit(
         "work",
         lambda job: threading.current_thread().name,
         lambda v: got.append((v, threading.current_thread())),
@@ -25,35 +16,35 @@ def test_answers_arrive_in_the_owners_thread(queue, qtbot):
     qtbot.waitUntil(lambda: bool(got), timeout=3000)
     assert got[0][0].startswith("rpnviz-job")
     assert got[0][1] is threading.main_thread()
-    assert queue.running == ()
+    assert jobs.running == ()
 
 
-def test_a_failure_is_reported(queue, qtbot):
+def test_a_failure_is_reported(jobs, qtbot):
     failed = []
 
     def work(job):
         raise ValueError("no")
 
-    queue.submit("work", work, failed.append, lambda error: failed.append(str(error)))
+    jobs.submit("work", work, failed.append, lambda error: failed.append(str(error)))
     qtbot.waitUntil(lambda: failed == ["no"], timeout=3000)
 
 
-def test_a_job_that_reports_without_end_leaves_the_gui_thread_its_time(queue, qtbot):
+def test_a_job_that_reports_without_end_leaves_the_gui_thread_its_time(jobs, qtbot):
     reports, answers = [], []
-    queue.progressed.connect(lambda _job, fraction: reports.append(fraction))
+    jobs.progressed.connect(lambda _job, fraction: reports.append(fraction))
 
     def work(job):
         for number in range(20_001):
             job.progress(number / 20_000)
 
-    queue.submit("work", work, answers.append, answers.append)
+    jobs.submit("work", work, answers.append, answers.append)
     qtbot.waitUntil(lambda: answers == [None], timeout=10000)
     assert reports[0] == 0
     assert reports[-1] == 1
     assert len(reports) < 1000
 
 
-def test_a_cancelled_job_ends_at_its_next_report_and_says_nothing(queue, qtbot):
+def test_a_cancelled_job_ends_at_its_next_report_and_says_nothing(jobs, qtbot):
     started, answers = threading.Event(), []
 
     def work(job):
@@ -61,25 +52,25 @@ def test_a_cancelled_job_ends_at_its_next_report_and_says_nothing(queue, qtbot):
         while True:
             job.progress(0.5)
 
-    job = queue.submit("work", work, answers.append, answers.append)
+    job = jobs.submit("work", work, answers.append, answers.append)
     assert started.wait(3)
     job.cancel()
-    with qtbot.waitSignal(queue.ended, timeout=3000):
+    with qtbot.waitSignal(jobs.ended, timeout=3000):
         pass
     assert answers == []
 
 
 def test_closing_ends_running_work(qtbot):
-    queue, started = JobQueue(), threading.Event()
+    jobs, started = JobQueue(), threading.Event()
 
     def work(job):
         started.set()
         while True:
             job.progress(0)
 
-    queue.submit("work", work, print, print)
+    jobs.submit("work", work, print, print)
     assert started.wait(3)
-    queue.close()
+    jobs.close()
 
 
 def test_the_newest_request_wins(qtbot):

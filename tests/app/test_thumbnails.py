@@ -7,17 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rpnviz.app.jobs import JobQueue
 from rpnviz.app.thumbnails import SIDE, Thumbnails, thumbnail
 from rpnviz.datasets.base import Dataset, ImageRecord
 from rpnviz.imaging import cv2, read_image, read_small, shrink, write_png
-
-
-@pytest.fixture
-def jobs(qapp):
-    queue = JobQueue()
-    yield queue
-    queue.close()
 
 
 def dataset(folder, count):
